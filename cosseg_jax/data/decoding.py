@@ -1,0 +1,104 @@
+"""Encoded photographs and label files to arrays: RGB of 8 bits, label indices, binary masks.
+
+A photograph is turned upright by its EXIF tag and becomes RGB, whatever it was: grey, palette,
+CMYK, 16 bits, with alpha (which is dropped). Label files are never turned.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageOps
+
+from cosseg_jax.types import Ndarray
+
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "JPEG2000")
+
+
+def decode_image(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W 3"]:
+    """Decodes a photograph, given as a file's bytes or its path, to upright RGB, 0..255.
+
+    Raises ValueError, naming `name` or the path, when it does not decode.
+    """
+    opened = _open(encoded, name)
+    try:
+        upright = ImageOps.exif_transpose(opened)
+        if upright.mode in SIXTEEN_BIT_MODES:
+            return np.repeat(_high_byte(upright)[:, :, None], 3, axis=2)  # [H, W, 3]
+        return np.array(upright.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(_undecodable(encoded, name, error)) from error
+
+
+def decode_labels(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W"]:
+    """Decodes a label file to the index of every pixel, 0..255; a palette's colours do not count.
+
+    Raises ValueError when it does not decode or is neither of palette nor of 8-bit grey.
+    """
+    opened = _open(encoded, name)
+    if opened.mode not in ("P", "L", "1"):
+        raise ValueError(
+            f"label file {_called(encoded, name)} has mode {opened.mode}; expected indices, that "
+            f"is a palette (P) or 8-bit grey (L) PNG as in the devkit's SegmentationClass/"
+        )
+    return np.array(opened, dtype=np.uint8)
+
+
+def decode_mask(encoded: bytes | Path, name: str = "") -> Bool[Ndarray, "H W"]:
+    """Decodes a benchmark's mask of any mode to foreground and background.
+
+    A pixel's value is its brightest colour channel times its opacity. Foreground is what lies
+    above half of the brightest value in the mask, so that 0/1, 0/255 and black/colour all work;
+    in lossy files, where black is noisy, it is what lies above half of the full range.
+    A mask that is all black is a photograph without the object.
+
+    Raises ValueError, naming `name` or the path, when it does not decode.
+    """
+    opened = _open(encoded, name)
+    values = _brightness(opened)
+    ceiling = 255.0 if opened.format in LOSSY_FORMATS else float(values.max())
+    return values > ceiling / 2
+
+
+def encode_mask(mask: Bool[Ndarray, "H W"]) -> bytes:
+    """Encodes a binary mask as a PNG of one bit a pixel."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _open(encoded: bytes | Path, name: str) -> Image.Image:
+    """Opens and fully reads an encoded picture, so that a truncated one fails here."""
+    content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+    try:
+        opened = Image.open(io.BytesIO(content))
+        opened.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(_undecodable(encoded, name, error)) from error
+    return opened
+
+
+def _brightness(opened: Image.Image) -> np.ndarray:
+    """The brightest colour channel of each pixel, over black where it is transparent."""
+    if opened.mode in ("1", "L", "F", *SIXTEEN_BIT_MODES):
+        return np.asarray(opened, dtype=np.float32)
+    rgba = np.asarray(opened.convert("RGBA"), dtype=np.float32)
+    return rgba[:, :, :3].max(axis=2) * rgba[:, :, 3] / 255.0
+
+
+def _high_byte(grey: Image.Image) -> np.ndarray:
+    values = np.asarray(grey).astype(np.int64)
+    return (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
+
+
+def _called(encoded: bytes | Path, name: str) -> str:
+    return name or (str(encoded) if isinstance(encoded, Path) else "(unnamed)")
+
+
+def _undecodable(encoded: bytes | Path, name: str, error: Exception) -> str:
+    return (
+        f"{_called(encoded, name)} does not decode as an image ({error}); "
+        "replace the file by an intact copy"
+    )

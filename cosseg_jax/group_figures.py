@@ -1,0 +1,158 @@
+"""Figures that only a network that looks at its whole group can earn.
+
+Most photographs of the benchmarks hold one salient object, which can be cut out without ever seeing
+the group. These figures tell the difference; all use the protocol `original`, in percent:
+
+    shared_J          mean J over the entries whose photograph occurs in more than one class, so
+                      that the right mask differs with the group
+    foreign_empty     each photograph in a group with four of a class that it does not contain:
+                      the share of masks that are rightly near empty (under 1% of the pixels)
+    foreign_P         the mean P there, against an empty truth
+    gain_alone        J in its own group minus J alone, N = 1
+    gain_unmodulated  J minus the J of a network whose modulators are off
+"""
+
+import collections
+import concurrent.futures
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from cosseg_jax import metrics
+from cosseg_jax.data.partition import EvalGroup
+from cosseg_jax.data.source import Source
+from cosseg_jax.evaluation import Evaluation, OnImage, truth_of
+from cosseg_jax.types import Example, Ndarray
+
+PARTNERS = 4  # of the foreign class, beside the photograph
+NEAR_EMPTY = 0.01  # share of the pixels
+
+# evaluates one network on groups; the text labels the progress bar
+Run = Callable[[Sequence[EvalGroup], OnImage | None, str], Evaluation]
+
+
+class Figures(NamedTuple):
+    """As above, in percent and points; None where undefined or not asked for.
+
+    shared_entries, shared_images: over how many entries and photographs `shared_J` runs.
+    """
+
+    shared_J: float | None = None
+    shared_entries: int = 0
+    shared_images: int = 0
+    foreign_empty: float | None = None
+    foreign_P: float | None = None
+    gain_alone: float | None = None
+    gain_unmodulated: float | None = None
+
+
+def content_key(example: Example) -> bytes:
+    """The same for two photographs exactly if their decoded pixels are the same."""
+    digest = hashlib.blake2b(repr(example.image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(example.image).data)
+    return digest.digest()
+
+
+class SharedImages:
+    """Collects, as the `on_image` of an evaluation, what `shared_J` needs: one J an entry."""
+
+    def __init__(self, source: Source):
+        self._category = {name: index for index, name in enumerate(source.categories)}
+        self._entries: dict[bytes, dict[str, float | None]] = collections.defaultdict(dict)
+
+    def __call__(self, category: str, example: Example, probability: np.ndarray) -> None:
+        original = metrics.PROTOCOLS["original"]
+        truth = truth_of(example, self._category[category])
+        counts = metrics.count(original, probability, truth, example.void)
+        jaccard = metrics.image_scores(original, counts).J
+        self._entries[content_key(example)][category] = jaccard
+
+    def result(self) -> Figures:
+        """The figures of `shared_J` over what was collected so far."""
+        shared = [entries for entries in self._entries.values() if len(entries) > 1]
+        jaccards = [J for entries in shared for J in entries.values() if J is not None]
+        mean = sum(jaccards) / len(jaccards) if jaccards else None
+        return Figures(mean, sum(len(entries) for entries in shared), len(shared))
+
+
+def alone(groups: Sequence[EvalGroup]) -> list[EvalGroup]:
+    """Every counted photograph as a group of its own."""
+    return [
+        EvalGroup(group.category, (index,), (True,))
+        for group in groups
+        for index, counted in zip(group.indices, group.counted, strict=True)
+        if counted
+    ]
+
+
+def foreign_groups(source: Source, groups: Sequence[EvalGroup], seed: int = 0) -> list[EvalGroup]:
+    """One group for each distinct photograph: itself and four of a class that it does not contain.
+
+    The class and the four are drawn from (seed, index), the same in every run. What a photograph
+    contains is judged over all entries of the same content. Photographs that contain every class
+    are left out.
+    """
+    entries = sorted({(member.indices[0], member.category) for member in alone(groups)})
+    keys = _content_keys(source, sorted({index for index, _ in entries}))
+    contained: dict[bytes, set[int]] = collections.defaultdict(set)
+    first_index: dict[bytes, int] = {}
+    for index, category in entries:
+        contained[keys[index]].add(category)
+        first_index.setdefault(keys[index], index)
+    members: dict[int, list[int]] = collections.defaultdict(list)
+    for index, category in entries:
+        members[category].append(index)
+
+    result = []
+    for key, index in first_index.items():
+        foreign = [category for category in sorted(members) if category not in contained[key]]
+        if foreign:
+            rng = np.random.default_rng((seed, index))
+            category = int(rng.choice(foreign))
+            pool = members[category]
+            partners = rng.choice(pool, PARTNERS, replace=len(pool) < PARTNERS)
+            indices = (index, *(int(partner) for partner in partners))
+            result.append(EvalGroup(category, indices, (True, *(False,) * PARTNERS)))
+    return result
+
+
+def with_more_passes(
+    figures: Figures, run: Run, source: Source, groups: Sequence[EvalGroup], own: Evaluation
+) -> Figures:
+    """Adds foreign_empty, foreign_P and gain_alone: a pass over all fives, and one over ones."""
+    shares = foreign_shares(run, foreign_groups(source, groups))
+    if shares.size:
+        figures = figures._replace(
+            foreign_empty=float(100 * (shares < NEAR_EMPTY).mean()),
+            foreign_P=float(100 * (1 - shares).mean()),
+        )
+    return figures._replace(gain_alone=gain(own, run(alone(groups), None, "alone")))
+
+
+def foreign_shares(run: Run, groups: Sequence[EvalGroup]) -> Float[Ndarray, " _"]:
+    """The share of the pixels outside void, 0..1, that is predicted in each counted photograph."""
+    shares: list[float] = []
+
+    def on_image(category: str, example: Example, probability: np.ndarray) -> None:
+        del category
+        if not example.void.all():
+            shares.append(float((probability > metrics.THRESHOLD)[~example.void].mean()))
+
+    if groups:
+        run(groups, on_image, "foreign")
+    return np.asarray(shares)
+
+
+def gain(own: Evaluation, other: Evaluation) -> float | None:
+    """The J of `own` minus the J of `other` under `original`, in points; None if undefined."""
+    with_it, without = own.protocols["original"].J, other.protocols["original"].J
+    return None if with_it is None or without is None else with_it - without
+
+
+def _content_keys(source: Source, indices: Sequence[int]) -> dict[int, bytes]:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        keys = pool.map(lambda index: content_key(source[index]), indices)
+        return dict(zip(indices, keys, strict=True))

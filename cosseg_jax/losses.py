@@ -1,0 +1,77 @@
+"""The three losses of section 3.5 and their sum (eq. 14).
+
+Eq. 12 and 13 are printed with the sign of their second term flipped; both are ordinary
+cross-entropies. The spatial loss (eq. 9) comes with the prior, from `models.spatial`.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from cosseg_jax.options import check_choice
+from cosseg_jax.types import GroupBatch, Prediction
+
+# delta, an image's share of positive pixels -> weights of its positives and of its negatives
+SEG_WEIGHTINGS = {
+    "paper": lambda delta: (delta, 1 - delta),
+    "balanced": lambda delta: (1 - delta, delta),
+    "none": lambda delta: (jnp.ones_like(delta), jnp.ones_like(delta)),
+}
+
+
+class Losses(NamedTuple):
+    """The terms of eq. 14, unweighted, and their weighted sum."""
+
+    spatial: Float[Array, ""]
+    semantic: Float[Array, ""]
+    segmentation: Float[Array, ""]
+    total: Float[Array, ""]
+
+
+def segmentation_loss(
+    logits: Float[Array, "B N H W"],
+    masks: Float[Array, "B N H W"],
+    valid: Bool[Array, "B N H W"],
+    weighting: str,
+) -> Float[Array, ""]:
+    """Weighted pixel cross-entropy (eq. 13), the mean over each image's valid pixels.
+
+    Raises:
+        ValueError: for an unknown weighting.
+    """
+    check_choice("loss.seg_weighting", weighting, tuple(SEG_WEIGHTINGS))
+    known = valid.astype(jnp.float32)
+    pixels = jnp.maximum(jnp.sum(known, axis=(2, 3), keepdims=True), 1.0)  # [B, N, 1, 1]
+    delta = jnp.sum(masks * known, axis=(2, 3), keepdims=True) / pixels  # [B, N, 1, 1]
+    positive, negative = SEG_WEIGHTINGS[weighting](delta)
+    weights = jnp.where(masks > 0.5, positive, negative) * known
+    cross_entropy = optax.sigmoid_binary_cross_entropy(logits, masks)
+    return jnp.mean(jnp.sum(weights * cross_entropy / pixels, axis=(2, 3)))
+
+
+def semantic_loss(logits: Float[Array, "B L"], labels: Float[Array, "B L"]) -> Float[Array, ""]:
+    """Multi-label cross-entropy of the shared categories (eq. 12), the mean over the L of them."""
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
+
+
+def total_loss(
+    prediction: Prediction,
+    batch: GroupBatch,
+    *,
+    seg_weighting: str,
+    spatial_weight: float,
+    semantic_weight: float,
+    segmentation_weight: float,
+) -> Losses:
+    """Eq. 14, with weights that are all 1 in the paper."""
+    spatial = jnp.mean(prediction.prior.loss)
+    semantic = semantic_loss(prediction.class_logits, batch.labels)
+    segmentation = segmentation_loss(
+        prediction.mask_logits, batch.masks, batch.valid, seg_weighting
+    )
+    total = (
+        spatial_weight * spatial + semantic_weight * semantic + segmentation_weight * segmentation
+    )
+    return Losses(spatial, semantic, segmentation, total)

@@ -1,0 +1,92 @@
+"""Writes masks and results as files: whole or not at all, and never over a file unasked."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from cosseg_jax.data.partition import EvalGroup
+from cosseg_jax.data.source import Source
+from cosseg_jax.errors import UserError
+from cosseg_jax.types import Ndarray
+
+
+def mask_path(folder: Path, category: str, name: str) -> Path:
+    """Where the mask of a photograph lies: folder/<category>/<stem>.png.
+
+    name: as in `Example.name`; of `cat/img_0001` the stem is `img_0001`.
+    """
+    return folder / category / f"{name.rpartition('/')[2]}.png"
+
+
+def check_mask_paths(
+    folder: Path, source: Source, groups: Sequence[EvalGroup], *, force: bool = False
+) -> None:
+    """Makes sure, before anything is computed, that every counted mask can be written.
+
+    Raises UserError if two photographs would share a file, if a file exists and `force` is not
+    given, or if the folder cannot be written.
+    """
+    writer_of: dict[Path, str] = {}
+    for group in groups:
+        for index, counted in zip(group.indices, group.counted, strict=True):
+            path = mask_path(folder, source.categories[group.category], source.names[index])
+            if counted and path in writer_of:
+                raise UserError(
+                    f"the masks of {writer_of[path]} and {source.names[index]} would both be "
+                    f"{path}: rename one of the photographs, or leave --save_masks out"
+                )
+            if counted:
+                writer_of[path] = source.names[index]
+    existing = [path for path in writer_of if path.exists()]
+    if existing and not force:
+        raise UserError(
+            f"{len(existing)} of the masks exist already, {existing[0]} the first: give another "
+            "folder, or --force to overwrite them"
+        )
+    for parent in {path.parent for path in writer_of}:
+        _check_folder(parent)
+
+
+def check_writable(path: Path, *, force: bool = False) -> None:
+    """Makes sure, before anything is computed, that `path` can be written.
+
+    Raises UserError if it exists and `force` is not given, or if its folder cannot be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already: give another name, or --force to overwrite it")
+    _check_folder(path.parent)
+
+
+def save_mask(path: Path, mask: Bool[Ndarray, "H W"]) -> None:
+    """Writes a mask as an 8-bit grey PNG of 0 and 255."""
+    encoded = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(encoded, format="PNG")
+    write_whole(path, encoded.getvalue())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that nobody ever finds half of it, not even after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _check_folder(folder: Path) -> None:
+    """Creates the folder, or raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into {folder}: permission denied")

@@ -1,0 +1,42 @@
+"""phi(I): all backbone maps fused into the one map that the spatial modulator sees (figure 2)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cosseg_jax.types import FeatureMaps
+
+STRIDES = (4, 8, 16, 32)
+
+
+def resize(x: Float[Array, "M h w C"], height: int, width: int) -> Float[Array, "M H W C"]:
+    """Bilinear, with anti-aliasing when it shrinks."""
+    return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "linear")
+
+
+class Fusion(nn.Module):
+    """From fine to coarse: 1x1 convolution and downsampling, added to the next level's.
+
+    features: d, channels of the result.
+    stride: of the result, one of 8, 16 and 32 (the figure's). Below 32 the levels coarser than the
+        result are upsampled and added as well, so that every level is always heard.
+    """
+
+    features: int
+    stride: int = 32
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, maps: FeatureMaps) -> Float[Array, "M h w d"]:
+        if self.stride not in STRIDES[1:]:
+            raise ValueError(f"model.spatial_stride is {self.stride}; choose 8, 16 or 32")
+        target = maps[STRIDES.index(self.stride)]
+        fused = None
+        for stride, level in zip(STRIDES, maps, strict=True):
+            lateral = nn.Conv(self.features, (1, 1), dtype=self.dtype, name=f"conv_{stride}")(level)
+            size = target.shape[1:3] if stride > self.stride else level.shape[1:3]
+            lateral = resize(lateral, *size)
+            fused = lateral if fused is None else resize(nn.relu(fused), *size) + lateral
+        assert fused is not None
+        return nn.relu(fused)

@@ -1,0 +1,47 @@
+"""A trained network as a function from groups of photographs to foreground probabilities."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.types import FeatureMaps, Prediction
+
+Predictor = Callable[[Any], Float[Array, "B N S S"]]
+
+
+def make_forward(
+    config: ConfigDict,
+) -> Callable[[Mapping[str, Any], Any], tuple[Float[Array, "B N S S"], Prediction]]:
+    """The compiled network, from variables and inputs to probabilities and all behind them.
+
+    Args:
+        config: of the run, with `categories`.
+
+    The inputs are uint8 RGB [B, N, S, S, 3], or FeatureMaps [B, N, h, w, C] of images of the
+    config's `image_size`; any B and N, each compiled once.
+    """
+    network = from_config(config.model, len(config.categories))
+    size = config.image_size
+
+    @jax.jit
+    def forward(variables: Mapping[str, Any], inputs: Any) -> tuple[jax.Array, Prediction]:
+        maps = inputs if isinstance(inputs, FeatureMaps) else None
+        images = inputs
+        if maps is not None:  # only the shape of the images is used beside their maps
+            images = jnp.zeros((*maps.stride4.shape[:2], size, size, 3), jnp.uint8)
+        prediction = network.apply(variables, images, train=False, maps=maps)
+        return jax.nn.sigmoid(prediction.mask_logits), prediction
+
+    return forward
+
+
+def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predictor:
+    """A function from images or maps to probabilities, as of `make_forward`."""
+    forward = make_forward(config)
+    on_device = jax.device_put(variables)
+    return lambda inputs: forward(on_device, inputs)[0]

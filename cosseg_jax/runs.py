@@ -1,0 +1,227 @@
+"""Puts a training run together from its config: data, network, state, checkpoints.
+
+A run that was stopped is found by its checkpoints and goes on; one of another config is refused.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from cosseg_jax.checkpoints import Checkpoints
+from cosseg_jax.data.pipeline import Batches, training_batches
+from cosseg_jax.data.source import Source
+from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.transforms import AugmentOptions
+from cosseg_jax.journal import Journal
+from cosseg_jax.map_cache import MapCache
+from cosseg_jax.models.pretrained import load_pretrained
+from cosseg_jax.models.ssnm import SSNM, from_config
+from cosseg_jax.training import (
+    AXIS,
+    Trainer,
+    initial_state,
+    initial_variables,
+    make_optimizer,
+    parameter_count,
+)
+from cosseg_jax.validation import Validation
+
+# Fields that may change when a run goes on: they do not change what it computes.
+FREE_FIELDS = {
+    "data_dir",
+    "cache_dir",
+    "workers",
+    "worker_processes",
+    "steps",
+    "log_every",
+    "eval_every",
+    "eval_groups",
+    "picture_groups",
+    "checkpoint_every",
+    "test_split",
+}
+
+
+class Run(NamedTuple):
+    """A training run, ready for its next step.
+
+    config: the given one, with the names of the `categories` of the training set.
+    start: the steps that are made already.
+    """
+
+    config: ConfigDict
+    trainer: Trainer
+    batches: Batches
+    validation: Validation
+    checkpoints: Checkpoints
+    start: int
+
+
+def prepare(config: ConfigDict, workdir: Path) -> Run:
+    """Loads the data, builds the network and restores the newest checkpoint in `workdir`.
+
+    Raises:
+        ValueError: for a field that is not valid, or a `workdir` of another config.
+        FileNotFoundError: if the data are not where `data_dir` says.
+    """
+    check(config)
+    source = load_source(config.dataset, config.train_split, config.data_dir or None)
+    config = with_categories(config, source)
+    network = from_config(config.model, len(source.categories), axis_name=AXIS)
+    variables = starting_variables(config, network)
+    state = initial_state(variables, make_optimizer(config))
+    checkpoints = Checkpoints(workdir)
+    batches = make_batches(config, source, open_cache(config, source, variables))
+    validation = make_validation(config, config.val_split, variables)
+    if checkpoints.latest is not None:
+        _check_same_run(checkpoints.config_of(checkpoints.latest), config, workdir)
+        restored = checkpoints.restore(checkpoints.latest, state)
+        state = restored.state
+        batches.set_state(json.dumps(restored.data_state).encode())
+    trainer = Trainer(network, config, state)
+    return Run(config, trainer, batches, validation, checkpoints, start=int(state.step))
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a ValueError for a number that cannot be meant."""
+    for field in ("image_size", "group_size", "groups_per_step", "steps", "log_every"):
+        if config[field] < 1:
+            raise ValueError(f"{field} is {config[field]}; it takes 1 or more")
+    for field in ("eval_every", "checkpoint_every"):
+        if config[field] < 1:
+            raise ValueError(f"{field} is {config[field]}; it takes a number of steps, 1 or more")
+    if config.image_size < 32:
+        raise ValueError(f"image_size is {config.image_size}; the coarsest maps need 32 or more")
+    if config.cache_dir and not config.model.freeze_backbone:
+        raise ValueError(
+            "cache_dir is set, but the backbone is trained, so that its maps change at every step; "
+            'set model.freeze_backbone=True or cache_dir=""'
+        )
+
+
+def with_categories(config: ConfigDict, source: Source) -> ConfigDict:
+    """A copy of the config that names the categories which the class head tells apart."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.categories = list(source.categories)
+    return config
+
+
+def starting_variables(config: ConfigDict, network: SSNM) -> dict[str, Any]:
+    """Fresh variables, with pretrained ones in the backbone where the config names them."""
+    variables = initial_variables(network, config.seed)
+    if not config.model.pretrained:
+        return variables
+    model = config.model
+    backbone = {part: tree["backbone"] for part, tree in variables.items() if "backbone" in tree}
+    loaded = load_pretrained(model.pretrained, model.backbone, backbone)
+    return {
+        part: {**tree, "backbone": loaded[part]} if part in loaded else tree
+        for part, tree in variables.items()
+    }
+
+
+def open_cache(config: ConfigDict, source: Source, variables: Mapping[str, Any]) -> MapCache | None:
+    """The filled cache of backbone maps of a source, where the config asks for one."""
+    if not config.cache_dir:
+        return None
+    folder = Path(config.cache_dir).expanduser()
+    cache = MapCache(folder, source, config, variables, flips=config.augment.flip)
+    cache.fill()
+    return cache
+
+
+def make_batches(config: ConfigDict, source: Source, cache: MapCache | None) -> Batches:
+    """This process's stream of training batches."""
+    in_threads = not config.worker_processes
+    return training_batches(
+        source,
+        seed=config.seed,
+        group_size=config.group_size,
+        groups_per_step=config.groups_per_step,
+        image_size=config.image_size,
+        sampling=config.category_sampling,
+        augment=AugmentOptions(**config.augment),
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=config.workers if in_threads else 1,
+        processes=config.worker_processes,
+        cache=cache,
+    )
+
+
+def make_validation(
+    config: ConfigDict, split: str, variables: Mapping[str, Any], groups: int | None = None
+) -> Validation:
+    """The validation on a split of the run's data set; `groups` instead of `eval_groups`."""
+    source = load_source(config.dataset, split, config.data_dir or None)
+    cache = open_cache(config, source, variables)
+    count = config.eval_groups if groups is None else groups
+    return Validation(config, source, cache, groups=count)
+
+
+def open_journal(run: Run, workdir: Path) -> Journal:
+    """The record of a run; only the first of several processes writes it."""
+    journal = Journal(
+        workdir,
+        start=run.start,
+        steps=run.config.steps,
+        images_per_step=run.config.groups_per_step * run.config.group_size,
+        active=jax.process_index() == 0,
+    )
+    parameters = parameter_count(run.trainer.state.variables)
+    journal.say(f"{parameters:,} parameters on {jax.device_count()} device(s), in {workdir}")
+    return journal
+
+
+def best_variables(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The variables of a run's best checkpoint, or of its latest if none was validated.
+
+    Raises:
+        FileNotFoundError: if the run has no checkpoint yet.
+    """
+    checkpoints = Checkpoints(workdir)
+    step = checkpoints.best if checkpoints.best is not None else checkpoints.latest
+    if step is None:
+        raise FileNotFoundError(f"{checkpoints.folder} holds no checkpoint yet; train first")
+    network = from_config(config.model, len(config.categories), axis_name=AXIS)
+    optimizer = make_optimizer(config)
+    like = jax.eval_shape(lambda: initial_state(initial_variables(network, config.seed), optimizer))
+    with contextlib.closing(checkpoints):
+        return checkpoints.restore(step, like).state.variables
+
+
+def test_report(config: ConfigDict, variables: Mapping[str, Any]) -> str:
+    """One line with the scores on all groups of the config's `test_split`."""
+    scores = make_validation(config, config.test_split, variables, groups=0).scores(variables)
+    return f"{config.dataset}, {config.test_split}: J {scores['J']:.1f}, P {scores['P']:.1f}"
+
+
+def _check_same_run(saved: ConfigDict, given: ConfigDict, workdir: Path) -> None:
+    """Raises a ValueError that lists the differences, unless the run may go on."""
+    before, now = _flat(saved), _flat(given)
+    lines = [
+        f"{name}: {before.get(name, 'absent')!r} in the run, {now.get(name, 'absent')!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) and name not in FREE_FIELDS
+    ]
+    if lines:
+        raise ValueError(
+            f"{workdir} holds a run of another config ({'; '.join(lines)}); "
+            "name another --workdir, or give the run's own config to go on with it"
+        )
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in json.loads(config.to_json_best_effort()).items():
+        if isinstance(value, dict):
+            flat.update(_flat(ConfigDict(value), f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,190 @@
+"""One training step: the state, the optimizer of section 4.1 and the pmapped update.
+
+This is the only room that knows of `pmap`: the loop hands it a host batch and gets host numbers.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import jax_utils
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from cosseg_jax.losses import total_loss
+from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.types import GroupBatch
+
+AXIS = "devices"
+INIT_SIZE = 64  # parameters do not depend on the input's size; a small one compiles sooner
+
+
+class TrainState(NamedTuple):
+    """All that a run's future depends on, beside its data.
+
+    step: updates made so far.
+    """
+
+    step: Int[Array, ""]
+    params: Any
+    batch_stats: Any
+    optimizer_state: optax.OptState
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the network's `apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def learning_rate(optimizer: ConfigDict) -> optax.Schedule:
+    """Halves `learning_rate` every `halve_every` steps (section 4.1), after a linear warm-up."""
+    halving = optax.exponential_decay(
+        optimizer.learning_rate, optimizer.halve_every, 0.5, staircase=True
+    )
+    if not optimizer.warmup_steps:
+        return halving
+    ramp = optax.linear_schedule(0.0, 1.0, optimizer.warmup_steps)
+    return lambda step: ramp(step) * halving(step)
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Adam as in section 4.1; clipping and decoupled weight decay where the config asks."""
+    options = config.optimizer
+    parts = []
+    if options.clip_norm:
+        parts.append(optax.clip_by_global_norm(options.clip_norm))
+    parts.append(optax.scale_by_adam(b1=options.beta1, b2=options.beta2))
+    if options.weight_decay:
+        parts.append(optax.add_decayed_weights(options.weight_decay, mask=_is_kernel))
+    parts.append(optax.scale_by_learning_rate(learning_rate(options)))
+    adam = optax.chain(*parts)
+    if not config.model.freeze_backbone:
+        return adam
+    return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, _label_frozen)
+
+
+def _is_kernel(params: Any) -> Any:
+    """Weight decay is for kernels, not for biases and normalisation."""
+    return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
+
+
+def _label_frozen(params: dict[str, Any]) -> dict[str, Any]:
+    labels = jax.tree.map(lambda _: "train", params)
+    return {**labels, "backbone": jax.tree.map(lambda _: "freeze", params["backbone"])}
+
+
+def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
+    """The network's `params` and `batch_stats` before training."""
+    images = jnp.zeros((1, 2, INIT_SIZE, INIT_SIZE, 3), jnp.uint8)
+    init = jax.jit(lambda key: network.clone(axis_name=None).init(key, images, train=False))
+    variables = init(jax.random.key(seed))
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def initial_state(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
+    """A state at step 0 with the given variables."""
+    params = variables["params"]
+    return TrainState(
+        jnp.zeros((), jnp.int32), params, variables["batch_stats"], optimizer.init(params)
+    )
+
+
+class Trainer:
+    """Runs updates on all local devices, the groups of a batch spread over them."""
+
+    def __init__(self, network: SSNM, config: ConfigDict, state: TrainState):
+        self.device_count = jax.local_device_count()
+        share = config.groups_per_step / (self.device_count * jax.process_count())
+        if share != int(share):
+            raise ValueError(
+                f"groups_per_step is {config.groups_per_step}; it must be a multiple of the "
+                f"{self.device_count * jax.process_count()} devices that share a step's groups"
+            )
+        update = make_update(network, config)
+        self._update = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
+        self._state = jax_utils.replicate(state)
+
+    @property
+    def state(self) -> TrainState:
+        """A host copy of the current state."""
+        # Copied, for the next update overwrites the buffers that the host may share.
+        return jax.tree.map(np.array, jax_utils.unreplicate(self._state))
+
+    def step(self, batch: GroupBatch) -> dict[str, jax.Array]:
+        """Makes one update with this process's groups of a step.
+
+        Returns the step's metrics, still on the devices and equal on all of them: [devices].
+        """
+        shards = jax.tree.map(self._shard, batch)
+        self._state, metrics = self._update(self._state, shards)
+        return metrics
+
+    def _shard(self, x: Any) -> Any:
+        return x.reshape(self.device_count, -1, *x.shape[1:])  # [devices, B / devices, ...]
+
+
+def make_update(
+    network: SSNM, config: ConfigDict
+) -> Callable[[TrainState, GroupBatch], tuple[TrainState, dict[str, jax.Array]]]:
+    """The update that every device makes with its share of the batch; to be mapped over `AXIS`."""
+    optimizer = make_optimizer(config)
+    rate = learning_rate(config.optimizer)
+    loss_options = config.loss.to_dict()
+    if not config.model.use_semantic:
+        loss_options["semantic_weight"] = 0.0
+
+    def loss_fn(params: Any, batch_stats: Any, batch: GroupBatch) -> tuple[jax.Array, Any]:
+        images = batch.images
+        if images is None:  # cached maps stand in for them; only their shape is used
+            images = jnp.zeros((*batch.masks.shape, 3), jnp.uint8)
+        prediction, updated = network.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            maps=batch.maps,
+            mutable=["batch_stats"],
+        )
+        losses = total_loss(prediction, batch, **loss_options)
+        return losses.total, (losses, prediction, {**batch_stats, **updated.get("batch_stats", {})})
+
+    def update(state: TrainState, batch: GroupBatch) -> tuple[TrainState, dict[str, jax.Array]]:
+        gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+        (_, aux), gradients = gradient_fn(state.params, state.batch_stats, batch)
+        losses, prediction, batch_stats = aux
+        gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), AXIS)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
+        metrics = {
+            "loss": losses.total,
+            "loss_spatial": losses.spatial,
+            "loss_semantic": losses.semantic,
+            "loss_segmentation": losses.segmentation,
+            **_scores(prediction.mask_logits, batch),
+        }
+        metrics = jax.lax.pmean(metrics, AXIS)
+        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["learning_rate"] = jnp.asarray(rate(state.step))
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, batch_stats, optimizer_state), metrics
+
+    return update
+
+
+def _scores(logits: Float[Array, "B N H W"], batch: GroupBatch) -> dict[str, jax.Array]:
+    """P and J in percent at the network's size, the means over the images."""
+    predicted, truth = logits > 0, batch.masks > 0.5
+    known = batch.valid
+    right = jnp.mean(predicted == truth, axis=(2, 3), where=known)
+    intersection = jnp.sum(predicted & truth & known, axis=(2, 3))
+    union = jnp.sum((predicted | truth) & known, axis=(2, 3))
+    return {
+        "P": 100 * jnp.mean(right),
+        "J": 100 * jnp.mean(intersection / jnp.maximum(union, 1)),
+    }
+
+
+def parameter_count(variables: dict[str, Any]) -> int:
+    """Trainable and frozen parameters, without batch statistics."""
+    return sum(x.size for x in jax.tree.leaves(variables["params"]))

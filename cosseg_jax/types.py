@@ -1,0 +1,92 @@
+"""The one legend of shapes and letters, and the few tuples that pass between rooms.
+
+Letters, in every shape of this package:
+
+    B      groups in a batch
+    N      photographs in a group (any N >= 1)
+    H W    pixels of the network's input; of a photograph, where the text says so
+    h w    feature cells at the stride under discussion
+    C      channels of a backbone map
+    d      channels of the modulated maps
+    c      channels inside a second-order pooling layer
+    n      = N*h*w, descriptors of one group
+    L      co-categories of the training set
+    K      categories that occur in one photograph
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+Ndarray = np.ndarray
+
+
+class Example(NamedTuple):
+    """One decoded photograph with the masks of the categories in it.
+
+    image: RGB, 0..255, at the photograph's own size.
+    masks: one binary mask a category, in the order of `categories`; they may overlap.
+    void: pixels without a known label, ignored by losses and metrics.
+    categories: indices into the source's `categories`, ascending.
+    name: names the photograph within its source, without suffix (`2007_000032`, `cat/img_0001`).
+    """
+
+    image: UInt8[Ndarray, "H W 3"]
+    masks: Bool[Ndarray, "K H W"]
+    void: Bool[Ndarray, "H W"]
+    categories: Int[Ndarray, " K"]
+    name: str
+
+
+class FeatureMaps(NamedTuple):
+    """The four maps of a backbone, fine to coarse: strides 4, 8, 16 and 32 of the input."""
+
+    stride4: Float[Array | Ndarray, "*M h4 w4 C4"]
+    stride8: Float[Array | Ndarray, "*M h8 w8 C8"]
+    stride16: Float[Array | Ndarray, "*M h16 w16 C16"]
+    stride32: Float[Array | Ndarray, "*M h32 w32 C32"]
+
+
+class GroupBatch(NamedTuple):
+    """A batch of groups as the training step takes it.
+
+    images: RGB 0..255, resized to the network's input; or None where `maps` stands in for them.
+    masks: 1 where a category shared by the whole group lies, else 0.
+    valid: False on void pixels.
+    labels: multi-hot, 1 for every category that all N photographs share.
+    maps: cached maps of a frozen backbone, or None.
+    """
+
+    images: UInt8[Array | Ndarray, "*B N H W 3"] | None
+    masks: Float[Array | Ndarray, "*B N H W"]
+    valid: Bool[Array | Ndarray, "*B N H W"]
+    labels: Float[Array | Ndarray, "*B L"]
+    maps: FeatureMaps | None = None
+
+
+class SpatialPrior(NamedTuple):
+    """What the spatial modulator says of a group (section 3.2).
+
+    indicator: S, the relaxed cluster indicator; positive on the foreground side.
+    loss: eq. 9 divided by n, so that it depends neither on N nor on the resolution.
+    """
+
+    indicator: Float[Array, "B N h w"]
+    loss: Float[Array, " B"]
+
+
+class Semantics(NamedTuple):
+    """What the semantic modulator says of a group (section 3.3)."""
+
+    gamma: Float[Array, "B d"]
+    class_logits: Float[Array, "B L"]
+
+
+class Prediction(NamedTuple):
+    """Everything that the network computes for a batch of groups."""
+
+    mask_logits: Float[Array, "B N H W"]
+    class_logits: Float[Array, "B L"]
+    gamma: Float[Array, "B d"]
+    prior: SpatialPrior

@@ -1,0 +1,39 @@
+"""Settings of every test: fake devices, loud rank promotion, and where real data lies."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "cosseg_jax_test_compilations")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+sys.path.insert(0, str(Path(__file__).parents[1]))  # train.py, evaluate.py and configs
+
+import jax
+import pytest
+from absl import flags
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets that COSSEG_DATA_DIR names."""
+    folder = os.environ.get("COSSEG_DATA_DIR")
+    if not folder:
+        pytest.skip("needs real photographs: set COSSEG_DATA_DIR to the folder that holds them")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Data sets prepared by the tests never touch the user's own cache."""
+    os.environ["COSSEG_CACHE_DIR"] = str(tmp_path_factory.mktemp("cosseg_cache"))

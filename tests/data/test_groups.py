@@ -1,0 +1,116 @@
+"""Sampling of groups and the union rule."""
+
+import numpy as np
+import pytest
+from toys import ToySource
+
+from cosseg_jax.data.groups import GroupSampler, multi_hot, shared_categories, union_mask
+from cosseg_jax.types import Example
+
+# category 0: ten photographs, 1: thirty, 2: two; photograph 0 holds 0 and 2
+SOURCE = ToySource([[0, 2]] + [[0]] * 9 + [[1]] * 30 + [[2]], 3)
+
+
+def example(categories: list[int], *masks: list[bool]) -> Example:
+    shape = (1, len(masks[0]) if masks else 3)
+    return Example(
+        image=np.zeros((*shape, 3), np.uint8),
+        masks=np.array(masks, dtype=bool).reshape(len(masks), *shape),  # [K, 1, W]
+        void=np.zeros(shape, bool),
+        categories=np.array(categories, dtype=np.int64),
+        name="made",
+    )
+
+
+def test_a_group_holds_different_photographs_of_its_category():
+    sampler = GroupSampler(SOURCE, seed=0, group_size=5)
+    for index in range(200):
+        category, indices = sampler[index]
+        assert len(set(indices)) == 5
+        assert set(indices) <= set(SOURCE.members[category].tolist())
+
+
+def test_a_group_is_a_function_of_seed_and_index():
+    one, two = (GroupSampler(SOURCE, seed=3, group_size=2) for _ in range(2))
+    backwards = [two[index] for index in reversed(range(50))][::-1]
+    assert [one[index] for index in range(50)] == backwards
+
+
+def test_seeds_differ():
+    first, second = (GroupSampler(SOURCE, seed=seed, group_size=2) for seed in (0, 1))
+    assert [first[i] for i in range(10)] != [second[i] for i in range(10)]
+
+
+def test_groups_after_one_another_differ():
+    sampler = GroupSampler(SOURCE, seed=0, group_size=5)
+    assert len({sampler[index] for index in range(50)}) > 45
+
+
+@pytest.mark.parametrize(
+    ("sampling", "share"), [("uniform", (1 / 3, 1 / 3, 1 / 3)), ("by_size", (10, 30, 2))]
+)
+def test_share_of_the_categories(sampling, share):
+    sampler = GroupSampler(SOURCE, seed=0, group_size=2, sampling=sampling)
+    drawn = np.bincount([sampler[i].category for i in range(3000)], minlength=3) / 3000
+    np.testing.assert_allclose(drawn, np.array(share) / sum(share), atol=0.03)
+
+
+def test_every_photograph_of_a_category_is_drawn():
+    sampler = GroupSampler(SOURCE, seed=0, group_size=5)
+    drawn = {i for index in range(300) for i in sampler[index].indices}
+    assert drawn >= set(range(40))
+
+
+def test_small_categories_are_left_out_and_said():
+    sampler = GroupSampler(SOURCE, seed=0, group_size=5)
+    assert sampler.excluded == (2,)
+    assert {sampler[index].category for index in range(100)} == {0, 1}
+
+
+def test_a_category_of_exactly_one_group_takes_part():
+    sampler = GroupSampler(ToySource([[0]] * 5, 1), seed=0, group_size=5)
+    assert sorted(sampler[0].indices) == [0, 1, 2, 3, 4]
+
+
+def test_no_category_is_large_enough():
+    with pytest.raises(ValueError, match=r"no category of 'toy' has the 31 .* category1 \(30\)"):
+        GroupSampler(SOURCE, seed=0, group_size=31)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"group_size": 0}, "group_size is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"sampling": "often"}, r"sampling is 'often'; expected one of \['by_size', 'uniform'\]"),
+    ],
+)
+def test_bad_arguments(bad, message):
+    with pytest.raises(ValueError, match=message):
+        GroupSampler(SOURCE, **{"seed": 0, "group_size": 5, **bad})
+
+
+def test_shared_are_the_categories_of_all():
+    row = [True, True, True]
+    group = [example([0, 1, 4], row, row, row), example([1, 4], row, row), example([1], row)]
+    assert shared_categories(group) == (1,)
+    assert shared_categories(group[:2]) == (1, 4)
+    assert shared_categories(group[:1]) == (0, 1, 4)
+
+
+def test_union_is_of_the_shared_masks_only():
+    made = example([0, 2, 5], [True, False, False, False], [False, True] * 2, [False] * 3 + [True])
+    np.testing.assert_array_equal(union_mask(made, (0, 5)), [[True, False, False, True]])
+
+
+def test_union_of_overlapping_masks():
+    made = example([0, 1], [True, True, False], [False, True, False])
+    np.testing.assert_array_equal(union_mask(made, (0, 1)), [[True, True, False]])
+
+
+def test_union_of_nothing_is_empty():
+    np.testing.assert_array_equal(union_mask(example([3], [True, True]), (1,)), [[False, False]])
+
+
+def test_multi_hot():
+    np.testing.assert_array_equal(multi_hot((0, 3), 4), np.float32([1, 0, 0, 1]))

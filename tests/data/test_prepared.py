@@ -1,0 +1,166 @@
+"""Preparing once: reuse, change, interruption, races; and prepared data sets as downloads."""
+
+import os
+import pickle
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+from toys import write_pack
+
+from cosseg_jax.data import prepared
+from cosseg_jax.data.packs import CosegmentationPack
+from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.voc import VocSegmentation
+
+MASK = np.eye(6, dtype=bool)
+
+
+@pytest.fixture
+def pack(tmp_path):
+    return write_pack(tmp_path / "raw", {"cow/a": MASK, "cow/b": ~MASK})
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COSSEG_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def own_folder(pack, tmp_path):
+    """A data set that its user prepared into a folder of his own."""
+    builder = CosegmentationPack(
+        data_dir=tmp_path / "mine", config="pascal", file_format="array_record"
+    )
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=pack, try_download_gcs=False)
+    )
+    return tmp_path / "mine"
+
+
+def forbidden(*arguments):
+    raise AssertionError("prepared a second time")
+
+
+def test_prepared_once_then_reused(pack, cache, monkeypatch):
+    load_source("pascal", "test", pack)
+    monkeypatch.setattr(prepared, "_prepare", forbidden)
+    assert len(load_source("pascal", "test", pack)) == 2
+
+
+def test_a_changed_file_is_prepared_anew(pack, cache):
+    load_source("pascal", "test", pack)
+    Image.new("RGB", (6, 6), "white").save(pack / "image/cow/a.jpg")
+    assert load_source("pascal", "test", pack)[0].image.min() == 255
+
+
+def test_an_added_entry_is_seen(pack, cache):
+    load_source("pascal", "test", pack)
+    write_pack(pack, {"dog/c": MASK})
+    assert load_source("pascal", "test", pack).categories == ("cow", "dog")
+
+
+def test_the_raw_folder_is_not_written_to(pack, cache):
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in pack.rglob("*"))
+    load_source("pascal", "test", pack)
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in pack.rglob("*")) == before
+
+
+def test_an_interrupted_preparation_counts_for_nothing(pack, cache, monkeypatch):
+    finish = prepared._prepare
+
+    def interrupted(builder, root):
+        finish(builder, root)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "_prepare", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_source("pascal", "test", pack)
+    assert not list(cache.iterdir())
+    assert len(load_source("pascal", "test", pack)) == 2
+
+
+def test_the_leavings_of_a_killed_preparation_are_not_read(pack, cache):
+    load_source("pascal", "test", pack)
+    (finished,) = cache.iterdir()
+    finished.rename(cache / f"{finished.name}.partial-killed")
+    next((cache / f"{finished.name}.partial-killed").rglob("*.array_record*")).write_bytes(b"half")
+    assert load_source("pascal", "test", pack)[1].masks.shape == (1, 6, 6)
+
+
+def test_old_leavings_are_removed_and_fresh_ones_kept(pack, cache):
+    for name, age in (("old", 2 * prepared.STALE_SECONDS), ("fresh", 0)):
+        folder = cache / f"x.partial-{name}"
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"")
+        for path in (folder / "file", folder):
+            os.utime(path, (time.time() - age,) * 2)
+    load_source("pascal", "test", pack)
+    assert [path.name for path in cache.glob("*.partial-*")] == ["x.partial-fresh"]
+
+
+def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
+    finish, others = prepared._prepare, []
+
+    def overtaken(builder, root):
+        finish(builder, root)
+        if not others:
+            others.append(None)  # the other one starts after this one, and ends before it
+            others[0] = load_source("pascal", "test", pack)
+
+    monkeypatch.setattr(prepared, "_prepare", overtaken)
+    one = load_source("pascal", "test", pack)
+    np.testing.assert_array_equal(one[0].masks, others[0][0].masks)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_bad_data_leaves_no_cache(pack, cache):
+    (pack / "image/cow/b.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="does not decode"):
+        load_source("pascal", "test", pack)
+    assert not list(cache.iterdir())
+
+
+def test_prepared_data_set_in_data_dir(own_folder, cache):
+    assert list(load_source("pascal", "test", own_folder).names) == ["cow/a", "cow/b"]
+    assert not cache.exists()
+
+
+def test_data_dir_may_be_the_prepared_data_sets_own_folder(own_folder, cache):
+    folder = own_folder / "cosegmentation_pack/pascal" / str(CosegmentationPack.VERSION)
+    assert len(load_source("pascal", "test", folder)) == 2
+
+
+def test_prepared_data_set_of_another_kind_is_not_taken(own_folder):
+    folder = own_folder / "cosegmentation_pack/pascal" / str(CosegmentationPack.VERSION)
+    version = VocSegmentation.VERSION
+    assert prepared.find_prepared(folder, f"voc_segmentation/{version}") is None
+    assert prepared.find_prepared(folder, f"cosegmentation_pack/msrc/{version}") is None
+
+
+def test_prepared_data_set_without_its_list(own_folder):
+    next(own_folder.rglob("1.0.0/metadata.json")).unlink()
+    with pytest.raises(ValueError, match="has no list of its records"):
+        load_source("pascal", "test", own_folder)
+
+
+def test_a_list_that_does_not_fit_its_records(own_folder):
+    file = next(own_folder.rglob("1.0.0/metadata.json"))
+    file.write_text(file.read_text().replace("cow/b", "cow/c"))
+    with pytest.raises(ValueError, match=r"record 1 is 'cow/b' where the list .* has 'cow/c'"):
+        load_source("pascal", "test", own_folder)[1]
+
+
+def test_a_source_can_be_pickled(pack, cache):
+    source = load_source("pascal", "test", pack)
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[1].masks, source[1].masks)
+
+
+def test_the_cache_is_in_the_home_by_default(monkeypatch):
+    monkeypatch.delenv("COSSEG_CACHE_DIR")
+    assert prepared.cache_dir().parts[-2:] == (".cache", "cosseg_jax")

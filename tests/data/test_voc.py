@@ -1,0 +1,122 @@
+"""A VOC devkit, made on the spot: categories, void, layouts, bad files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from toys import palette_png, photograph, write_devkit
+
+from cosseg_jax.data import voc
+from cosseg_jax.data.sources import load_source
+
+CAT, DOG, PERSON = (voc.CATEGORIES.index(name) for name in ("cat", "dog", "person"))
+
+
+def label(*values: int) -> np.ndarray:
+    """A label file of 8 x 12 pixels: columns of equal width with the given values."""
+    return np.tile(np.repeat(values, 12 // len(values)), (8, 1))
+
+
+@pytest.fixture
+def devkit(tmp_path):
+    train = {
+        "b_two": label(DOG + 1, 255, 0, PERSON + 1),
+        "a_cat": label(0, CAT + 1, 255),
+        "c_none": label(0),
+    }
+    return write_devkit(tmp_path, {"train": train, "val": {"d_dog": label(DOG + 1)}})
+
+
+def test_photographs_are_listed_by_name(devkit):
+    source = load_source("voc", "train", devkit)
+    assert list(source.names) == ["a_cat", "b_two", "c_none"]
+    assert len(source) == 3
+
+
+def test_members_need_no_decoding(devkit):
+    source = load_source("voc", "train", devkit)
+    held = {source.categories[c]: m.tolist() for c, m in enumerate(source.members) if m.size}
+    assert held == {"cat": [0], "dog": [1], "person": [1]}
+
+
+def test_there_are_twenty_categories(devkit):
+    assert len(load_source("voc", "val", devkit).categories) == 20
+
+
+def test_masks_and_void(devkit):
+    example = load_source("voc", "train", devkit)[1]
+    assert example.name == "b_two"
+    assert example.categories.tolist() == [DOG, PERSON]
+    np.testing.assert_array_equal(example.masks[0], label(1, 0, 0, 0) == 1)
+    np.testing.assert_array_equal(example.masks[1], label(0, 0, 0, 1) == 1)
+    np.testing.assert_array_equal(example.void, label(0, 1, 0, 0) == 1)
+
+
+def test_photograph_is_the_files_own(devkit):
+    example = load_source("voc", "train", devkit)[0]
+    direct = Image.open(devkit / "JPEGImages/a_cat.jpg").convert("RGB")
+    np.testing.assert_array_equal(example.image, np.array(direct))
+
+
+def test_photograph_without_objects(devkit):
+    example = load_source("voc", "train", devkit)[2]
+    assert example.masks.shape == (0, 8, 12)
+
+
+def test_splits_are_apart(devkit):
+    assert list(load_source("voc", "val", devkit).names) == ["d_dog"]
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_data_dir_may_be_any_of_three_folders(devkit, levels):
+    folder = (devkit, *devkit.parents)[levels]
+    assert len(load_source("voc", "train", folder)) == 3
+
+
+def test_index_out_of_range(devkit):
+    with pytest.raises(IndexError, match="photographs 0 to 2, not 3"):
+        load_source("voc", "train", devkit)[3]
+
+
+def test_wrong_folder_is_named_with_the_layout(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=rf"{tmp_path}: expected a VOC 2012 devkit"
+    ) as error:
+        load_source("voc", "train", tmp_path)
+    assert "host.robots.ox.ac.uk" in str(error.value)
+
+
+def test_missing_split_list(devkit):
+    (devkit / "ImageSets/Segmentation/val.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"val\.txt is missing"):
+        load_source("voc", "train", devkit)
+
+
+def test_empty_split_list(devkit):
+    (devkit / "ImageSets/Segmentation/val.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"val\.txt names no photographs"):
+        load_source("voc", "train", devkit)
+
+
+@pytest.mark.parametrize("file", ["JPEGImages/a_cat.jpg", "SegmentationClass/a_cat.png"])
+def test_missing_file(devkit, file):
+    (devkit / file).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{file} is missing, though .* lists 'a_cat'"):
+        load_source("voc", "train", devkit)
+
+
+def test_photograph_that_does_not_decode(devkit):
+    (devkit / "JPEGImages/a_cat.jpg").write_bytes(b"\xff\xd8 no more")
+    with pytest.raises(ValueError, match=r"a_cat\.jpg does not decode"):
+        load_source("voc", "train", devkit)
+
+
+def test_label_of_another_size(devkit):
+    photograph(devkit / "JPEGImages/a_cat.jpg", 12, 9)
+    with pytest.raises(ValueError, match=r"a_cat\.png is 12 x 8 pixels .*a_cat\.jpg 12 x 9"):
+        load_source("voc", "train", devkit)
+
+
+def test_label_with_a_strange_value(devkit):
+    palette_png(devkit / "SegmentationClass/a_cat.png", label(0, 21, 255))
+    with pytest.raises(ValueError, match=r"a_cat\.png has values \[21\]; expected 0"):
+        load_source("voc", "train", devkit)

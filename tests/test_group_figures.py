@@ -1,0 +1,101 @@
+"""The figures that only a network that reads its group can earn."""
+
+import numpy as np
+import pytest
+from fake_source import SIDE, FakeSource, perfect
+
+from cosseg_jax import group_figures, metrics
+from cosseg_jax.data.partition import fives
+from cosseg_jax.evaluation import evaluate
+from cosseg_jax.group_figures import Figures
+from cosseg_jax.types import Example
+
+
+def run(predict, source, groups, **options):
+    return evaluate(predict, source, groups, image_size=SIDE, **options)
+
+
+class SharedSource(FakeSource):
+    """Photographs 0 and 5 are the same picture, entered for category 0 and for category 1."""
+
+    def __init__(self):
+        super().__init__([(0,)] * 5 + [(1,)] * 5 + [(2,)] * 3)
+
+    def __getitem__(self, index: int) -> Example:
+        example = super().__getitem__(index)
+        if index not in (0, 5):
+            return example
+        left = np.arange(16)[None] < 8  # [1, 16]
+        mask = np.repeat(left if index == 0 else ~left, 8, axis=0)  # [8, 16]
+        image = np.zeros((8, 16, 3), np.uint8)
+        image[:, :8, 0] = 200
+        return example._replace(image=image, masks=mask[None], void=np.zeros_like(mask))
+
+
+def test_shared_jaccard_is_over_photographs_of_several_classes():
+    source = SharedSource()
+    shared = group_figures.SharedImages(source)
+    run(perfect, source, fives(source), on_image=shared)
+    # the network takes the left half: all of the mask for category 0, nothing of the other
+    assert shared.result() == Figures(shared_J=50.0, shared_entries=2, shared_images=1)
+
+
+def test_without_shared_photographs_there_is_no_shared_jaccard():
+    source = FakeSource([(0,)] * 5 + [(1,)] * 5)
+    shared = group_figures.SharedImages(source)
+    run(perfect, source, fives(source), on_image=shared)
+    assert shared.result() == Figures()
+
+
+def test_foreign_groups_hold_a_photograph_and_four_of_a_class_it_lacks():
+    source = SharedSource()
+    groups = group_figures.foreign_groups(source, fives(source))
+    own = {index: {int(source[index].categories[0])} for index in range(len(source))}
+    own[0] = own[5] = {0, 1}  # one picture
+    assert [group.indices[0] for group in groups] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]
+    for group in groups:
+        assert group.category not in own[group.indices[0]]
+        assert all(group.category in own[index] for index in group.indices[1:])
+        assert group.counted == (True, False, False, False, False)
+    assert groups == group_figures.foreign_groups(source, fives(source))
+
+
+def group_reader(images):
+    """Finds the object only where the group's green channel says one category."""
+    categories = np.asarray(images)[:, :, 0, 0, 1] // 5  # [B, N]
+    same = (categories == categories[:, :1]).all(axis=1)  # [B]
+    grown = same & (categories.shape[1] > 1)
+    return np.asarray(perfect(images)) * grown[:, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("predict", "expected"),
+    [
+        (perfect, Figures(foreign_empty=0.0, foreign_P=50.0, gain_alone=0.0)),
+        (group_reader, Figures(foreign_empty=100.0, foreign_P=100.0, gain_alone=100.0)),
+    ],
+)
+def test_only_a_network_that_reads_its_group_earns_the_group_figures(predict, expected):
+    source = FakeSource([(0,)] * 5 + [(1,)] * 5)
+    groups = fives(source)
+
+    def pass_over(some_groups, on_image, label):
+        del label
+        return run(predict, source, some_groups, on_image=on_image)
+
+    own = pass_over(groups, None, "")
+    assert own.protocols["original"].J == 100.0
+    assert group_figures.with_more_passes(Figures(), pass_over, source, groups, own) == expected
+
+
+def test_with_one_class_no_group_is_foreign():
+    source = FakeSource([(0,)] * 5, categories=1)
+    assert group_figures.foreign_groups(source, fives(source)) == []
+
+
+def test_gain_is_undefined_where_a_jaccard_is():
+    source = FakeSource([(0,)])
+    own = run(perfect, source, fives(source))
+    nothing = metrics.ProtocolScores(100.0, None, {})
+    other = own._replace(protocols={**own.protocols, "original": nothing})
+    assert group_figures.gain(own, other) is None
