@@ -60,6 +60,7 @@ def get_config() -> ConfigDict:
     )
     config.cache_dir = ""  # with freeze_backbone: keep the backbone's maps here, computed once
     config.cache_dtype = "bfloat16"  # in which they are computed; they are kept as float16
+    config.cache_mirror = False  # flip cached maps instead of computing a flipped image's own
 
     # Losses
     config.loss = ConfigDict(

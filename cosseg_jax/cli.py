@@ -1,37 +1,39 @@
 """Runs a command-line program so that wrong input ends in one clear line, not in a traceback.
 
-A mistake of the user (a wrong folder, an unknown name) exits with status 2 and its message; a fault
-of the program keeps its traceback and exits with 1. Messages of ValueError and KeyError count as
-written for the user only where this package itself raised them.
+A mistake of the user (an unknown name) or of the surroundings (a missing folder, a full disk) exits
+with status 2 and its message; a fault of the program keeps its traceback and exits with 1. Messages
+of ValueError and KeyError count as written for the user only where this package raised them.
 """
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from cosseg_jax.errors import UserError
 
-_ALWAYS = (
-    UserError,
-    FileExistsError,
-    FileNotFoundError,
-    FloatingPointError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
-_WHERE_WE_RAISED_IT = (ValueError, KeyError, OSError)
+_ALWAYS = (UserError, OSError, FloatingPointError)
+_WHERE_WE_RAISED_IT = (ValueError, KeyError)
 _PACKAGE = Path(__file__).parent
 
 
 def run(main: Callable[[list[str]], Any]) -> NoReturn:
-    """Parses the flags, runs `main` and exits: 0 after success, 2 for wrong input."""
+    """Parses the flags, runs `main` and exits: 0 after success, 2 for wrong input.
+
+    Libraries' chatter below warnings is left out unless `--verbosity` asks for it.
+    """
+
+    def quietly(argv: list[str]) -> Any:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
+        return main(argv)
+
     try:
-        app.run(main, flags_parser=_parse)
+        app.run(quietly, flags_parser=_parse)
     except Exception as error:
         if not is_user_error(error):
             raise
@@ -62,9 +64,24 @@ def _parse(argv: Sequence[str]) -> list[str]:
         rest = flags.FLAGS(list(argv))
     except flags.Error as error:
         _fail(message_of(error))
+    except (AttributeError, KeyError) as error:
+        _fail_for_config_field(argv, error)
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
     return rest
+
+
+def _fail_for_config_field(argv: Sequence[str], error: Exception) -> NoReturn:
+    """Ends with a message if `error` is about a --config.FIELD that the config lacks."""
+    message = message_of(error)
+    names = re.findall(r"\w+", message)
+    for argument in argv:
+        option = argument.partition("=")[0]
+        if option.startswith("--config.") and names and names[0] in option.split(".")[1:]:
+            similar = re.search(r"Did you mean \"(\w+)\"", message)
+            advice = f"did you mean {similar[1]!r}?" if similar else "its file lists all fields"
+            _fail(f"{option}: the config has no field {names[0]!r}; {advice}")
+    raise error
 
 
 def _fail(message: str) -> NoReturn:

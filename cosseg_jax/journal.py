@@ -1,7 +1,7 @@
 """What a run writes down as it goes: a progress bar, a JSONL of metrics and TensorBoard files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -100,6 +100,6 @@ def _drop_after(path: Path, step: int) -> None:
     path.write_text("".join(kept), encoding="utf-8")
 
 
-def mean_of(metrics: list[Mapping[str, np.ndarray]]) -> dict[str, float]:
+def mean_of(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each metric over the steps of a list."""
     return {name: float(np.mean([step[name] for step in metrics])) for name in metrics[0]}

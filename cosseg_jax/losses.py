@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from cosseg_jax.options import check_choice
-from cosseg_jax.types import GroupBatch, Prediction
+from cosseg_jax.types import GroupBatch, Ndarray, Prediction
 
 # delta, an image's share of positive pixels -> weights of its positives and of its negatives
 SEG_WEIGHTINGS = {
@@ -32,8 +32,8 @@ class Losses(NamedTuple):
 
 def segmentation_loss(
     logits: Float[Array, "B N H W"],
-    masks: Float[Array, "B N H W"],
-    valid: Bool[Array, "B N H W"],
+    masks: Float[Array | Ndarray, "B N H W"],
+    valid: Bool[Array | Ndarray, "B N H W"],
     weighting: str,
 ) -> Float[Array, ""]:
     """Weighted pixel cross-entropy (eq. 13), the mean over each image's valid pixels.
@@ -51,7 +51,9 @@ def segmentation_loss(
     return jnp.mean(jnp.sum(weights * cross_entropy / pixels, axis=(2, 3)))
 
 
-def semantic_loss(logits: Float[Array, "B L"], labels: Float[Array, "B L"]) -> Float[Array, ""]:
+def semantic_loss(
+    logits: Float[Array, "B L"], labels: Float[Array | Ndarray, "B L"]
+) -> Float[Array, ""]:
     """Multi-label cross-entropy of the shared categories (eq. 12), the mean over the L of them."""
     return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
 

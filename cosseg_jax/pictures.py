@@ -29,16 +29,16 @@ def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
     return np.concatenate(columns, axis=1)
 
 
-def _tiles(row: Row, side: int) -> list[UInt8[Ndarray, "H W 3"]]:
+def _tiles(row: Row, side: int) -> list[UInt8[Ndarray, "T T 3"]]:
     photo = _resized(row.image, side)
     truth = _resized(255 * row.truth.astype(np.uint8), side) > 127
     return [photo, warmth(row.indicator, side), _grey(row.probability, side), tinted(photo, truth)]
 
 
-def warmth(indicator: Float[Ndarray, "h w"], side: int) -> UInt8[Ndarray, "S S 3"]:
+def warmth(indicator: Float[Ndarray, "h w"], side: int) -> UInt8[Ndarray, "T T 3"]:
     """The spatial prior in colours: blue below zero, white at zero, red above."""
-    values = np.asarray(Image.fromarray(indicator.astype(np.float32)).resize((side, side)))
-    strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [S, S, 1]
+    values = _resized(indicator.astype(np.float32), side)
+    strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [T, T, 1]
     end = np.where((values > 0)[..., None], WARM, COLD)
     return (255 * (1 - strength) + end * strength).astype(np.uint8)
 
@@ -49,7 +49,7 @@ def tinted(photo: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[
     return np.where(mask[..., None], inside, 0.45 * photo).astype(np.uint8)
 
 
-def _grey(probability: Float[Ndarray, "S S"], side: int) -> UInt8[Ndarray, "S S 3"]:
+def _grey(probability: Float[Ndarray, "S S"], side: int) -> UInt8[Ndarray, "T T 3"]:
     grey = _resized((255 * np.clip(probability, 0, 1)).astype(np.uint8), side)
     return np.repeat(grey[..., None], 3, axis=2)
 
@@ -58,5 +58,5 @@ def _resized(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 
-def _framed(tile: UInt8[Ndarray, "H W 3"]) -> UInt8[Ndarray, "H W 3"]:
+def _framed(tile: UInt8[Ndarray, "T T 3"]) -> UInt8[Ndarray, "_ _ 3"]:
     return np.pad(tile, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)

@@ -1,7 +1,7 @@
 """A trained network as a function from groups of photographs to foreground probabilities."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def make_forward(
         images = inputs
         if maps is not None:  # only the shape of the images is used beside their maps
             images = jnp.zeros((*maps.stride4.shape[:2], size, size, 3), jnp.uint8)
-        prediction = network.apply(variables, images, train=False, maps=maps)
+        prediction = cast(Prediction, network.apply(variables, images, train=False, maps=maps))
         return jax.nn.sigmoid(prediction.mask_logits), prediction
 
     return forward

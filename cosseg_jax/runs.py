@@ -131,7 +131,8 @@ def open_cache(config: ConfigDict, source: Source, variables: Mapping[str, Any])
     if not config.cache_dir:
         return None
     folder = Path(config.cache_dir).expanduser()
-    cache = MapCache(folder, source, config, variables, flips=config.augment.flip)
+    mirror = config.cache_mirror or not config.augment.flip
+    cache = MapCache(folder, source, config, variables, mirror=mirror)
     cache.fill()
     return cache
 

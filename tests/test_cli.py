@@ -47,6 +47,36 @@ def test_exit_status_and_message(body: str, arguments: tuple, status: int, messa
     assert done.stderr.count("\n") == min(status, 1)
 
 
+@pytest.mark.parametrize(("arguments", "lines"), [((), 0), (("--verbosity=0",), 1)])
+def test_libraries_are_quiet_unless_asked(arguments: tuple, lines: int):
+    done = run("from absl import logging; logging.info('chatter')", *arguments)
+    assert done.stderr.count("chatter") == lines
+
+
+def test_a_config_field_that_does_not_exist_is_named(tmp_path: Path):
+    """The message comes before `main`, from the parsing of the flags."""
+    config = tmp_path / "recipe.py"
+    config.write_text(
+        "from ml_collections import ConfigDict\n"
+        "def get_config():\n    return ConfigDict({'optimizer': {'learning_rate': 0.1}})\n"
+    )
+    program = (
+        "from ml_collections import config_flags; from cosseg_jax import cli;"
+        "config_flags.DEFINE_config_file('config'); cli.run(lambda argv: None)"
+    )
+    for field in ("nonsense", "optimizer.rate"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, f"--config={config}", f"--config.{field}=1"],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: --config.{field}: the config has no field")
+        assert done.stderr.count("\n") == 1
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     done = run("[][1]")
     assert done.returncode == 1

@@ -5,16 +5,17 @@ of a block or basis are rows too, [k, n]: on CPU these products are many times f
 
 What the solvers rest on:
 
-- On vectors orthogonal to the constant one, G is positive semidefinite. So G has at most one negative
-  eigenvalue. With non-negative features that one has the largest magnitude (up to n) and lies near
-  the constant vector: plain power iteration finds it, and it is the wrong one.
-- A Krylov space converges towards both ends of the spectrum, each told from the other by the sign of
-  its Ritz value, so the largest algebraic eigenvalue needs no spectral shift.
-- The trace of G is zero for unit descriptors, so its largest eigenvalue is positive unless G = 0.
+- On vectors orthogonal to the constant one, G is positive semidefinite. So G has at most one
+  negative eigenvalue. With non-negative features that one has the largest magnitude (up to n) and
+  lies near the constant vector: plain power iteration finds it, and it is the wrong one.
+- A Krylov space converges towards both ends of the spectrum, each told from the other by the sign
+  of its Ritz value, so the largest algebraic eigenvalue needs no spectral shift.
+- The largest eigenvalue is never negative for n >= 2, and 0 only if all descriptors are the same.
 
-`subspace_eigenvector` never forms G. It grows an orthonormal basis block by block (block Lanczos with
-full reorthogonalisation), takes the best vectors in it by Rayleigh-Ritz, and starts again from these
-(thick restart) until the residual is small. Everything runs in float32 at full matrix-product precision.
+`subspace_eigenvector` never forms G. It grows an orthonormal basis block by block (block Lanczos
+with full reorthogonalisation), takes the best vectors in it by Rayleigh-Ritz, and starts again
+from these (thick restart) until the residual is small. Everything runs in float32 at full
+matrix-product precision.
 """
 
 from typing import NamedTuple
@@ -24,11 +25,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 HIGHEST = jax.lax.Precision.HIGHEST
-BLOCKS = 7  # grown between two restarts
-TOLERANCE = 5e-6  # residual / eigenvalue to stop at: bounds the error angle by this / relative gap
-DEPENDENT = (
-    1e-6  # squared length, against its rows', below which a direction of a block is rounding
-)
+BLOCKS = 7  # that a basis grows by between two restarts
+TOLERANCE = 5e-6  # residual / (1 + eigenvalue) to stop at; over the relative gap, the error angle
+DEPENDENT = 1e-6  # squared length, against a block's rows', below which a direction is rounding
+CG_STEPS = 64  # of the implicit derivative
+MISSING = -1.0  # stands for a Ritz value; the best real one is never negative
 
 
 def matmul(a: Float[Array, "a b"], b: Float[Array, "b c"]) -> Float[Array, "a c"]:
@@ -39,11 +40,6 @@ def matmul(a: Float[Array, "a b"], b: Float[Array, "b c"]) -> Float[Array, "a c"
 def gram_product(x: Float[Array, "n d"], v: Float[Array, "k n"]) -> Float[Array, "k n"]:
     """G v = x (x' v) - 1 (1' v) for each row v, at a cost of 4 n d k operations."""
     return matmul(matmul(v, x), x.T) - jnp.sum(v, axis=1, keepdims=True)
-
-
-def dense_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """Last eigenvector of the full G; for small n the fastest."""
-    return jnp.linalg.eigh(matmul(x, x.T) - 1.0)[1][:, -1]
 
 
 def probe(d: int, k: int) -> Float[Array, "d k"]:
@@ -94,88 +90,136 @@ def orthonormal_complement(
 
 
 class Ritz(NamedTuple):
-    """State of the iteration between restarts.
+    """Approximate eigenvectors, best first, with their values and G v - value v.
 
-    vectors, values: the k best so far, best first; zero rows where there is none yet.
-    block: orthonormal, spans the vectors' residuals; with it the basis goes on growing.
-    rounds: products of G and a block spent so far.
-    done: the best vector is as good as asked for, or as float32 can tell.
+    vectors: orthonormal; a zero row, of value MISSING, for each that the basis has no room for.
     """
 
     vectors: Float[Array, "k n"]
     values: Float[Array, " k"]
-    block: Float[Array, "k n"]
-    rounds: Int[Array, ""]
-    done: Bool[Array, ""]
+    residuals: Float[Array, "k n"]
 
 
-class Krylov(NamedTuple):
-    """An orthonormal basis, G projected on it, and the part of G's last product outside of it."""
+def rayleigh_ritz(x: Float[Array, "n d"], vectors: Float[Array, "k n"]) -> Ritz:
+    """The best that the span of orthonormal vectors holds.
 
-    basis: Float[Array, "m n"]
-    projected: Float[Array, "m m"]
-    outside: Float[Array, "k n"]
-    block: Float[Array, "k n"]
-
-
-def grow(x: Float[Array, "n d"], state: Ritz) -> Krylov:
-    """Extends the Ritz vectors by BLOCKS blocks, each from the product of G and the one before."""
-    k = state.values.shape[0]
-    basis, block, outside = state.vectors, state.block, state.block
-    projected = jnp.diag(state.values)  # [k, k]
-    for _ in range(BLOCKS):
-        basis = jnp.concatenate([basis, block])
-        outside = gram_product(x, block)
-        inside = matmul(outside, basis.T)  # [k, m]
-        outside = outside - matmul(inside, basis)
-        outside = outside - matmul(matmul(outside, basis.T), basis)
-        corner = (inside[:, -k:] + inside[:, -k:].T) / 2  # [k, k]
-        projected = jnp.block([[projected, inside[:, :-k].T], [inside[:, :-k], corner]])
-        block = orthonormal_complement(outside, basis)
-    return Krylov(basis, projected, outside, block)
-
-
-def restart(x: Float[Array, "n d"], state: Ritz) -> Ritz:
-    """Grows the basis and keeps the k best Ritz vectors in it."""
-    k, n = state.vectors.shape
-    krylov = grow(x, state)
-    missing = jnp.sum(krylov.basis**2, axis=1) < 0.5
-    below_all = -2.0 * n  # no eigenvalue of G is less than -n
-    projected = krylov.projected + jnp.diag(jnp.where(missing, below_all, 0))
+    Between neighbours at the top of the spectrum this is exact to rounding relative to their own
+    eigenvalues. The eigenvectors of a larger projection are not: there rounding is relative to the
+    negative eigenvalue, which may be a thousand times larger.
+    """
+    images = gram_product(x, vectors)
+    projected = mark_missing(matmul(vectors, images.T), vectors)
     values, mix = jnp.linalg.eigh(projected)
-    values, mix = values[::-1][:k], mix[:, ::-1][:, :k]  # best first
-    vectors = matmul(mix.T, krylov.basis)  # [k, n]
-    residual = jnp.sqrt(jnp.sum(matmul(mix[-k:, :1].T, krylov.outside) ** 2))
-    done = residual <= TOLERANCE * jnp.abs(values[0])
-    values = jnp.where(values < below_all / 1.5, 0, values)
-    return Ritz(vectors, values, krylov.block, state.rounds + BLOCKS, done)
+    values, turn = values[::-1], mix[:, ::-1].T
+    vectors, images = matmul(turn, vectors), matmul(turn, images)
+    return Ritz(vectors, values, images - values[:, None] * vectors)
+
+
+def mark_missing(projected: Float[Array, "m m"], basis: Float[Array, "m n"]) -> Float[Array, "m m"]:
+    """Symmetric, with MISSING on the diagonal where the basis has a zero row."""
+    missing = jnp.sum(basis**2, axis=1) < 0.5
+    return (projected + projected.T) / 2 + jnp.diag(jnp.where(missing, MISSING, 0.0))
+
+
+def grow(
+    x: Float[Array, "n d"],
+    vectors: Float[Array, "k n"],
+    values: Float[Array, " k"],
+    block: Float[Array, "k n"],
+) -> tuple[Float[Array, "m n"], Float[Array, "m m"]]:
+    """Adds to Ritz vectors the block and BLOCKS - 1 more, each from the product of G and the last.
+
+    Returns the orthonormal basis and G projected on it.
+    """
+    basis = jnp.concatenate([vectors, block])
+    projected = jnp.diag(values)  # [k, k]
+    for step in range(BLOCKS):
+        k = block.shape[0]
+        image = gram_product(x, block)
+        inside = matmul(image, basis.T)  # [k, m]
+        old, corner = inside[:, :-k], inside[:, -k:]
+        projected = jnp.block([[projected, old.T], [old, corner]])  # [m, m]
+        if step < BLOCKS - 1:
+            outside = image - matmul(inside, basis)
+            block = orthonormal_complement(outside, basis)
+            basis = jnp.concatenate([basis, block])
+    return basis, mark_missing(projected, basis)
+
+
+def improve(x: Float[Array, "n d"], ritz: Ritz) -> Ritz:
+    """One restart: grows a basis from the residuals and keeps the k best vectors in it."""
+    k = ritz.values.shape[0]
+    block = orthonormal_complement(ritz.residuals, ritz.vectors)
+    basis, projected = grow(x, ritz.vectors, ritz.values, block)
+    mix = jnp.linalg.eigh(projected)[1][:, -k:]  # [m, k]
+    return rayleigh_ritz(x, matmul(mix.T, basis))
+
+
+def dense_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """From the full G; for small n the fastest."""
+    vectors = jnp.linalg.eigh(matmul(x, x.T) - 1)[1][:, -4:].T  # [min(4, n), n]
+    return unit(rayleigh_ritz(x, vectors).vectors[0])
 
 
 def subspace_eigenvector(
     x: Float[Array, "n d"], *, block_size: int, iterations: int
 ) -> Float[Array, " n"]:
-    """Matrix-free; for n too small to hold a basis the dense solution.
+    """Matrix-free; the dense solution where n is too small to hold the basis.
 
     Args:
         x: descriptors of length 1 (or 0), one a row.
         block_size: k >= 3, vectors multiplied at once.
-        iterations: the most products of G and a block.
+        iterations: the most products of G and a block, rounded up to whole restarts.
     """
-    n = x.shape[0]
-    if n <= 2 * block_size * (BLOCKS + 1):
+    if x.shape[0] <= 2 * block_size * (BLOCKS + 1):
         return dense_eigenvector(x)
-    zeros = jnp.zeros((block_size, n), x.dtype)
+
+    def unfinished(state: tuple[Int[Array, ""], Ritz]) -> Bool[Array, ""]:
+        restarts, ritz = state
+        error = jnp.sum(ritz.residuals[0] ** 2)
+        return (error > (TOLERANCE * (1 + ritz.values[0])) ** 2) & (
+            restarts * (BLOCKS + 1) < iterations
+        )
+
     first = first_block(x, block_size)
-    start = Ritz(
-        vectors=zeros,
-        values=zeros[:, 0],
-        block=orthonormal_complement(first, zeros),
-        rounds=jnp.array(0),
-        done=jnp.array(False),
+    start = rayleigh_ritz(x, orthonormal_complement(first, jnp.zeros_like(first)))
+    _, ritz = jax.lax.while_loop(
+        unfinished, lambda state: (state[0] + 1, improve(x, state[1])), (jnp.array(0), start)
     )
+    return unit(ritz.vectors[0])
 
-    def unfinished(state: Ritz) -> Bool[Array, ""]:
-        return ~state.done & (state.rounds < iterations)
 
-    best = jax.lax.while_loop(unfinished, lambda state: restart(x, state), start).vectors[0]
-    return best / jnp.sqrt(jnp.sum(best**2))
+def unit(v: Float[Array, " n"]) -> Float[Array, " n"]:
+    """v at length 1."""
+    return v / jnp.sqrt(jnp.sum(v**2))
+
+
+def solve_on_complement(
+    x: Float[Array, "n d"], s: Float[Array, " n"], v: Float[Array, " n"], *, damping: float
+) -> Float[Array, " n"]:
+    """u orthogonal to s with ((lambda + damping * max(lambda, 1)) I - G) u = v - s (s'v).
+
+    lambda is s'Gs, s being the top eigenvector. CG_STEPS of conjugate gradients; they end early, by
+    standing still, where nothing is left to do.
+    """
+
+    def project(u: Float[Array, " n"]) -> Float[Array, " n"]:
+        return u - s * jnp.sum(s * u)
+
+    value = jnp.sum(s * gram_product(x, s[None])[0])
+    shift = value + damping * jnp.maximum(value, 1.0)
+
+    def step(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        u, rest, direction = state
+        image = project(shift * direction - gram_product(x, direction[None])[0])
+        length, curvature = jnp.sum(rest**2), jnp.sum(direction * image)
+        going = (length > smallest) & (curvature > 0)
+        stride = jnp.where(going, length / jnp.where(going, curvature, 1), 0)
+        rest = rest - stride * image
+        turn = jnp.where(going, jnp.sum(rest**2) / jnp.where(going, length, 1), 0)
+        return u + stride * direction, rest, jnp.where(going, rest + turn * direction, 0)
+
+    rest = project(v)
+    smallest = 1e-12 * jnp.sum(rest**2)
+    u, _, _ = jax.lax.fori_loop(0, CG_STEPS, step, (jnp.zeros_like(rest), rest, rest))
+    return project(u)

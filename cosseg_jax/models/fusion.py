@@ -1,5 +1,7 @@
 """phi(I): all backbone maps fused into the one map that the spatial modulator sees (figure 2)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ class Fusion(nn.Module):
 
     features: int
     stride: int = 32
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, maps: FeatureMaps) -> Float[Array, "M h w d"]:

@@ -1,5 +1,7 @@
 """The segmentation sub-net f_seg: modulation and an FPN-like decoder (sections 3.1 and 3.4)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,7 +33,7 @@ class SegmentationHead(nn.Module):
 
     features: int
     size: tuple[int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(

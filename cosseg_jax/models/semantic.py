@@ -6,6 +6,7 @@ inputs, so gamma depends neither on the order of the photographs nor on how many
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -26,7 +27,8 @@ class SemanticOptions:
     covariance: "plain", or "sqrt_l2": signed square root, then L2 norm 1, as is usual for
         second-order features.
     layer_norm: normalise what goes into each pooling, so that its scale does not drift.
-    gamma_bias: initial value of gamma; 0 as any layer's bias, 1 starts at Y = X + S.
+    gamma_bias: initial bias of gamma: 0 as any layer's, or 1, so that Y = X + S where a group
+        says nothing.
     """
 
     pooling: str = "second"
@@ -63,7 +65,7 @@ class SecondOrderPooling(nn.Module):
     features: int
     options: SemanticOptions
     bias: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "M P C"]) -> Float[Array, "M d"]:
@@ -84,16 +86,17 @@ class HierarchicalPooling(nn.Module):
 
     features: int
     options: SemanticOptions
-    dtype: jnp.dtype = jnp.float32
+    bias: float = 0.0
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N P C"]) -> Float[Array, "B d"]:
         groups, photos, positions, channels = x.shape
-        pool = dict(features=self.features, options=self.options, dtype=self.dtype)
+        pool: dict[str, Any] = dict(features=self.features, options=self.options, dtype=self.dtype)
         flat = x.reshape(groups * photos, positions, channels)  # [B*N, P, C]
         each = SecondOrderPooling(**pool, name="photo")(flat)
         each = each.reshape(groups, photos, self.features)  # [B, N, d]
-        return SecondOrderPooling(**pool, bias=self.options.gamma_bias, name="group")(each)
+        return SecondOrderPooling(**pool, bias=self.bias, name="group")(each)
 
 
 class MeanPooling(nn.Module):
@@ -101,14 +104,15 @@ class MeanPooling(nn.Module):
 
     features: int
     options: SemanticOptions
-    dtype: jnp.dtype = jnp.float32
+    bias: float = 0.0
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N P C"]) -> Float[Array, "B d"]:
         x = nn.LayerNorm(dtype=self.dtype, name="norm")(jnp.mean(x, axis=2))  # [B, N, C]
         x = nn.relu(nn.Dense(self.options.reduced, dtype=self.dtype, name="hidden")(x))
         x = jnp.mean(x, axis=1)  # [B, c]
-        bias = nn.initializers.constant(self.options.gamma_bias)
+        bias = nn.initializers.constant(self.bias)
         return nn.Dense(self.features, dtype=self.dtype, bias_init=bias, name="expand")(x)
 
 
@@ -122,18 +126,22 @@ class SemanticModulator(nn.Module):
     features: int
     categories: int
     options: SemanticOptions = SemanticOptions()
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, coarsest: Float[Array, "B N h w C"]) -> Semantics:
         groups, photos, height, width, channels = coarsest.shape
         x = coarsest.reshape(groups, photos, height * width, channels)  # [B, N, P, C]
-        settings = dict(features=self.features, options=self.options, dtype=self.dtype)
+        settings: dict[str, Any] = dict(
+            features=self.features, options=self.options, dtype=self.dtype
+        )
+        bias = self.options.gamma_bias
         gammas = []
         if self.options.pooling in ("second", "both"):
-            gammas.append(HierarchicalPooling(**settings, name="second_order")(x))
+            gammas.append(HierarchicalPooling(**settings, bias=bias, name="second_order")(x))
+            bias = 0.0  # once is enough where both are added
         if self.options.pooling in ("first", "both"):
-            gammas.append(MeanPooling(**settings, name="first_order")(x))
+            gammas.append(MeanPooling(**settings, bias=bias, name="first_order")(x))
         gamma = sum(gammas[1:], start=gammas[0]).astype(jnp.float32)
         logits = nn.Dense(self.categories, name="classify")(gamma)  # eq. 11, before the sigmoid
         return Semantics(gamma, logits)

@@ -5,7 +5,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
@@ -13,8 +12,9 @@ from cosseg_jax.models.backbones import create_backbone, normalise
 from cosseg_jax.models.fusion import Fusion
 from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
+from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.options import check_choice
-from cosseg_jax.types import FeatureMaps, Prediction, Semantics, SpatialPrior
+from cosseg_jax.types import FeatureMaps, Ndarray, Prediction, Semantics, SpatialPrior
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -46,7 +46,11 @@ class SSNM(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: UInt8[Array, "B N H W 3"], *, train: bool, maps: FeatureMaps | None = None
+        self,
+        images: UInt8[Array | Ndarray, "B N H W 3"],
+        *,
+        train: bool,
+        maps: FeatureMaps | None = None,
     ) -> Prediction:
         """Segments what each group's photographs share.
 
@@ -66,7 +70,9 @@ class SSNM(nn.Module):
         mask_logits = head(maps, semantics.gamma, prior.indicator)
         return Prediction(mask_logits, semantics.class_logits, semantics.gamma, prior)
 
-    def _backbone_maps(self, images: UInt8[Array, "B N H W 3"], *, train: bool) -> FeatureMaps:
+    def _backbone_maps(
+        self, images: UInt8[Array | Ndarray, "B N H W 3"], *, train: bool
+    ) -> FeatureMaps:
         flat = images.reshape(-1, *images.shape[2:]).astype(jnp.float32) / 255  # [B*N, H, W, 3]
         network = create_backbone(
             self.backbone, dtype=self.dtype, axis_name=self.axis_name, module_name="backbone"
@@ -81,7 +87,9 @@ class SSNM(nn.Module):
         fused = fused.reshape(groups, photos, *fused.shape[1:])  # [B, N, h, w, d]
         return spatial_modulator(fused, self.spatial)
 
-    def _semantics(self, coarsest: Float[Array, "M h w C"], groups: int, photos: int) -> Semantics:
+    def _semantics(
+        self, coarsest: Float[Array | Ndarray, "M h w C"], groups: int, photos: int
+    ) -> Semantics:
         if not self.use_semantic:
             gamma = jnp.ones((groups, self.features))
             return Semantics(gamma, jnp.zeros((groups, self.categories)))

@@ -1,0 +1,305 @@
+"""The spatial modulator: its objective by brute force, sign, scale, gradients and corner cases."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cosseg_jax.models import spatial
+from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
+
+modulate = jax.jit(spatial_modulator, static_argnums=1)
+OPTIONS = SpatialOptions()
+SOLVERS = ("eigh", "subspace")
+DEGENERATE = ("zero", "identical", "duplicated", "half zero", "one-hot")
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    """Non-negative features without structure."""
+    return np.maximum(np.random.default_rng(seed).standard_normal(shape), 0).astype(np.float32)
+
+
+def scene(
+    side: int = 6, photos: int = 3, d: int = 16, seed: int = 0
+) -> tuple[jax.Array, jax.Array]:
+    """Features [1, N, h, w, d] of two materials, and where the object is [1, N, h, w]."""
+    rng = np.random.default_rng(seed)
+    inside = np.zeros((1, photos, side, side), bool)
+    for photo, (top, left) in enumerate(rng.integers(1, 3, (photos, 2))):
+        inside[0, photo, top : top + side // 2, left : left + side // 2] = True
+    materials = rng.random((2, d))
+    features = materials[inside.astype(int)] + 0.1 * rng.random((*inside.shape, d))
+    return jnp.asarray(features, jnp.float32), jnp.asarray(inside)
+
+
+def degenerate(kind: str, photos: int, side: int, d: int = 8) -> jax.Array:
+    features = noise(1, photos, side, side, d)
+    if kind == "zero":
+        features[:] = 0
+    elif kind == "identical":
+        features[:] = features[0, 0, 0, 0] + 0.1
+    elif kind == "duplicated":
+        features[:] = features[:, :1]
+    elif kind == "half zero":
+        features[:, :, ::2] = 0
+    else:
+        features[:] = np.eye(d)[np.random.default_rng(0).integers(0, 3, features.shape[:-1])]
+    return jnp.asarray(features)
+
+
+def gram64(features: np.ndarray) -> np.ndarray:
+    x = np.asarray(features, np.float64).reshape(-1, features.shape[-1])
+    x = x / np.sqrt(np.sum(x**2, axis=1, keepdims=True) + OPTIONS.epsilon)
+    return x @ x.T - 1
+
+
+def eigenvector64(features: np.ndarray) -> np.ndarray:
+    return np.linalg.eigh(gram64(features))[1][:, -1]
+
+
+def eq6(x: np.ndarray, indicator: tuple[int, ...]) -> float:
+    """As printed, each sum over ordered pairs, so that an (f, b) pair also counts as (b, f)."""
+    total = 0.0
+    for i, j in itertools.product(range(len(x)), repeat=2):
+        distance = np.sum((x[i] - x[j]) ** 2)
+        total += distance if indicator[i] == indicator[j] else -distance
+    return total
+
+
+def test_eq6_eq8_and_eq9_agree_for_every_indicator() -> None:
+    x = np.random.default_rng(0).random((6, 4))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    n, gram = len(x), x @ x.T - 1
+    distances = 2 - 2 * x @ x.T
+    for indicator in itertools.product((-1, 1), repeat=n):
+        s = np.array(indicator) / np.sqrt(n)
+        brute = eq6(x, indicator)
+        assert n * s @ distances @ s == pytest.approx(brute)
+        assert -2 * n * s @ gram @ s == pytest.approx(brute)
+
+
+def test_no_indicator_has_a_lower_loss() -> None:
+    features = noise(1, 1, 3, 3, 5)
+    gram = gram64(features)
+    loss = float(modulate(jnp.asarray(features), OPTIONS).loss[0])
+    hard = [-np.array(c) @ gram @ np.array(c) / 81 for c in itertools.product((-1, 1), repeat=9)]
+    assert loss < min(hard)
+    assert loss > 2 * min(hard)
+
+
+def test_loss_is_the_eigenvalue_over_n() -> None:
+    features = noise(1, 2, 4, 4, 8)
+    top = np.linalg.eigvalsh(gram64(features))[-1]
+    assert float(modulate(jnp.asarray(features), OPTIONS).loss[0]) == pytest.approx(
+        -top / 32, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_object_of_a_scene_is_found(solver: str) -> None:
+    features, inside = scene(side=7)
+    indicator = modulate(features, SpatialOptions(solver=solver)).indicator
+    np.testing.assert_array_equal(indicator > 0, inside)
+
+
+def test_two_photographs_without_their_own_contrast_are_told_apart() -> None:
+    """One problem per group: each photograph alone is uniform, only the group has two parts."""
+    features = jnp.ones((1, 2, 3, 3, 4)).at[0, 0, ..., 0].set(5)
+    indicator = modulate(features, OPTIONS).indicator
+    assert np.ptp(indicator[0, 0]) < 1e-3
+    np.testing.assert_allclose(indicator[0, 0], -indicator[0, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [("sqrt_n", 1.0), ("unit", 1 / 48)])
+def test_scale_sets_the_mean_square(scale: str, expected: float) -> None:
+    features = jnp.asarray(noise(1, 3, 4, 4, 8))
+    indicator = modulate(features, SpatialOptions(scale=scale)).indicator
+    assert float(jnp.mean(indicator**2)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_border_rule_holds_for_objects_of_any_size() -> None:
+    """Also for one that covers most of each photograph, unlike the rule of the minority."""
+    inside = np.zeros((1, 2, 10, 10), bool)
+    inside[:, :, 1:-1, 1:-1] = True
+    features = jnp.asarray(np.eye(4)[inside.astype(int)], jnp.float32)
+    border = modulate(features, SpatialOptions(sign="border")).indicator
+    minority = modulate(features, SpatialOptions(sign="majority")).indicator
+    np.testing.assert_array_equal(border > 0, inside)
+    np.testing.assert_array_equal(minority > 0, ~inside)
+
+
+def test_border_rule_is_decided_by_the_whole_group() -> None:
+    """A photograph whose object lies on the frame follows the others."""
+    inside = np.zeros((1, 3, 6, 6), bool)
+    inside[0, 0, 0, :3] = True
+    inside[0, 1:, 2:4, 2:4] = True
+    features = jnp.asarray(np.eye(4)[inside.astype(int)], jnp.float32)
+    np.testing.assert_array_equal(modulate(features, OPTIONS).indicator > 0, inside)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (2, 5), (9, 2), (1, 1)])
+def test_without_an_interior_the_smaller_part_is_the_foreground(shape: tuple[int, int]) -> None:
+    photos = 12 if shape == (1, 1) else 1
+    part = np.arange(photos * shape[0] * shape[1]) % 4 == 0
+    part = part.reshape(1, photos, *shape)
+    features = jnp.asarray(np.eye(3)[part.astype(int)], jnp.float32)
+    np.testing.assert_array_equal(modulate(features, OPTIONS).indicator > 0, part)
+
+
+def test_without_a_smaller_part_the_sign_follows_the_features() -> None:
+    features = jnp.asarray(np.eye(2, 6).reshape(1, 2, 1, 1, 6), jnp.float32)
+    indicator = modulate(features, OPTIONS).indicator
+    swapped = modulate(features[:, ::-1], OPTIONS).indicator
+    np.testing.assert_allclose(indicator, swapped[:, ::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_indicator_follows_the_order_of_photographs_and_groups(solver: str) -> None:
+    features = jnp.asarray(noise(2, 5, 5, 5, 32))
+    options = SpatialOptions(solver=solver)
+    plain, order = modulate(features, options), np.array([3, 0, 4, 1, 2])
+    permuted = modulate(features[::-1, order], options)
+    expected = plain.indicator[::-1, order]
+    np.testing.assert_allclose(permuted.indicator, expected, atol=2e-3)
+    np.testing.assert_allclose(permuted.loss, plain.loss[::-1], rtol=1e-4)
+
+
+def test_solvers_give_the_same_indicator() -> None:
+    features = jnp.asarray(noise(1, 5, 7, 7, 64))
+    eigh, subspace = (modulate(features, SpatialOptions(solver=s)).indicator for s in SOLVERS)
+    np.testing.assert_allclose(eigh, subspace, atol=5e-3)
+
+
+def test_auto_switches_solvers_at_dense_max(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    for name in ("dense_eigenvector", "subspace_eigenvector"):
+        monkeypatch.setattr(
+            spatial.eigen, name, lambda x, name=name, **_: called.append(name) or x[:, 0]
+        )
+    options = SpatialOptions(dense_max=8)
+    spatial.solve(jnp.ones((8, 2)), options)
+    spatial.solve(jnp.ones((9, 2)), options)
+    assert called == ["dense_eigenvector", "subspace_eigenvector"]
+
+
+def test_features_of_any_scale_give_the_same_indicator() -> None:
+    features, _ = scene()
+    small, large = modulate(features * 0.1, OPTIONS), modulate(features * 1000, OPTIONS)
+    np.testing.assert_allclose(small.indicator, large.indicator, atol=1e-3)
+
+
+def test_bfloat16_features_are_solved_in_float32() -> None:
+    features = jnp.asarray(noise(1, 2, 5, 5, 16)).astype(jnp.bfloat16)
+    prior = modulate(features, OPTIONS)
+    assert prior.indicator.dtype == prior.loss.dtype == jnp.float32
+    cosine = eigenvector64(features.astype(jnp.float32)) @ np.asarray(prior.indicator).ravel()
+    assert abs(cosine) / 50**0.5 > 0.9999
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 3, 3), (5, 1, 2)])
+@pytest.mark.parametrize("d", [1, 4])
+def test_any_shape_gives_a_finite_indicator_of_length_one(
+    shape: tuple[int, int, int], d: int
+) -> None:
+    prior = modulate(jnp.asarray(noise(1, *shape, d)), OPTIONS)
+    assert prior.indicator.shape == (1, *shape)
+    assert float(jnp.mean(prior.indicator**2)) == pytest.approx(1, rel=1e-4)
+    assert np.isfinite(prior.loss).all()
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("gradient", ["stop", "implicit"])
+@pytest.mark.parametrize(("photos", "side"), [(1, 1), (2, 3), (2, 8)])
+def test_degenerate_descriptors_have_bounded_gradients(
+    kind: str, solver: str, gradient: str, photos: int, side: int
+) -> None:
+    features = degenerate(kind, photos, side)
+    options = SpatialOptions(solver=solver, gradient=gradient)
+    weights = jnp.asarray(noise(1, photos, side, side))
+
+    def objective(features: jax.Array) -> jax.Array:
+        prior = spatial_modulator(features, options)
+        return jnp.mean(weights * prior.indicator) + jnp.sum(prior.loss)
+
+    value, slope = jax.jit(jax.value_and_grad(objective))(features)
+    assert np.isfinite(value)
+    steepest = 1 / options.damping * options.epsilon**-0.5
+    assert float(jnp.max(jnp.abs(slope))) < steepest
+
+
+@pytest.mark.parametrize("gradient", ["stop", "implicit"])
+def test_loss_gradient_is_that_of_the_eigenvalue(gradient: str) -> None:
+    """Against central differences of float64 dense eigenvalues, normalisation included."""
+    features = noise(1, 2, 3, 3, 5)
+    options = SpatialOptions(gradient=gradient)
+    slope = jax.grad(lambda f: jnp.sum(spatial_modulator(f, options).loss))(jnp.asarray(features))
+    for seed in range(3):
+        step = 1e-5 * np.random.default_rng(seed).standard_normal(features.shape)
+        ends = [-np.linalg.eigvalsh(gram64(features + s * step))[-1] / 18 for s in (1, -1)]
+        assert float(jnp.sum(slope * step)) == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_implicit_gradient_is_that_of_the_eigenvector(solver: str) -> None:
+    """Against central differences of float64 dense eigenvectors, where the gap is healthy."""
+    features, _ = scene()
+    weights = noise(*features.shape[:-1])
+    options = SpatialOptions(solver=solver, gradient="implicit", damping=1e-6)
+
+    def objective(features: jax.Array) -> jax.Array:
+        return jnp.sum(weights * spatial_modulator(features, options).indicator)
+
+    slope = jax.jit(jax.grad(objective))(features)
+    indicator = np.asarray(modulate(features, options).indicator, np.float64).ravel()
+    for seed in range(3):
+        step = 1e-5 * np.random.default_rng(seed).standard_normal(features.shape)
+        ends = []
+        for side in (1, -1):
+            s = eigenvector64(np.asarray(features, np.float64) + side * step)
+            ends.append(weights.ravel() @ s * np.sign(s @ indicator) * len(s) ** 0.5)
+        assert float(jnp.sum(slope * step)) == pytest.approx((ends[0] - ends[1]) / 2, rel=5e-3)
+
+
+def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
+    """Three orthogonal clusters of one size but for a perturbation that goes to zero."""
+    clusters = np.eye(3, 6)[np.arange(36) % 3].reshape(1, 1, 6, 6, 6)
+    weights, bump = noise(1, 1, 6, 6), noise(*clusters.shape, seed=1)
+    options = SpatialOptions(gradient="implicit", damping=0.01)
+
+    def steepness(size: float) -> float:
+        features = jnp.asarray(clusters + size * bump, jnp.float32)
+        slope = jax.grad(lambda f: jnp.sum(weights * spatial_modulator(f, options).indicator))
+        return float(jnp.linalg.norm(slope(features)))
+
+    slopes = [steepness(size) for size in (1e-2, 1e-4, 1e-6, 0.0)]
+    bound = 2 * np.linalg.norm(weights) * 36**0.5 / options.damping
+    assert max(slopes) < bound / 12**0.5  # |u| <= |v| / (damping * lambda), |x's|^2 = lambda = 12
+
+
+def test_stop_gradient_is_the_default() -> None:
+    features, _ = scene()
+    slope = jax.grad(lambda f: jnp.sum(spatial_modulator(f, OPTIONS).indicator ** 3))(features)
+    np.testing.assert_array_equal(slope, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("solver", "power"),
+        ("sign", "positive"),
+        ("scale", "n"),
+        ("gradient", "full"),
+        ("dense_max", -1),
+        ("block_size", 2),
+        ("iterations", 0),
+        ("damping", 0.0),
+        ("epsilon", -1e-6),
+    ],
+)
+def test_bad_option_is_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"model\.spatial\.{field} is"):
+        dataclasses.replace(OPTIONS, **{field: value})
