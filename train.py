@@ -7,7 +7,6 @@ is only exported, if `--export` asks for it.
 import contextlib
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -20,7 +19,6 @@ from ml_collections import ConfigDict, config_flags
 
 from cosseg_jax import cli, runs
 from cosseg_jax.checkpoints import check_export_folder, export
-from cosseg_jax.data.prepared import cache_dir
 from cosseg_jax.journal import Journal, mean_of
 from cosseg_jax.training import TrainState
 
@@ -30,9 +28,6 @@ WORKDIR = flags.DEFINE_string(
 )
 EXPORT = flags.DEFINE_string(
     "export", None, "A new folder for the best parameters and the config, for evaluation."
-)
-COMPILATION_CACHE = flags.DEFINE_bool(
-    "compilation_cache", True, "Keep compiled programs on disk, so that later starts are quick."
 )
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "host:port of process 0, where several processes train together."
@@ -168,8 +163,6 @@ def main(_: list[str]) -> None:
     workdir = Path(WORKDIR.value or Path("runs") / config_name())
     if EXPORT.value:
         check_export_folder(Path(EXPORT.value))
-    if COMPILATION_CACHE.value:
-        keep_compilations()
     outcome = train_and_evaluate(config, workdir)
     if not outcome.finished:
         print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
@@ -192,13 +185,6 @@ def join_processes() -> None:
     """Joins the other processes of a run of several, if the flags name them."""
     if COORDINATOR.value:
         jax.distributed.initialize(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
-
-
-def keep_compilations() -> None:
-    """Keeps compiled programs in the user's cache, unless the environment names a place."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compilations"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python benchmarks/eigen.py --sizes 49 245 980 --channels 512
 
 prints, for each number of descriptors and each solver, the median time of one group, its ratio to
-the first solver's, and 1 - cosine to a float64 solution. Ratios of one run compare; times of several
-runs need the same, idle machine.
+the first solver's, and 1 - cosine to a float64 solution. Ratios within one run may be compared;
+times of different runs only on the same, idle machine.
 """
 
 import argparse
@@ -67,9 +67,8 @@ def measure(kind: str, n: int, arguments: argparse.Namespace) -> None:
         first = first or time_ms
         error = residual_angle(x, np.asarray(function(jnp.asarray(x)), np.float64))
         note = "  (takes eigh)" if solver == "subspace" and n <= smallest(options) else ""
-        print(
-            f"{n:6d} {kind:10s} {solver:9s} {time_ms:9.2f} {time_ms / first:7.2f} {error:9.1e}{note}"
-        )
+        figures = f"{time_ms:9.2f} {time_ms / first:7.2f} {error:9.1e}"
+        print(f"{n:6d} {kind:10s} {solver:9s} {figures}{note}")
 
 
 def smallest(options: SpatialOptions) -> int:
@@ -78,7 +77,7 @@ def smallest(options: SpatialOptions) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Times the eigen-solvers.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[49, 245, 513, 980, 3920])
     parser.add_argument("--channels", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)

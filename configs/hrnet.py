@@ -42,6 +42,7 @@ def get_config() -> ConfigDict:
             spatial_stride=32,  # figure 2
             use_spatial=True,  # table 5
             use_semantic=True,  # table 5
+            category_head=False,  # for a backbone that starts from nothing
             dtype="float32",  # or "bfloat16"
         )
     )
@@ -69,6 +70,7 @@ def get_config() -> ConfigDict:
             spatial_weight=1.0,  # eq. 14
             semantic_weight=1.0,  # eq. 14
             segmentation_weight=1.0,  # eq. 14
+            category_weight=1.0,  # of the category head
         )
     )
 

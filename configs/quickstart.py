@@ -17,14 +17,20 @@ def get_config() -> ConfigDict:
 
     config.model.backbone = "hrnet_tiny"
     config.model.features = 32
+    config.model.category_head = True
     config.model.semantic.reduced = 32
+    config.model.semantic.covariance = "sqrt_l2"
+    config.model.semantic.layer_norm = True
+    config.model.semantic.gamma_bias = 1.0
 
-    config.loss.seg_weighting = "balanced"
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.halve_every = 500
+    config.loss.seg_weighting = "none"
+    config.loss.spatial_weight = 0.1
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.warmup_steps = 50
+    config.optimizer.halve_every = 400
 
-    config.steps = 2_000
-    config.eval_every = 500
+    config.steps = 1_600
+    config.eval_every = 400
     config.eval_groups = 0
-    config.checkpoint_every = 500
+    config.checkpoint_every = 400
     return config

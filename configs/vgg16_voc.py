@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.model.freeze_backbone = True
     config.model.features = 128
     config.model.semantic.reduced = 64
+    config.model.semantic.pooling = "both"
     config.model.semantic.covariance = "sqrt_l2"
     config.model.semantic.layer_norm = True
     config.model.semantic.gamma_bias = 1.0

@@ -1,8 +1,8 @@
 """Checkpoints of a run, and exported networks; both through Orbax.
 
 A run keeps its latest checkpoint and its best by validation J under `WORKDIR/checkpoints`, each
-with the train state, the state of the data stream and the config. An export holds the parameters, the
-batch statistics and the config, which is all that evaluation and prediction need:
+with the train state, the state of the data stream and the config. An export holds the parameters,
+the batch statistics and the config, which is all that evaluation and prediction need:
 
     DIR/config.json     the run's config, with the names of its categories
     DIR/variables/      params and batch_stats

@@ -5,6 +5,7 @@ with status 2 and its message; a fault of the program keeps its traceback and ex
 of ValueError and KeyError count as written for the user only where this package raised them.
 """
 
+import os
 import re
 import sys
 import traceback
@@ -12,9 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
 from absl import app, flags, logging
 
 from cosseg_jax.errors import UserError
+from cosseg_jax.folders import cache_dir
+
+COMPILATION_CACHE = flags.DEFINE_bool(
+    "compilation_cache", True, "Keep compiled programs on disk, so that later starts are quick."
+)
 
 _ALWAYS = (UserError, OSError, FloatingPointError)
 _WHERE_WE_RAISED_IT = (ValueError, KeyError)
@@ -24,12 +31,15 @@ _PACKAGE = Path(__file__).parent
 def run(main: Callable[[list[str]], Any]) -> NoReturn:
     """Parses the flags, runs `main` and exits: 0 after success, 2 for wrong input.
 
-    Libraries' chatter below warnings is left out unless `--verbosity` asks for it.
+    Libraries' chatter below warnings is left out unless `--verbosity` asks for it, and compiled
+    programs are kept unless `--nocompilation_cache` forbids it.
     """
 
     def quietly(argv: list[str]) -> Any:
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        if COMPILATION_CACHE.value:
+            keep_compilations()
         return main(argv)
 
     try:
@@ -39,6 +49,13 @@ def run(main: Callable[[list[str]], Any]) -> NoReturn:
             raise
         _fail(message_of(error))
     raise SystemExit(0)
+
+
+def keep_compilations() -> None:
+    """Keeps compiled programs in the user's cache, or where JAX_COMPILATION_CACHE_DIR says."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compilations"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def is_user_error(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from cosseg_jax.models.category import category_loss
 from cosseg_jax.options import check_choice
 from cosseg_jax.types import GroupBatch, Ndarray, Prediction
 
@@ -22,11 +23,12 @@ SEG_WEIGHTINGS = {
 
 
 class Losses(NamedTuple):
-    """The terms of eq. 14, unweighted, and their weighted sum."""
+    """The terms of eq. 14 and that of the category head, unweighted, and their weighted sum."""
 
     spatial: Float[Array, ""]
     semantic: Float[Array, ""]
     segmentation: Float[Array, ""]
+    category: Float[Array, ""]
     total: Float[Array, ""]
 
 
@@ -66,8 +68,9 @@ def total_loss(
     spatial_weight: float,
     semantic_weight: float,
     segmentation_weight: float,
+    category_weight: float,
 ) -> Losses:
-    """Eq. 14, with weights that are all 1 in the paper."""
+    """Eq. 14, with weights that are all 1 in the paper; the loss of the category head is ours."""
     spatial = jnp.mean(prediction.prior.loss)
     semantic = semantic_loss(prediction.class_logits, batch.labels)
     segmentation = segmentation_loss(
@@ -76,4 +79,8 @@ def total_loss(
     total = (
         spatial_weight * spatial + semantic_weight * semantic + segmentation_weight * segmentation
     )
-    return Losses(spatial, semantic, segmentation, total)
+    category = jnp.zeros(())
+    if prediction.category_logits is not None and batch.category_maps is not None:
+        category = category_loss(prediction.category_logits, batch.category_maps)
+        total = total + category_weight * category
+    return Losses(spatial, semantic, segmentation, category, total)

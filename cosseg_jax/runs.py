@@ -153,6 +153,7 @@ def make_batches(config: ConfigDict, source: Source, cache: MapCache | None) -> 
         threads=config.workers if in_threads else 1,
         processes=config.worker_processes,
         cache=cache,
+        category_maps=config.model.category_head,
     )
 
 

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import jax_utils
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
 from cosseg_jax.losses import total_loss
+from cosseg_jax.metrics import batch_scores
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.types import GroupBatch
 
@@ -161,7 +162,8 @@ def make_update(
             "loss_spatial": losses.spatial,
             "loss_semantic": losses.semantic,
             "loss_segmentation": losses.segmentation,
-            **_scores(prediction.mask_logits, batch),
+            "loss_category": losses.category,
+            **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
         }
         metrics = jax.lax.pmean(metrics, AXIS)
         metrics["gradient_norm"] = optax.global_norm(gradients)
@@ -170,19 +172,6 @@ def make_update(
         return TrainState(state.step + 1, params, batch_stats, optimizer_state), metrics
 
     return update
-
-
-def _scores(logits: Float[Array, "B N H W"], batch: GroupBatch) -> dict[str, jax.Array]:
-    """P and J in percent at the network's size, the means over the images."""
-    predicted, truth = logits > 0, batch.masks > 0.5
-    known = batch.valid
-    right = jnp.mean(predicted == truth, axis=(2, 3), where=known)
-    intersection = jnp.sum(predicted & truth & known, axis=(2, 3))
-    union = jnp.sum((predicted | truth) & known, axis=(2, 3))
-    return {
-        "P": 100 * jnp.mean(right),
-        "J": 100 * jnp.mean(intersection / jnp.maximum(union, 1)),
-    }
 
 
 def parameter_count(variables: dict[str, Any]) -> int:

@@ -56,6 +56,7 @@ class GroupBatch(NamedTuple):
     valid: False on void pixels.
     labels: multi-hot, 1 for every category that all N photographs share.
     maps: cached maps of a frozen backbone, or None.
+    category_maps: 1 + the index of the category at each pixel, 0 for none; or None.
     """
 
     images: UInt8[Array | Ndarray, "*B N H W 3"] | None
@@ -63,6 +64,7 @@ class GroupBatch(NamedTuple):
     valid: Bool[Array | Ndarray, "*B N H W"]
     labels: Float[Array | Ndarray, "*B L"]
     maps: FeatureMaps | None = None
+    category_maps: UInt8[Array | Ndarray, "*B N H W"] | None = None
 
 
 class SpatialPrior(NamedTuple):
@@ -84,9 +86,13 @@ class Semantics(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Everything that the network computes for a batch of groups."""
+    """Everything that the network computes for a batch of groups.
+
+    category_logits: of every cell of the four levels, or None without the category head.
+    """
 
     mask_logits: Float[Array, "B N H W"]
     class_logits: Float[Array, "B L"]
     gamma: Float[Array, "B d"]
     prior: SpatialPrior
+    category_logits: tuple[Float[Array, "B N _ _ _"], ...] | None = None

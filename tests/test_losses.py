@@ -158,6 +158,7 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
         spatial_weight=2.0,
         semantic_weight=30.0,
         segmentation_weight=400.0,
+        category_weight=5000.0,
     )
     assert float(losses.spatial) == pytest.approx(-0.375)
     assert float(losses.semantic) == pytest.approx(float(semantic_loss(class_logits, labels)))

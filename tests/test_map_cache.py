@@ -123,9 +123,10 @@ def test_an_interrupted_fill_goes_on_with_what_is_missing(tmp_path, monkeypatch)
         stored.extend(indices)
         store(self, indices, side, maps)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(MapCache, "_store", interrupted)
-        opened(tmp_path).fill()
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path).fill()
     source = NoisySource()
     cache = opened(tmp_path, source=source)
     cache.fill()
@@ -146,9 +147,10 @@ def test_an_interrupted_flipped_side_is_computed_again(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         store(self, indices, side, maps)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(MapCache, "_store", interrupted)
-        opened(tmp_path, mirror=False).fill()
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path, mirror=False).fill()
     cache = opened(tmp_path, mirror=False)
     cache.fill()
     assert np.abs(cache.maps(0, True).stride4).max() > 0
@@ -196,5 +198,5 @@ def test_maps_beyond_float16_name_their_photographs(tmp_path):
 
 
 def test_unknown_dtype_lists_the_valid_ones(tmp_path):
-    with pytest.raises(ValueError, match="cache_dtype is 'float16'; .*: float32, bfloat16"):
+    with pytest.raises(ValueError, match=r"cache_dtype is 'float16'; .*: float32, bfloat16"):
         opened(tmp_path, config_of(cache_dtype="float16"))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from cosseg_jax.data.source import Source
 from cosseg_jax.types import Example, Ndarray
@@ -82,6 +82,14 @@ def shared_categories(examples: Sequence[Example]) -> tuple[int, ...]:
 def union_mask(example: Example, categories: Sequence[int]) -> Bool[Ndarray, "H W"]:
     """The union of a photograph's masks of the given categories; empty where it has none."""
     return np.any(example.masks[np.isin(example.categories, categories)], axis=0)
+
+
+def category_map(example: Example) -> UInt8[Ndarray, "H W"]:
+    """1 + the index of the category at each pixel, 0 for none; of masks that overlap, the last."""
+    found = np.zeros(example.void.shape, np.uint8)
+    for category, mask in zip(example.categories, example.masks, strict=True):
+        found[mask] = category + 1
+    return found
 
 
 def multi_hot(categories: Sequence[int], num_categories: int) -> Float[Ndarray, " L"]:

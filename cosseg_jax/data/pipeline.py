@@ -13,7 +13,13 @@ import grain
 import jax
 import numpy as np
 
-from cosseg_jax.data.groups import GroupSampler, multi_hot, shared_categories, union_mask
+from cosseg_jax.data.groups import (
+    GroupSampler,
+    category_map,
+    multi_hot,
+    shared_categories,
+    union_mask,
+)
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import (
     AugmentOptions,
@@ -24,7 +30,7 @@ from cosseg_jax.data.transforms import (
     network_view,
     resized_mask,
 )
-from cosseg_jax.types import FeatureMaps, GroupBatch
+from cosseg_jax.types import Example, FeatureMaps, GroupBatch
 
 END_OF_STREAM = 2**40  # steps; no run gets there
 NO_AUGMENT = AugmentOptions()
@@ -48,6 +54,7 @@ class StepBatches(NamedTuple):
     process_index: int
     process_count: int
     cache: MapReader | None
+    category_maps: bool = False
 
     def __call__(self, step: int) -> GroupBatch:
         share = self.groups_per_step // self.process_count
@@ -60,6 +67,7 @@ class StepBatches(NamedTuple):
             valid=np.stack([group.valid for group in groups]),  # [B, N, H, W]
             labels=np.stack([group.labels for group in groups]),  # [B, L]
             maps=_stacked_maps([group.maps for group in groups if group.maps is not None]),
+            category_maps=_stacked_category_maps([group.category_maps for group in groups]),
         )
 
     def group(self, index: int) -> GroupBatch:
@@ -73,7 +81,7 @@ class StepBatches(NamedTuple):
                 f"photographs that lack it, among {[example.name for example in examples]}"
             )
         rng = np.random.default_rng([self.sampler.seed, index, 1])
-        views = [View(e.image, union_mask(e, shared), e.void) for e in examples]
+        views = [self._view(example, shared) for example in examples]
         images, maps = None, None
         if self.cache is None:
             views = [network_view(view, self.image_size, rng, self.augment) for view in views]
@@ -90,7 +98,12 @@ class StepBatches(NamedTuple):
             valid=~np.stack([view.void for view in views]),  # [N, H, W]
             labels=multi_hot(shared, len(self.source.categories)),
             maps=maps,
+            category_maps=_stacked_category_maps([view.category_map for view in views]),
         )
+
+    def _view(self, example: Example, shared: Sequence[int]) -> View:
+        found = category_map(example) if self.category_maps else None
+        return View(example.image, union_mask(example, shared), example.void, found)
 
 
 class Batches:
@@ -170,6 +183,7 @@ def training_batches(
     processes: int = 0,
     start_step: int = 0,
     cache: MapReader | None = None,
+    category_maps: bool = False,
 ) -> Batches:
     """An endless stream of training batches, each [B, N, ...] with B = groups_per_step / hosts.
 
@@ -187,6 +201,7 @@ def training_batches(
       start_step: the first batch's step.
       cache: maps that stand in for the images, which then are None; admits no augmentation but the
         flip.
+      category_maps: whether batches say of every pixel which category it is of.
 
     Raises ValueError for an argument out of range.
     """
@@ -194,7 +209,15 @@ def training_batches(
     _check_augment(augment, cache)
     sampler = GroupSampler(source, seed=seed, group_size=group_size, sampling=sampling)
     steps = StepBatches(
-        source, sampler, groups_per_step, image_size, augment, process_index, process_count, cache
+        source,
+        sampler,
+        groups_per_step,
+        image_size,
+        augment,
+        process_index,
+        process_count,
+        cache,
+        category_maps,
     )
     start_step = _checked_step(start_step)
     return Batches(steps, threads=threads, processes=processes, start_step=start_step)
@@ -202,13 +225,18 @@ def training_batches(
 
 def _without_image(view: View, flip: bool, size: int) -> View:
     """A photograph's masks at the network's size; its image, which maps replace, stays as it is."""
-    small = View(view.image, resized_mask(view.mask, size), resized_mask(view.void, size))
+    small = view.with_each(lambda x: x if x is view.image else resized_mask(x, size))
     return flipped(small) if flip else small
 
 
 def _stacked_maps(maps: Sequence[FeatureMaps]) -> FeatureMaps | None:
     """Stacks every level along a new first axis."""
     return FeatureMaps(*map(np.stack, zip(*maps, strict=True))) if maps else None
+
+
+def _stacked_category_maps(maps: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    present = [category_map for category_map in maps if category_map is not None]
+    return np.stack(present) if present else None
 
 
 def _check_sizes(

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -23,6 +22,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from cosseg_jax.data.source import members_of
+from cosseg_jax.folders import cache_dir
 from cosseg_jax.types import Example, Ndarray
 
 Record = dict[str, Any]  # the features of a record, images still encoded
@@ -139,11 +139,6 @@ def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
             f"{builder.data_path} has no list of its records; prepare it with this package"
         )
     return metadata
-
-
-def cache_dir() -> Path:
-    """Where prepared data sets are kept: COSSEG_CACHE_DIR, else ~/.cache/cosseg_jax."""
-    return Path(os.environ.get("COSSEG_CACHE_DIR") or Path.home() / ".cache" / "cosseg_jax")
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, root: Path) -> None:

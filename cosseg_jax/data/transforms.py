@@ -5,10 +5,11 @@ paper does: images bilinear with antialiasing, masks by nearest neighbour. Augme
 the paper and off by default; where things lie stays the same for image, mask and void.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image, ImageEnhance
 
 from cosseg_jax.types import Ndarray
@@ -31,11 +32,19 @@ class AugmentOptions(NamedTuple):
 
 
 class View(NamedTuple):
-    """One photograph with its mask and void, in whatever geometry they are in by now."""
+    """One photograph with its mask and void, in whatever geometry they are in by now.
+
+    category_map: where wanted, 1 + the index of the category at each pixel, 0 where there is none.
+    """
 
     image: UInt8[Ndarray, "H W 3"]
     mask: Bool[Ndarray, "H W"]
     void: Bool[Ndarray, "H W"]
+    category_map: UInt8[Ndarray, "H W"] | None = None
+
+    def with_each(self, change: Callable[[Ndarray], Ndarray]) -> "View":
+        """The same change made to every array."""
+        return View(*(None if array is None else change(array) for array in self))
 
 
 def check_options(options: AugmentOptions) -> None:
@@ -64,7 +73,7 @@ def drawn_flip(rng: np.random.Generator, options: AugmentOptions) -> bool:
 
 def flipped(view: View) -> View:
     """Mirrors left to right."""
-    return View(*(np.ascontiguousarray(array[:, ::-1]) for array in view))
+    return view.with_each(lambda array: np.ascontiguousarray(array[:, ::-1]))
 
 
 def random_crop(view: View, rng: np.random.Generator, max_scale: float) -> View:
@@ -84,7 +93,7 @@ def random_crop(view: View, rng: np.random.Generator, max_scale: float) -> View:
     top = int(rng.integers(*top_range, endpoint=True))
     left = int(rng.integers(*left_range, endpoint=True))
     window = np.s_[top : top + window_height, left : left + window_width]
-    return View(*(np.ascontiguousarray(array[window]) for array in view))
+    return view.with_each(lambda array: np.ascontiguousarray(array[window]))
 
 
 def jittered(
@@ -105,11 +114,10 @@ def jittered(
 
 def resized(view: View, size: int) -> View:
     """Resizes a photograph and its masks to the network's square input."""
-    return View(
-        resized_image(view.image, size),
-        resized_mask(view.mask, size),
-        resized_mask(view.void, size),
+    masks = view.with_each(
+        lambda array: array if array is view.image else resized_mask(array, size)
     )
+    return masks._replace(image=resized_image(view.image, size))
 
 
 def resized_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "S S 3"]:
@@ -118,7 +126,7 @@ def resized_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "
     return np.array(picture.resize((size, size), resample=Image.Resampling.BILINEAR))
 
 
-def resized_mask(mask: Bool[Ndarray, "H W"], size: int) -> Bool[Ndarray, "S S"]:
+def resized_mask(mask: Shaped[Ndarray, "H W"], size: int) -> Shaped[Ndarray, "S S"]:
     """Resizes to `size` x `size` pixels by nearest neighbour (centres of pixels aligned)."""
     rows, columns = (_nearest(length, size) for length in mask.shape)
     return mask[rows[:, None], columns[None, :]]

@@ -17,6 +17,12 @@ def resize(x: Float[Array, "M h w C"], height: int, width: int) -> Float[Array, 
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "linear")
 
 
+def check_stride(stride: int) -> None:
+    """Raises a ValueError unless `Fusion` can give a map of this stride."""
+    if stride not in STRIDES[1:]:
+        raise ValueError(f"model.spatial_stride is {stride}; choose 8, 16 or 32")
+
+
 class Fusion(nn.Module):
     """From fine to coarse: 1x1 convolution and downsampling, added to the next level's.
 
@@ -31,8 +37,7 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, maps: FeatureMaps) -> Float[Array, "M h w d"]:
-        if self.stride not in STRIDES[1:]:
-            raise ValueError(f"model.spatial_stride is {self.stride}; choose 8, 16 or 32")
+        check_stride(self.stride)
         target = maps[STRIDES.index(self.stride)]
         fused = None
         for stride, level in zip(STRIDES, maps, strict=True):

@@ -76,7 +76,7 @@ class SecondOrderPooling(nn.Module):
         pooled = covariance(x, centred=options.centred)
         pooled = pooled.reshape(pooled.shape[0], -1)  # [M, c*c]
         if options.covariance == "sqrt_l2":
-            pooled = signed_sqrt_l2(pooled) * options.reduced
+            pooled = signed_sqrt_l2(pooled)
         bias = nn.initializers.constant(self.bias)
         return nn.Dense(self.features, dtype=self.dtype, bias_init=bias, name="expand")(pooled)
 

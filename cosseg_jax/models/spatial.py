@@ -47,10 +47,12 @@ class SpatialOptions:
         follows from the features alone and has no meaning.
     scale: "sqrt_n": S has mean square 1, an ideal indicator is +-1. "unit": S has length 1.
     gradient: of S into the features. "stop": none. "implicit": that of the eigenvector, damped.
-    damping: of "implicit", as a share of the largest eigenvalue; a gap below it counts as if it
-        were about that large, so that the gradient stays bounded where eigenvalues meet.
-    epsilon: added to a descriptor's squared length before it is divided by its root; the gradient
-        near zero descriptors is at most epsilon ** -0.5 times that at unit ones.
+    damping: of "implicit", as a share of the largest eigenvalue (of 1, if that is larger); a gap
+        below it counts as if it were about that large, so that the gradient stays bounded where
+        eigenvalues meet.
+    epsilon: added to a descriptor's squared length before it is divided by its root. Descriptors
+        much shorter than epsilon ** 0.5 count as zero; the gradient there is at most
+        epsilon ** -0.5 times that at unit ones.
 
     Raises:
         ValueError: naming the field whose value is not valid.

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.models.backbones import create_backbone, normalise
-from cosseg_jax.models.fusion import Fusion
+from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.models.category import CategoryHead
+from cosseg_jax.models.fusion import Fusion, check_stride
 from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
@@ -27,6 +28,7 @@ class SSNM(nn.Module):
     features: d, channels of the fused and of the modulated maps.
     spatial_stride: of S: 32 (the paper's figure), 16 or 8.
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
+    category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
     dtype: of the convolutions; the eigenproblem and all logits are always float32.
     axis_name: the pmap axis over which batch norm shares its statistics.
@@ -40,6 +42,7 @@ class SSNM(nn.Module):
     semantic: SemanticOptions = SemanticOptions()
     use_spatial: bool = True
     use_semantic: bool = True
+    category_head: bool = False
     freeze_backbone: bool = False
     dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -58,8 +61,13 @@ class SSNM(nn.Module):
             images: RGB, 0..255. With `maps` given only its shape is used.
             train: batch norm uses and updates the batch's statistics.
             maps: the backbone's maps [B, N, h, w, C], computed before, instead of the images.
+
+        Raises:
+            ValueError: if the groups are empty.
         """
         groups, photos, *size, _ = images.shape
+        if photos < 1:
+            raise ValueError("the groups are empty (N = 0); each takes at least one photograph")
         if maps is None:
             maps = self._backbone_maps(images, train=train)
         maps = FeatureMaps(*(x.reshape(-1, *x.shape[-3:]).astype(self.dtype) for x in maps))
@@ -68,7 +76,10 @@ class SSNM(nn.Module):
         semantics = self._semantics(maps.stride32, groups, photos)
         head = SegmentationHead(self.features, (size[0], size[1]), dtype=self.dtype, name="head")
         mask_logits = head(maps, semantics.gamma, prior.indicator)
-        return Prediction(mask_logits, semantics.class_logits, semantics.gamma, prior)
+        category_logits = self._category_logits(maps, groups)
+        return Prediction(
+            mask_logits, semantics.class_logits, semantics.gamma, prior, category_logits
+        )
 
     def _backbone_maps(
         self, images: UInt8[Array | Ndarray, "B N H W 3"], *, train: bool
@@ -93,11 +104,17 @@ class SSNM(nn.Module):
         if not self.use_semantic:
             gamma = jnp.ones((groups, self.features))
             return Semantics(gamma, jnp.zeros((groups, self.categories)))
-        coarsest = coarsest.reshape(groups, photos, *coarsest.shape[1:])  # [B, N, h, w, C]
+        x = jnp.asarray(coarsest).reshape(groups, photos, *coarsest.shape[1:])  # [B, N, h, w, C]
         modulator = SemanticModulator(
             self.features, self.categories, self.semantic, dtype=self.dtype, name="semantic"
         )
-        return modulator(coarsest)
+        return modulator(x)
+
+    def _category_logits(self, maps: FeatureMaps, groups: int) -> tuple[Array, ...] | None:
+        if not self.category_head:
+            return None
+        levels = CategoryHead(self.categories, name="category")(maps)
+        return tuple(x.reshape(groups, -1, *x.shape[1:]) for x in levels)  # [B, N, h, w, 1+L] each
 
 
 def from_config(model: ConfigDict, categories: int, axis_name: str | None = None) -> SSNM:
@@ -106,7 +123,11 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
     Raises:
         ValueError: naming the field whose value is not valid.
     """
+    check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_choice("model.dtype", model.dtype, tuple(DTYPES))
+    check_stride(model.spatial_stride)
+    if model.features < 1:
+        raise ValueError(f"model.features is {model.features}; it takes 1 or more")
     fields = dict(model)
     fields.pop("pretrained")
     fields["dtype"] = DTYPES[fields["dtype"]]

@@ -1,4 +1,4 @@
-"""The whole network: what a group's masks must and must not depend on, switches, gradients."""
+"""The whole network: what a group's masks must and must not depend on, switches, config."""
 
 import dataclasses
 import functools
@@ -7,63 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_networks import drawn_variables
+from small_ssnm import (
+    CATEGORIES,
+    FEATURES,
+    NETWORK,
+    PAPER,
+    SIZE,
+    assert_close,
+    assert_finite,
+    blank,
+    maps_of,
+    photographs,
+    variables_of,
+)
 
 from configs import hrnet
-from cosseg_jax.losses import total_loss
 from cosseg_jax.models.backbones import create_backbone, normalise
-from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticOptions
-from cosseg_jax.models.spatial import SpatialOptions
 from cosseg_jax.models.ssnm import SSNM, from_config
-from cosseg_jax.types import FeatureMaps, GroupBatch
-
-SIZE, FEATURES, CATEGORIES = 64, 8, 3
-# At stride 8, S has 8 x 8 cells of each photograph, with an inside and a border.
-NETWORK = SSNM(
-    "hrnet_tiny",
-    CATEGORIES,
-    features=FEATURES,
-    spatial_stride=8,
-    semantic=SemanticOptions(reduced=4),
-)
-PAPER = dataclasses.replace(NETWORK, spatial_stride=32)
-LOSSES = dict(
-    seg_weighting="paper", spatial_weight=1.0, semantic_weight=1.0, segmentation_weight=1.0
-)
-
-
-def photographs(groups: int, photos: int, seed: int = 0) -> np.ndarray:
-    """A bright square of one colour somewhere in each, on dark noise."""
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 80, (groups, photos, SIZE, SIZE, 3), dtype=np.uint8)
-    for photo in np.ndindex(groups, photos):
-        top, left = rng.integers(8, 32, 2)
-        images[photo][top : top + 24, left : left + 24] = (250, 180, 60)
-    return images
-
-
-def maps_of(groups: int, photos: int, size: int = SIZE, seed: int = 0) -> FeatureMaps:
-    """Maps of noise, of hrnet_tiny's sizes."""
-    rng = np.random.default_rng(seed)
-    return FeatureMaps(
-        *(
-            rng.random((groups, photos, size // stride, size // stride, 2 * stride), np.float32)
-            for stride in STRIDES
-        )
-    )
-
-
-def blank(maps: FeatureMaps) -> np.ndarray:
-    """Images that only say the size of what the maps show."""
-    side = 4 * maps.stride4.shape[2]
-    return np.zeros((*maps.stride4.shape[:2], side, side, 3), np.uint8)
-
-
-@functools.cache
-def variables_of(network: SSNM):
-    return drawn_variables(network, photographs(1, 2))
+from cosseg_jax.types import FeatureMaps
 
 
 @functools.cache
@@ -89,21 +52,11 @@ def predicted(images):
     return compiled(NETWORK)(variables_of(NETWORK), images)
 
 
-def assert_close(one, other, tolerance: float = 1e-3):
-    """Measured against the largest value."""
-    np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
-
-
-def assert_finite(tree):
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
-
-
 def test_shapes_of_all_that_is_predicted(predicted):
     assert predicted.mask_logits.shape == (2, 3, SIZE, SIZE)
     assert predicted.class_logits.shape == (2, CATEGORIES)
     assert predicted.gamma.shape == (2, FEATURES)
-    assert predicted.prior.indicator.shape == (2, 3, SIZE // 8, SIZE // 8)
+    assert predicted.prior.indicator.shape == (2, 3, SIZE // 16, SIZE // 16)
     assert predicted.prior.loss.shape == (2,)
 
 
@@ -153,7 +106,7 @@ def test_maps_give_what_their_images_give(images, predicted):
 @pytest.mark.parametrize("photos", [1, 2, 5, 7])
 def test_one_set_of_parameters_serves_any_number_of_photographs(photos):
     maps = maps_of(1, photos)
-    prediction = compiled_on_maps(NETWORK)(variables_of(NETWORK), maps)
+    prediction = compiled_on_maps(PAPER)(variables_of(PAPER), maps)
     assert prediction.mask_logits.shape == (1, photos, SIZE, SIZE)
     assert prediction.prior.indicator.shape[:2] == (1, photos)
     assert_finite(prediction)
@@ -238,78 +191,6 @@ def test_bfloat16_is_close_to_float32(images, predicted):
     cosine = (ours * theirs).mean(axis=1)
     assert (cosine > 0.99).all()
     assert_close(other.mask_logits, predicted.mask_logits, 0.05)
-
-
-# Gradients
-
-
-@functools.cache
-def gradient_of(network: SSNM):
-    """The compiled gradient of the total loss for all parameters, in training."""
-
-    def loss(params, stats, images, maps=None):
-        prediction, _ = network.apply(
-            {"params": params, "batch_stats": stats},
-            images,
-            train=True,
-            maps=maps,
-            mutable=["batch_stats"],
-        )
-        batch = GroupBatch(
-            None,
-            masks=jnp.zeros(images.shape[:-1]).at[..., :8, :8].set(1.0),
-            valid=jnp.ones(images.shape[:-1], bool),
-            labels=jnp.eye(CATEGORIES)[: images.shape[0]],
-        )
-        return total_loss(prediction, batch, **LOSSES).total
-
-    def gradient(variables, *inputs):
-        return jax.grad(loss)(variables["params"], variables["batch_stats"], *inputs)
-
-    return jax.jit(gradient)
-
-
-@pytest.mark.parametrize("kind", ["varied", "black", "identical"])
-def test_gradients_are_finite(kind):
-    images = photographs(1, 2)
-    if kind == "black":
-        images = np.zeros_like(images)
-    elif kind == "identical":
-        images = np.repeat(images[:, :1], 2, axis=1)
-    gradients = gradient_of(PAPER)(variables_of(PAPER), images)
-    assert_finite(gradients)
-    for part in ("backbone", "head") if kind == "black" else gradients:
-        assert any(leaf.any() for leaf in jax.tree.leaves(gradients[part])), part
-
-
-@pytest.mark.parametrize("kind", ["zero", "constant", "single"])
-@pytest.mark.parametrize("options", [SpatialOptions(), SpatialOptions(gradient="implicit")])
-def test_gradients_are_finite_on_degenerate_maps(options, kind):
-    network = dataclasses.replace(NETWORK, spatial=options)
-    photos, size = (1, 32) if kind == "single" else (2, SIZE)
-    maps = maps_of(1, photos, size)
-    if kind != "single":
-        maps = FeatureMaps(*(np.full_like(x, kind == "constant") for x in maps))
-    gradient = gradient_of(dataclasses.replace(network, spatial_stride=32))
-    assert_finite(gradient(variables_of(NETWORK), blank(maps), maps))
-
-
-def test_a_frozen_backbone_gets_no_gradient():
-    network = dataclasses.replace(PAPER, freeze_backbone=True)
-    gradients = gradient_of(network)(variables_of(PAPER), photographs(1, 2))
-    assert not any(leaf.any() for leaf in jax.tree.leaves(gradients["backbone"]))
-    for part in ("fusion", "semantic", "head"):
-        assert any(leaf.any() for leaf in jax.tree.leaves(gradients[part])), part
-
-
-def test_a_frozen_backbone_keeps_its_statistics():
-    network = dataclasses.replace(PAPER, freeze_backbone=True)
-    _, updated = jax.eval_shape(
-        lambda: network.apply(
-            variables_of(PAPER), photographs(1, 2), train=True, mutable=["batch_stats"]
-        )
-    )
-    assert not jax.tree.leaves(updated)
 
 
 # From the config

@@ -1,0 +1,191 @@
+"""The real training loop: what a run leaves behind, taking it up again, and what stops it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from toy_runs import tiny_config
+
+import train
+from cosseg_jax import runs
+from cosseg_jax.checkpoints import Checkpoints, export, load_exported
+from cosseg_jax.journal import METRICS_FILE
+from cosseg_jax.predict import make_predictor
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, train.train_and_evaluate(tiny_config(), workdir)
+
+
+def entries(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / METRICS_FILE).read_text().splitlines()]
+
+
+def test_a_run_leaves_metrics_pictures_and_checkpoints(finished):
+    workdir, outcome = finished
+    assert outcome.finished
+    training = [entry for entry in entries(workdir) if entry["split"] == "train"]
+    assert [entry["step"] for entry in training] == [2, 4, 6]
+    terms = {"loss", "loss_spatial", "loss_semantic", "loss_segmentation", "P", "J"}
+    assert terms | {"learning_rate"} <= training[0].keys()
+    validated = [entry["step"] for entry in entries(workdir) if entry["split"] == "val"]
+    assert validated == [4, 6]
+    assert len(list((workdir / "pictures").glob("val_*.png"))) == 2
+    assert list((workdir / "tensorboard").glob("events*"))
+    kept = {int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()}
+    assert 6 in kept
+    assert len(kept) <= 2
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(finished, tmp_path):
+    """Bit for bit, optimizer and batch statistics included, and the same metrics noted once."""
+    workdir, outcome = finished
+    config = tiny_config()
+    config.steps = 3  # a stop between checkpoints of its own making
+    assert train.train_and_evaluate(config, tmp_path).finished
+    config.steps = 6
+    resumed = train.train_and_evaluate(config, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, outcome.state, resumed.state)
+    last, again = entries(workdir)[-1], entries(tmp_path)[-1]
+    assert last == again
+
+
+def test_a_run_killed_outright_goes_on(finished, tmp_path):
+    """kill -9 in mid-run, then the same command: the parameters of an uninterrupted run."""
+    _, outcome = finished
+    script = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]; import conftest\n"
+        "import train, toy_runs\nfrom pathlib import Path\n"
+        f"train.train_and_evaluate(toy_runs.tiny_config(), Path({str(tmp_path)!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.time() + 240
+    while not list(tmp_path.glob("checkpoints/[0-9]")) and time.time() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    resumed = train.train_and_evaluate(tiny_config(), tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, outcome.state, resumed.state)
+
+
+def test_another_config_in_the_same_workdir_is_refused(finished):
+    workdir, _ = finished
+    config = tiny_config()
+    config.optimizer.learning_rate = 0.5
+    with pytest.raises(ValueError, match=r"optimizer\.learning_rate: 0\.003 in the run, 0\.5 now"):
+        train.train_and_evaluate(config, workdir)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
+    config = tiny_config()
+    config.steps = 2
+    good = train.train_and_evaluate(config, tmp_path)
+    run_of = runs.prepare
+
+    def poisoned(config, workdir):
+        run = run_of(config, workdir)
+        step = run.trainer.step
+        run.trainer.step = lambda batch: {**step(batch), "loss": np.full(2, np.nan)}
+        return run
+
+    config.steps = 6
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FloatingPointError, match="step 3"):
+        patch.setattr(runs, "prepare", poisoned)
+        train.train_and_evaluate(config, tmp_path)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest == 2
+    restored = checkpoints.restore(2, good.state).state
+    checkpoints.close()
+    jax.tree.map(np.testing.assert_array_equal, good.state, restored)
+
+
+def test_an_export_predicts_as_the_run_does(finished, tmp_path):
+    workdir, outcome = finished
+    variables = runs.best_variables(outcome.config, workdir)
+    export(tmp_path / "out", outcome.config, variables)
+    config, loaded = load_exported(tmp_path / "out")
+    assert config.categories == outcome.config.categories
+    images = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32, 3), dtype=np.uint8)
+    expected = make_predictor(outcome.config, variables)(images)
+    np.testing.assert_array_equal(make_predictor(config, loaded)(images), expected)
+
+
+def test_an_export_never_overwrites(finished, tmp_path):
+    _, outcome = finished
+    (tmp_path / "mine.txt").write_text("kept")
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        export(tmp_path, outcome.config, outcome.state.variables)
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_a_checkpoint_of_another_network_is_named_leaf_by_leaf(finished, tmp_path):
+    _, outcome = finished
+    export(tmp_path / "out", outcome.config, outcome.state.variables)
+    path = tmp_path / "out" / "config.json"
+    edited = json.loads(path.read_text())
+    edited["model"]["features"] = 16
+    path.write_text(json.dumps(edited))
+    with pytest.raises(
+        ValueError, match=r"params/head/predict/kernel: \(1, 1, 8, 1\) in the check"
+    ):
+        load_exported(tmp_path / "out")
+
+
+def test_a_folder_that_is_no_export_is_refused_with_what_to_do(finished, tmp_path):
+    workdir, _ = finished
+    with pytest.raises(FileNotFoundError, match="holds no config.json"):
+        load_exported(tmp_path)
+    with pytest.raises(FileNotFoundError, match="export its best checkpoint"):
+        load_exported(workdir)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("group_size", 0), ("image_size", 16), ("steps", 0), ("dataset", "cifar"), ("seed", -1)],
+)
+def test_fields_that_cannot_be_meant_are_named(tmp_path, field, value):
+    config = tiny_config()
+    config[field] = value
+    with pytest.raises(ValueError, match=f"{field}|data set '{value}'"):
+        train.train_and_evaluate(config, tmp_path)
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
+    """The script as a process: its own parsing, a stop in mid-run, and the same command again."""
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    overrides = ["image_size=32", "model.features=8", "model.semantic.reduced=4", "eval_groups=4"]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "--config",
+        str(ROOT / "configs/quickstart.py"),
+    ]
+    command += [f"--config.{override}" for override in [*overrides, "log_every=1", "group_size=2"]]
+    command += ["--workdir", str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=-1, stderr=-3, text=True) as process:
+        metrics = tmp_path / METRICS_FILE
+        deadline = time.time() + 240
+        while not (metrics.exists() and metrics.stat().st_size) and time.time() < deadline:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "the same command goes on from there" in output
+    checkpoints = Checkpoints(tmp_path)
+    step = checkpoints.latest
+    checkpoints.close()
+    assert step == entries(tmp_path)[-1]["step"]

@@ -1,0 +1,24 @@
+"""A run small enough for tests: the real code on pictures of 32 pixels."""
+
+from ml_collections import ConfigDict
+
+from configs import quickstart
+
+
+def tiny_config() -> ConfigDict:
+    """The quick start, smaller still."""
+    config = quickstart.get_config()
+    config.image_size = 32
+    config.group_size = 2
+    config.groups_per_step = 4
+    config.workers = 2
+    config.model.features = 8
+    config.model.semantic.reduced = 4
+    config.steps = 6
+    config.log_every = 2
+    config.eval_every = 4
+    config.eval_groups = 4
+    config.picture_groups = 1
+    config.checkpoint_every = 2
+    config.test_split = ""
+    return config
