@@ -47,10 +47,10 @@ def made(options: SemanticOptions, x: jax.Array):
     [
         (dict(), 5 + 2 * 0.5 + 4 * 0.5 + 16 * 0.5 + 0.25),
         (dict(centred=True), 1 - 2 * 0.5 - 4 * 0.5 + 16 * 0.25 + 0.25),
-        (dict(covariance="sqrt_l2"), 2 * (5**0.5 + 22 * 0.5**0.5) / 6.5**0.5 + 0.25),
+        (dict(covariance="sqrt_l2"), (5**0.5 + 22 * 0.5**0.5) / 6.5**0.5 + 0.25),
         (
             dict(covariance="sqrt_l2", centred=True),
-            2 * (1 - 6 * 0.5**0.5 + 16 * 0.25**0.5) / 2.25**0.5 + 0.25,
+            (1 - 6 * 0.5**0.5 + 16 * 0.25**0.5) / 2.25**0.5 + 0.25,
         ),
     ],
 )

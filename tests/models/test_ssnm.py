@@ -91,6 +91,14 @@ def test_a_photographs_mask_hears_its_group(images, predicted):
     assert np.abs(difference).max() > 1e-2 * np.abs(predicted.mask_logits[0, 0]).max()
 
 
+def test_a_photographs_prior_hears_its_group(images, predicted):
+    """One eigenproblem for the whole group, not one for each photograph."""
+    changed = images.copy()
+    changed[0, 1:] = 255 - changed[0, 1:]
+    other = compiled(NETWORK)(variables_of(NETWORK), changed).prior.indicator
+    assert np.abs(other[0, 0] - predicted.prior.indicator[0, 0]).max() > 0.1
+
+
 def test_maps_give_what_their_images_give(images, predicted):
     flat = normalise(images.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255)
     variables = variables_of(NETWORK)
