@@ -130,7 +130,9 @@ class Recent:
                     f"step {number}: {', '.join(bad)} not finite; stopped, with the last good "
                     "checkpoint kept. Lower optimizer.learning_rate or set optimizer.clip_norm"
                 )
-        self._journal.note(step, "train", mean_of(steps))
+        means = mean_of(steps)
+        self._journal.note(step, "train", means)
+        self._journal.show({"loss": means["loss"], "J": means["J"]})
 
 
 class StopSignal:

@@ -19,14 +19,16 @@ def get_config() -> ConfigDict:
     config.model.features = 32
     config.model.category_head = True
     config.model.semantic.reduced = 32
+    config.model.semantic.pooling = "both"
     config.model.semantic.covariance = "sqrt_l2"
     config.model.semantic.layer_norm = True
     config.model.semantic.gamma_bias = 1.0
 
     config.loss.seg_weighting = "none"
     config.loss.spatial_weight = 0.1
-    config.optimizer.learning_rate = 4e-3
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 50
+    config.optimizer.clip_norm = 1.0
     config.optimizer.halve_every = 400
 
     config.steps = 1_600

@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.cache_mirror = True
 
     config.model.freeze_backbone = True
-    config.model.features = 128
+    config.model.features = 64
     config.model.semantic.reduced = 64
     config.model.semantic.pooling = "both"
     config.model.semantic.covariance = "sqrt_l2"
@@ -26,10 +26,10 @@ def get_config() -> ConfigDict:
 
     config.loss.seg_weighting = "none"
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.halve_every = 500
+    config.optimizer.halve_every = 350
 
-    config.steps = 2_000
-    config.eval_every = 500
+    config.steps = 1_400
+    config.eval_every = 350
     config.eval_groups = 60
-    config.checkpoint_every = 250
+    config.checkpoint_every = 350
     return config

@@ -81,6 +81,6 @@ def total_loss(
     )
     category = jnp.zeros(())
     if prediction.category_logits is not None and batch.category_maps is not None:
-        category = category_loss(prediction.category_logits, batch.category_maps)
+        category = category_loss(prediction.category_logits, batch.category_maps, batch.valid)
         total = total + category_weight * category
     return Losses(spatial, semantic, segmentation, category, total)

@@ -19,7 +19,7 @@ for each category, so that memory does not depend on the size of the data set.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -217,9 +217,9 @@ def compute(tally: Tally, protocol: Protocol, categories: Sequence[str]) -> Prot
 
 
 def batch_scores(
-    mask_logits: Float[Array, "*B N H W"],
-    masks: Float[Array, "*B N H W"],
-    valid: Bool[Array, "*B N H W"],
+    mask_logits: Float[Array | Ndarray, "*B N H W"],
+    masks: Float[Array | Ndarray, "*B N H W"],
+    valid: Bool[Array | Ndarray, "*B N H W"],
 ) -> dict[str, jax.Array]:
     """P and J in percent of a training batch at the network's size, p > 0.5, inside jit.
 
@@ -228,7 +228,7 @@ def batch_scores(
     """
     predicted, truth = (mask_logits > 0) & valid, (masks > 0.5) & valid
 
-    def pixels(where: jax.Array) -> jax.Array:
+    def pixels(where: Any) -> jax.Array:
         return where.sum(axis=(-2, -1))  # [*B, N]
 
     right, total = pixels((predicted == truth) & valid), pixels(valid)

@@ -149,7 +149,8 @@ def make_update(
             mutable=["batch_stats"],
         )
         losses = total_loss(prediction, batch, **loss_options)
-        return losses.total, (losses, prediction, {**batch_stats, **updated.get("batch_stats", {})})
+        batch_stats = batch_stats | dict(updated).get("batch_stats", {})
+        return losses.total, (losses, prediction, batch_stats)
 
     def update(state: TrainState, batch: GroupBatch) -> tuple[TrainState, dict[str, jax.Array]]:
         gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)

@@ -89,7 +89,9 @@ def test_another_config_in_the_same_workdir_is_refused(finished):
         train.train_and_evaluate(config, workdir)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
+    tmp_path, monkeypatch
+):
     config = tiny_config()
     config.steps = 2
     good = train.train_and_evaluate(config, tmp_path)
@@ -102,8 +104,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
         return run
 
     config.steps = 6
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FloatingPointError, match="step 3"):
-        patch.setattr(runs, "prepare", poisoned)
+    monkeypatch.setattr(runs, "prepare", poisoned)
+    with pytest.raises(FloatingPointError, match="step 3"):
         train.train_and_evaluate(config, tmp_path)
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.latest == 2
@@ -146,7 +148,7 @@ def test_a_checkpoint_of_another_network_is_named_leaf_by_leaf(finished, tmp_pat
 
 def test_a_folder_that_is_no_export_is_refused_with_what_to_do(finished, tmp_path):
     workdir, _ = finished
-    with pytest.raises(FileNotFoundError, match="holds no config.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
         load_exported(tmp_path)
     with pytest.raises(FileNotFoundError, match="export its best checkpoint"):
         load_exported(workdir)

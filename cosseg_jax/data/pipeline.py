@@ -7,7 +7,7 @@ P equal parts of the step's groups. The state of the stream is therefore the nex
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -234,7 +234,7 @@ def _stacked_maps(maps: Sequence[FeatureMaps]) -> FeatureMaps | None:
     return FeatureMaps(*map(np.stack, zip(*maps, strict=True))) if maps else None
 
 
-def _stacked_category_maps(maps: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _stacked_category_maps(maps: Sequence[Any]) -> np.ndarray | None:
     present = [category_map for category_map in maps if category_map is not None]
     return np.stack(present) if present else None
 

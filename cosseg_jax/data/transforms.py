@@ -44,7 +44,12 @@ class View(NamedTuple):
 
     def with_each(self, change: Callable[[Ndarray], Ndarray]) -> "View":
         """The same change made to every array."""
-        return View(*(None if array is None else change(array) for array in self))
+        return View(
+            change(self.image),
+            change(self.mask),
+            change(self.void),
+            None if self.category_map is None else change(self.category_map),
+        )
 
 
 def check_options(options: AugmentOptions) -> None:

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from cosseg_jax.models.fusion import STRIDES, resize
 from cosseg_jax.types import FeatureMaps, Ndarray
@@ -35,15 +35,17 @@ class CategoryHead(nn.Module):
 
 
 def category_loss(
-    logits: tuple[Float[Array, "B N _ _ _"], ...], category_maps: UInt8[Array | Ndarray, "B N H W"]
+    logits: tuple[Float[Array, "B N _ _ _"], ...],
+    category_maps: UInt8[Array | Ndarray, "B N H W"],
+    valid: Bool[Array | Ndarray, "B N H W"],
 ) -> Float[Array, ""]:
     """Softmax cross-entropy with the share of each cell that "none" and each category cover.
 
-    The mean over cells, then over levels.
+    The mean over cells, then over levels; the void share of a cell asks for nothing.
     """
     labels = logits[0].shape[-1]
-    flat = category_maps.reshape(-1, *category_maps.shape[2:])  # [B*N, H, W]
-    shares = jax.nn.one_hot(flat, labels)  # [B*N, H, W, 1+L]
+    shares = jax.nn.one_hot(category_maps, labels) * valid[..., None]  # [B, N, H, W, 1+L]
+    shares = shares.reshape(-1, *shares.shape[2:])  # [B*N, H, W, 1+L]
     losses = []
     for level in logits:
         level = level.reshape(-1, *level.shape[2:])  # [B*N, h, w, 1+L]
