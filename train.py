@@ -20,7 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from cosseg_jax import cli, runs
 from cosseg_jax.checkpoints import check_export_folder, export
 from cosseg_jax.journal import Journal, mean_of
-from cosseg_jax.training import TrainState
+from cosseg_jax.training import TrainState, first_replica
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.", lock_config=True)
 WORKDIR = flags.DEFINE_string(
@@ -120,7 +120,7 @@ class Recent:
         """
         if not self._steps:
             return
-        steps = [{name: float(x[0]) for name, x in metrics.items()} for metrics in self._steps]
+        steps: list[dict[str, float]] = [first_replica(metrics) for metrics in self._steps]
         first = step - len(steps) + 1
         self._steps.clear()
         for number, metrics in enumerate(steps, start=first):

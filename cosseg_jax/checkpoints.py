@@ -24,6 +24,7 @@ from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.training import TrainState, initial_variables
 
 CONFIG_FILE = "config.json"
+UNSCORED = -1.0  # in the place of J, of checkpoints between validations
 VARIABLES = "variables"
 
 
@@ -43,11 +44,7 @@ class Checkpoints:
         keep = policies.AnyPreservationPolicy(
             [
                 policies.LatestN(1),
-                policies.BestN(
-                    get_metric_fn=lambda metrics: metrics["J"],
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
+                policies.BestN(get_metric_fn=lambda metrics: metrics["J"], n=1),
             ]
         )
         options = ocp.CheckpointManagerOptions(
@@ -84,7 +81,7 @@ class Checkpoints:
                 data=ocp.args.JsonSave(data_state),
                 config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
             ),
-            metrics=dict(metrics) if metrics else None,
+            metrics=dict(metrics or {"J": UNSCORED}),
         )
 
     def config_of(self, step: int) -> ConfigDict:
@@ -122,13 +119,17 @@ def check_export_folder(folder: Path) -> None:
 def export(folder: Path, config: ConfigDict, variables: Mapping[str, Any]) -> None:
     """Writes a network's variables and config to a new folder, whole or not at all.
 
+    Of several processes, one calls it.
+
     Raises:
         FileExistsError: if the folder holds anything.
     """
     folder = folder.absolute()
     check_export_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(folder / VARIABLES, dict(variables))
     # Written last: a folder without it does not count as an export.
     (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=1, default=list))

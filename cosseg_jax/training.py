@@ -111,13 +111,13 @@ class Trainer:
     @property
     def state(self) -> TrainState:
         """A host copy of the current state."""
-        # Copied, for the next update overwrites the buffers that the host may share.
-        return jax.tree.map(np.array, jax_utils.unreplicate(self._state))
+        return first_replica(self._state)
 
     def step(self, batch: GroupBatch) -> dict[str, jax.Array]:
         """Makes one update with this process's groups of a step.
 
-        Returns the step's metrics, still on the devices and equal on all of them: [devices].
+        Returns the step's metrics, still on the devices and equal on all of them: [devices];
+        `first_replica` brings them to the host.
         """
         shards = jax.tree.map(self._shard, batch)
         self._state, metrics = self._update(self._state, shards)
@@ -125,6 +125,14 @@ class Trainer:
 
     def _shard(self, x: Any) -> Any:
         return x.reshape(self.device_count, -1, *x.shape[1:])  # [devices, B / devices, ...]
+
+
+def first_replica(tree: Any) -> Any:
+    """A host copy of what is equal on all devices, from a device of this process.
+
+    Copied, for the next update overwrites the buffers that a host on CPU would share.
+    """
+    return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
 
 
 def make_update(
@@ -167,7 +175,7 @@ def make_update(
             **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
         }
         metrics = jax.lax.pmean(metrics, AXIS)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         metrics["learning_rate"] = jnp.asarray(rate(state.step))
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, batch_stats, optimizer_state), metrics

@@ -14,6 +14,7 @@ def tiny_config() -> ConfigDict:
     config.workers = 2
     config.model.features = 8
     config.model.semantic.reduced = 4
+    config.optimizer.warmup_steps = 0
     config.steps = 6
     config.log_every = 2
     config.eval_every = 4
