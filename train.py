@@ -120,7 +120,10 @@ class Recent:
         """
         if not self._steps:
             return
-        steps: list[dict[str, float]] = [first_replica(metrics) for metrics in self._steps]
+        steps = [
+            {name: float(value) for name, value in first_replica(metrics).items()}
+            for metrics in self._steps
+        ]
         first = step - len(steps) + 1
         self._steps.clear()
         for number, metrics in enumerate(steps, start=first):

@@ -28,6 +28,7 @@ from cosseg_jax.options import check_choice
 from cosseg_jax.types import FeatureMaps
 
 IMAGES_PER_BATCH = 16
+SAMPLED = 16  # photographs whose pixels tell one data set from another of the same names
 
 
 class MapCache:
@@ -95,6 +96,9 @@ class MapCache:
         for part in (self._source.name, *self._source.names, config.model.backbone):
             digest.update(f"{part}\n".encode())
         digest.update(f"{self._size} {config.cache_dtype} {self._sides}".encode())
+        count = len(self._source)
+        for index in range(0, count, max(1, count // SAMPLED)):  # names may stay as pixels change
+            digest.update(self._source[index].image.tobytes())
         for leaf in jax.tree.leaves(self._variables):
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]

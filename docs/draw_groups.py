@@ -1,0 +1,33 @@
+"""Draws groups of a data set with what a checkpoint makes of them; made the pictures of these docs.
+
+    python docs/draw_groups.py --checkpoint quickstart --dataset shapes --split unseen \
+        --groups 1 --out docs/quickstart.png
+"""
+
+import argparse
+from pathlib import Path
+
+from PIL import Image
+
+from cosseg_jax.checkpoints import load_exported
+from cosseg_jax.data.sources import load_source
+from cosseg_jax.validation import Validation
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", required=True, help="folder that train.py --export wrote")
+    parser.add_argument("--dataset", default="shapes")
+    parser.add_argument("--split", default="unseen")
+    parser.add_argument("--data_dir", default=None)
+    parser.add_argument("--groups", type=int, default=4, help="evenly spread over the categories")
+    parser.add_argument("--out", required=True, type=Path)
+    options = parser.parse_args()
+    config, variables = load_exported(options.checkpoint)
+    config.picture_groups = options.groups
+    source = load_source(options.dataset, options.split, options.data_dir)
+    Image.fromarray(Validation(config, source).pictures(variables)).save(options.out)
+
+
+if __name__ == "__main__":
+    main()
