@@ -106,7 +106,8 @@ class Trainer:
             )
         update = make_update(network, config)
         self._update = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
-        self._state = jax_utils.replicate(state)
+        # Through pmap, so that the state lies as updates will leave it: one compilation, not two.
+        self._state = jax.pmap(lambda replica: replica, axis_name=AXIS)(jax_utils.replicate(state))
 
     @property
     def state(self) -> TrainState:
