@@ -29,9 +29,9 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 50
     config.optimizer.clip_norm = 1.0
-    config.optimizer.halve_every = 600
+    config.optimizer.halve_every = 400
 
-    config.steps = 2_400
+    config.steps = 1_600
     config.eval_every = 800
     config.eval_groups = 0
     config.checkpoint_every = 800

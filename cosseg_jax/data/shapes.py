@@ -158,7 +158,7 @@ def _paint(
     for position, thing in enumerate(things):
         window = _window(size, thing.centre, 1.5 * thing.radius)
         body, inner, mark = _silhouette(rng, thing, window)
-        surface = 0.3 * _texture(rng, size)[window.place] + 0.7 * _colour(rng)[None, None]
+        surface = 0.3 * _texture(rng, size, window.place) + 0.7 * _colour(rng)[None, None]
         canvas[window.place][body] = RIM
         canvas[window.place][inner] = surface[inner]
         canvas[window.place][mark & inner] = MARK
@@ -220,15 +220,19 @@ def _draw_streak(
     return window.place, streak
 
 
-def _texture(rng: np.random.Generator, size: int) -> Float[Ndarray, "H W 3"]:
-    """Smooth coloured noise: a coarse random grid, stretched over the picture."""
+def _texture(
+    rng: np.random.Generator, size: int, place: tuple[slice, slice] = (slice(None), slice(None))
+) -> Float[Ndarray, "h w 3"]:
+    """Smooth coloured noise: a coarse random grid, stretched over the picture; a part of it."""
     cells = int(rng.integers(2, 9))
     grid = rng.uniform(0.2, 0.8, (cells + 1, cells + 1, 3)).astype(np.float32)
     position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32)
-    low = position.astype(int)
-    part = position - low
-    rows = grid[low] * (1 - part)[:, None, None] + grid[low + 1] * part[:, None, None]
-    return rows[:, low] * (1 - part)[None, :, None] + rows[:, low + 1] * part[None, :, None]
+    down, right = position[place[0]], position[place[1]]
+    top, left = down.astype(int), right.astype(int)
+    part = (down - top).astype(np.float32)[:, None, None]
+    rows = grid[top] * (1 - part) + grid[top + 1] * part  # [h, cells+1, 3]
+    part = (right - left).astype(np.float32)[None, :, None]
+    return rows[:, left] * (1 - part) + rows[:, left + 1] * part
 
 
 def _colour(rng: np.random.Generator) -> Float[Ndarray, " 3"]:
