@@ -1,12 +1,13 @@
 """Draws groups of a data set with what a checkpoint makes of them; made the pictures of these docs.
 
     python docs/draw_groups.py --checkpoint quickstart --dataset shapes --split unseen \
-        --groups 1 --out docs/quickstart.png
+        --groups 4 --only 2 --out docs/quickstart.png
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from cosseg_jax.checkpoints import load_exported
@@ -21,12 +22,16 @@ def main() -> None:
     parser.add_argument("--split", default="unseen")
     parser.add_argument("--data_dir", default=None)
     parser.add_argument("--groups", type=int, default=4, help="evenly spread over the categories")
+    parser.add_argument("--only", type=int, default=None, help="of these groups, one, from 0")
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
     config, variables = load_exported(options.checkpoint)
     config.picture_groups = options.groups
     source = load_source(options.dataset, options.split, options.data_dir)
-    Image.fromarray(Validation(config, source).pictures(variables)).save(options.out)
+    picture = Validation(config, source).pictures(variables)
+    if options.only is not None:
+        picture = np.split(picture, options.groups)[options.only]
+    Image.fromarray(picture).save(options.out)
 
 
 if __name__ == "__main__":
