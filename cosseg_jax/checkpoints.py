@@ -33,7 +33,6 @@ class Restored(NamedTuple):
 
     state: TrainState
     data_state: dict[str, Any]
-    config: ConfigDict
 
 
 class Checkpoints:
@@ -96,11 +95,10 @@ class Checkpoints:
             args=ocp.args.Composite(
                 state=ocp.args.StandardRestore(like._asdict()),
                 data=ocp.args.JsonRestore(),
-                config=ocp.args.JsonRestore(),
             ),
         )
         state = TrainState(**restored.state)
-        return Restored(state, restored.data, ConfigDict(restored.config))
+        return Restored(state, restored.data)
 
     def close(self) -> None:
         """Waits until all is saved."""

@@ -89,12 +89,10 @@ def prepare(config: ConfigDict, workdir: Path) -> Run:
 
 def check(config: ConfigDict) -> None:
     """Raises a ValueError for a number that cannot be meant."""
-    for field in ("image_size", "group_size", "groups_per_step", "steps", "log_every"):
+    counts = ("image_size", "group_size", "groups_per_step", "steps")
+    for field in (*counts, "log_every", "eval_every", "checkpoint_every"):
         if config[field] < 1:
             raise ValueError(f"{field} is {config[field]}; it takes 1 or more")
-    for field in ("eval_every", "checkpoint_every"):
-        if config[field] < 1:
-            raise ValueError(f"{field} is {config[field]}; it takes a number of steps, 1 or more")
     if config.image_size < 32:
         raise ValueError(f"image_size is {config.image_size}; the coarsest maps need 32 or more")
     if config.cache_dir and not config.model.freeze_backbone:
