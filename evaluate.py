@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 from absl import flags
 
 from cosseg_jax import cli, group_figures, mask_files, metrics, tables
@@ -18,9 +17,8 @@ from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import Evaluation, OnImage, evaluate
+from cosseg_jax.evaluation import Evaluation, OnImage, ScoredImage, evaluate
 from cosseg_jax.predict import make_predictor
-from cosseg_jax.types import Example
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, f"One of: {', '.join(SOURCES)}.")
@@ -48,13 +46,13 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.save_masks:
         folder = Path(FLAGS.save_masks)
         mask_files.check_mask_paths(folder, source, groups, force=FLAGS.force)
-    shared = group_figures.SharedImages(source)
+    shared = group_figures.SharedImages()
 
-    def on_image(category: str, example: Example, probability: np.ndarray) -> None:
-        shared(category, example, probability)
+    def on_image(image: ScoredImage) -> None:
+        shared(image)
         if FLAGS.save_masks:
-            path = mask_files.mask_path(Path(FLAGS.save_masks), category, example.name)
-            mask_files.save_mask(path, probability > metrics.THRESHOLD)
+            path = mask_files.mask_path(Path(FLAGS.save_masks), image.category, image.example.name)
+            mask_files.save_mask(path, image.probability > metrics.THRESHOLD)
 
     evaluation = run(groups, on_image, "evaluate")
     print(tables.report(evaluation, dataset, FLAGS.table))

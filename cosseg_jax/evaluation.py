@@ -21,12 +21,9 @@ from cosseg_jax import metrics
 from cosseg_jax.data.partition import EvalGroup
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import resized_image
-from cosseg_jax.types import Example, Ndarray
+from cosseg_jax.types import Example, GroupMasks, Ndarray
 
-Predict = Callable[
-    [Any], Any
-]  # images [B, N, S, S, 3] or other inputs -> probabilities [B, N, S, S]
-OnImage = Callable[[str, Example, np.ndarray], None]
+Predict = Callable[[Any], GroupMasks]  # of images [B, N, S, S, 3], or of other inputs
 
 _BATCHES_AHEAD = 2
 
@@ -39,6 +36,28 @@ class Evaluation(NamedTuple):
     groups: int
 
 
+class ScoredImage(NamedTuple):
+    """One photograph as it was predicted and scored in one group.
+
+    category: the name of the group's category.
+    group: the group; index: which of its photographs this is.
+    probability: of the foreground, at the photograph's own size.
+    indicator: S, the spatial prior.
+    scores: P and J by protocol.
+    """
+
+    category: str
+    group: EvalGroup
+    index: int
+    example: Example
+    probability: Float[Ndarray, "H W"]
+    indicator: Float[Ndarray, "h w"]
+    scores: dict[str, metrics.Scores]
+
+
+OnImage = Callable[[ScoredImage], None]
+
+
 class _Loaded(NamedTuple):
     """One member of a group. example: None where the member is not scored nor decoded."""
 
@@ -46,11 +65,22 @@ class _Loaded(NamedTuple):
     inputs: Any
 
 
-class _Scored(NamedTuple):
-    category: int
+class _Predicted(NamedTuple):
+    """A counted member with its maps at the network's size."""
+
+    group: EvalGroup
+    index: int
     example: Example
+    probability: Float[Ndarray, "S S"]
+    indicator: Float[Ndarray, "h w"]
+
+
+class _Counted(NamedTuple):
+    """A counted member, compared with its truth. probability: at its own size, if it is kept."""
+
+    member: _Predicted
     counts: list[metrics.Counts]
-    probability: np.ndarray | None
+    probability: Float[Ndarray, "H W"] | None
 
 
 def evaluate(
@@ -68,14 +98,14 @@ def evaluate(
     """Predicts every group and scores the members that it counts.
 
     Args:
-        predict: from inputs stacked to [B, N, ...] to foreground probabilities [B, N, S, S].
+        predict: from inputs stacked to [B, N, ...] to probabilities [B, N, S, S] and S.
         source: the photographs and their true masks.
         groups: which photographs the network sees together, for which category.
         image_size: S, the side to which photographs are resized for the network.
         groups_per_batch: B; fewer where a group size N has fewer groups.
         protocols: names in `metrics.PROTOCOLS`.
         on_image: called in the order of evaluation, in the caller's thread, for every scored
-            photograph: name of the category, the example, the probability at its own size.
+            photograph.
         progress: whether to draw a progress bar on stderr; a text is its label.
         load_inputs: from a photograph's index to what the network takes of it (a tree of
             arrays); by default the photograph itself, resized, uint8 [S, S, 3].
@@ -95,11 +125,12 @@ def evaluate(
         batches = list(batched_by_size(groups, groups_per_batch))
         loaded = _load_ahead(pool, source, batches, image_size, load_inputs)
         predicted = _predict_all(predict, batches, loaded, source)
-        for scored in _score_behind(pool, chosen, predicted, keep=on_image is not None):
+        for found in _score_behind(pool, chosen, predicted, keep=on_image is not None):
+            category = found.member.group.category
             for i, protocol in enumerate(chosen):
-                tallies[i] = metrics.update(tallies[i], protocol, scored.category, scored.counts[i])
-            if on_image is not None and scored.probability is not None:
-                on_image(source.categories[scored.category], scored.example, scored.probability)
+                tallies[i] = metrics.update(tallies[i], protocol, category, found.counts[i])
+            if on_image is not None:
+                on_image(_scored_image(found, source, protocols))
             bar.update()
 
     results = {
@@ -132,6 +163,23 @@ def truth_of(example: Example, category: int) -> Bool[Ndarray, "H W"]:
     """The example's mask of `category`; all False where it does not contain it."""
     masks = example.masks[example.categories == category]  # [1, or 0 without it, H, W]
     return np.logical_or.reduce(masks, axis=0)  # [H, W]
+
+
+def _scored_image(found: _Counted, source: Source, protocols: Sequence[str]) -> ScoredImage:
+    member = found.member
+    assert found.probability is not None
+    return ScoredImage(
+        source.categories[member.group.category],
+        member.group,
+        member.index,
+        member.example,
+        found.probability,
+        member.indicator,
+        {
+            name: metrics.image_scores(metrics.PROTOCOLS[name], counts)
+            for name, counts in zip(protocols, found.counts, strict=True)
+        },
+    )
 
 
 def _check(groups: Sequence[EvalGroup], groups_per_batch: int) -> None:
@@ -188,16 +236,20 @@ def _predict_all(
     batches: Sequence[list[EvalGroup]],
     loaded: Iterator[list[list[_Loaded]]],
     source: Source,
-) -> Iterator[list[tuple[int, Example, np.ndarray]]]:
-    """Yields, for each batch, the counted members' category, example and probability [S, S]."""
+) -> Iterator[list[_Predicted]]:
+    """Yields the counted members of each batch with their maps."""
     for batch, members in zip(batches, loaded, strict=True):
         inputs = [_stack([member.inputs for member in group]) for group in members]
-        probabilities = np.asarray(predict(_stack(inputs)))  # [B, N, S, S]
+        masks = predict(_stack(inputs))
+        probabilities = np.asarray(masks.probabilities, np.float32)  # [B, N, S, S]
+        indicators = np.asarray(masks.indicator, np.float32)  # [B, N, h, w]
         _check_finite(probabilities, batch, source)
         yield [
-            (group.category, member.example, probability.astype(np.float32))
-            for group, of_group, maps in zip(batch, members, probabilities, strict=True)
-            for member, probability in zip(of_group, maps, strict=True)
+            _Predicted(
+                group, group.indices[n], member.example, probabilities[b, n], indicators[b, n]
+            )
+            for b, group in enumerate(batch)
+            for n, member in enumerate(members[b])
             if member.example is not None
         ]
 
@@ -222,21 +274,22 @@ def _check_finite(
 def _score_behind(
     pool: concurrent.futures.Executor,
     protocols: Sequence[metrics.Protocol],
-    predicted: Iterator[list[tuple[int, Example, np.ndarray]]],
+    predicted: Iterator[list[_Predicted]],
     *,
     keep: bool,
-) -> Iterator[_Scored]:
+) -> Iterator[_Counted]:
     """Yields scored photographs in order, scored while the network computes the next batch."""
 
-    def score(category: int, example: Example, probability: np.ndarray) -> _Scored:
-        truth = truth_of(example, category)
-        counts = [metrics.count(p, probability, truth, example.void) for p in protocols]
-        at_own_size = metrics.resize_map(probability, truth.shape) if keep else None
-        return _Scored(category, example, counts, at_own_size)
+    def score(member: _Predicted) -> _Counted:
+        truth = truth_of(member.example, member.group.category)
+        void = member.example.void
+        counts = [metrics.count(p, member.probability, truth, void) for p in protocols]
+        at_own_size = metrics.resize_map(member.probability, truth.shape) if keep else None
+        return _Counted(member, counts, at_own_size)
 
-    waiting: collections.deque[list[concurrent.futures.Future[_Scored]]] = collections.deque()
+    waiting: collections.deque[list[concurrent.futures.Future[_Counted]]] = collections.deque()
     for batch in predicted:
-        waiting.append([pool.submit(score, *member) for member in batch])
+        waiting.append([pool.submit(score, member) for member in batch])
         if len(waiting) > 1:
             yield from (future.result() for future in waiting.popleft())
     for futures in waiting:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from cosseg_jax import metrics
 from cosseg_jax.data.partition import EvalGroup
 from cosseg_jax.data.source import Source
-from cosseg_jax.evaluation import Evaluation, OnImage, truth_of
+from cosseg_jax.evaluation import Evaluation, OnImage, ScoredImage
 from cosseg_jax.types import Example, Ndarray
 
 PARTNERS = 4  # of the foreign class, beside the photograph
@@ -59,16 +59,11 @@ def content_key(example: Example) -> bytes:
 class SharedImages:
     """Collects, as the `on_image` of an evaluation, what `shared_J` needs: one J an entry."""
 
-    def __init__(self, source: Source):
-        self._category = {name: index for index, name in enumerate(source.categories)}
+    def __init__(self) -> None:
         self._entries: dict[bytes, dict[str, float | None]] = collections.defaultdict(dict)
 
-    def __call__(self, category: str, example: Example, probability: np.ndarray) -> None:
-        original = metrics.PROTOCOLS["original"]
-        truth = truth_of(example, self._category[category])
-        counts = metrics.count(original, probability, truth, example.void)
-        jaccard = metrics.image_scores(original, counts).J
-        self._entries[content_key(example)][category] = jaccard
+    def __call__(self, image: ScoredImage) -> None:
+        self._entries[content_key(image.example)][image.category] = image.scores["original"].J
 
     def result(self) -> Figures:
         """The figures of `shared_J` over what was collected so far."""
@@ -136,10 +131,10 @@ def foreign_shares(run: Run, groups: Sequence[EvalGroup]) -> Float[Ndarray, " _"
     """The share of the pixels outside void, 0..1, that is predicted in each counted photograph."""
     shares: list[float] = []
 
-    def on_image(category: str, example: Example, probability: np.ndarray) -> None:
-        del category
-        if not example.void.all():
-            shares.append(float((probability > metrics.THRESHOLD)[~example.void].mean()))
+    def on_image(image: ScoredImage) -> None:
+        valid = ~image.example.void
+        if valid.any():
+            shares.append(float((image.probability > metrics.THRESHOLD)[valid].mean()))
 
     if groups:
         run(groups, on_image, "foreign")

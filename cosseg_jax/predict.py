@@ -1,4 +1,4 @@
-"""A trained network as a function from groups of photographs to foreground probabilities."""
+"""A trained network as a function from groups of photographs to masks and spatial priors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.types import FeatureMaps, Prediction
+from cosseg_jax.types import FeatureMaps, GroupMasks, Prediction
 
-Predictor = Callable[[Any], Float[Array, "B N S S"]]
+Predictor = Callable[[Any], GroupMasks]
 
 
 def make_forward(
@@ -41,7 +41,12 @@ def make_forward(
 
 
 def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predictor:
-    """A function from images or maps to probabilities, as of `make_forward`."""
+    """A function from images or maps to probabilities and S, as of `make_forward`."""
     forward = make_forward(config)
     on_device = jax.device_put(variables)
-    return lambda inputs: forward(on_device, inputs)[0]
+
+    def predict(inputs: Any) -> GroupMasks:
+        probabilities, prediction = forward(on_device, inputs)
+        return GroupMasks(probabilities, prediction.prior.indicator)
+
+    return predict

@@ -85,6 +85,17 @@ class Semantics(NamedTuple):
     class_logits: Float[Array, "B L"]
 
 
+class GroupMasks(NamedTuple):
+    """What a predictor gives for a batch of groups.
+
+    probabilities: of the foreground, 0..1, at the size of the network's input.
+    indicator: S, the spatial prior.
+    """
+
+    probabilities: Float[Array | Ndarray, "B N H W"]
+    indicator: Float[Array | Ndarray, "B N h w"]
+
+
 class Prediction(NamedTuple):
     """Everything that the network computes for a batch of groups.
 

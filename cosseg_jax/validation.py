@@ -14,7 +14,7 @@ from cosseg_jax.evaluation import evaluate, truth_of
 from cosseg_jax.map_cache import MapCache
 from cosseg_jax.pictures import Row, sheet
 from cosseg_jax.predict import make_forward
-from cosseg_jax.types import FeatureMaps, Ndarray
+from cosseg_jax.types import FeatureMaps, GroupMasks, Ndarray
 
 
 class Validation:
@@ -40,8 +40,13 @@ class Validation:
     def scores(self, variables: Mapping[str, Any]) -> dict[str, float]:
         """P and J in percent, by the protocol `original`."""
         on_device = jax.device_put(variables)
+
+        def predict(inputs: Any) -> GroupMasks:
+            probabilities, prediction = self._forward(on_device, inputs)
+            return GroupMasks(probabilities, prediction.prior.indicator)
+
         found = evaluate(
-            lambda inputs: self._forward(on_device, inputs)[0],
+            predict,
             self._source,
             self._groups,
             image_size=self._config.image_size,

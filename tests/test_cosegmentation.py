@@ -51,7 +51,7 @@ def test_one_picture_in_two_groups_gets_two_masks(trained):
     for category in example.categories:
         others = [int(i) for i in source.members[category] if i != in_two][:4]
         images = np.stack([source[i].image for i in (in_two, *others)])[None]  # [1, 5, H, W, 3]
-        found.append(np.asarray(predict(images))[0, 0])
+        found.append(np.asarray(predict(images).probabilities)[0, 0])
         truths.append(truth_of(example, int(category)))
     for mine, other in ((0, 1), (1, 0)):
         inside = truths[mine]

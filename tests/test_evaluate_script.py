@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl.testing import flagsaver
-from fake_source import SIDE, FakeSource, perfect
+from fake_source import SIDE, FakeSource, perfect, without_prior
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -27,8 +27,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch):
     def make_predictor(config, variables):
         del config
         if variables == "nothing":
-            return lambda images: np.zeros(images.shape[:-1], np.float32)
-        return perfect
+            return without_prior(lambda images: np.zeros(images.shape[:-1], np.float32))
+        return without_prior(perfect)
 
     config = ConfigDict({"image_size": SIDE})
     monkeypatch.setattr(evaluate, "load_source", lambda name, split, data_dir: SOURCE)

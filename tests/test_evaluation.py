@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, perfect
+from fake_source import SIDE, FakeSource, perfect, without_prior
 
 from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.sources import load_source
@@ -15,7 +15,7 @@ from cosseg_jax.types import Example
 
 
 def run(predict, source, groups, **options):
-    return evaluate(predict, source, groups, image_size=SIDE, **options)
+    return evaluate(without_prior(predict), source, groups, image_size=SIDE, **options)
 
 
 def test_scores_of_a_perfect_prediction_by_hand():
@@ -39,7 +39,7 @@ def test_every_counted_photograph_is_scored_once_and_in_order(groups_per_batch: 
         source,
         fives(source),
         groups_per_batch=groups_per_batch,
-        on_image=lambda category, example, probability: seen.append((category, example.name)),
+        on_image=lambda image: seen.append((image.category, image.example.name)),
     )
     names = source.names
     assert seen == [*zip("a" * 12 + "b" * 3 + "c", names, strict=True)]
@@ -98,8 +98,8 @@ def test_probabilities_reach_the_callback_at_the_photographs_own_size():
         perfect,
         source,
         fives(source),
-        on_image=lambda _, example, probability: shapes.append(
-            (probability.shape, example.image.shape[:2])
+        on_image=lambda image: shapes.append(
+            (image.probability.shape, image.example.image.shape[:2])
         ),
     )
     assert shapes == [((8, 16), (8, 16)), ((16, 16), (16, 16))]
@@ -174,9 +174,9 @@ def test_a_box_in_the_middle_of_every_pascal_image(data_dir: Path):
     source = load_source("pascal", "test", data_dir)
     box = np.zeros((64, 64), np.float32)
     box[16:48, 16:48] = 1.0
-    shared = SharedImages(source)
+    shared = SharedImages()
     found = evaluate(
-        lambda images: np.broadcast_to(box, (*images.shape[:2], 64, 64)),
+        without_prior(lambda images: np.broadcast_to(box, (*images.shape[:2], 64, 64))),
         source,
         fives(source),
         image_size=64,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, perfect
+from fake_source import SIDE, FakeSource, perfect, without_prior
 
 from cosseg_jax import group_figures, metrics
 from cosseg_jax.data.partition import fives
@@ -12,7 +12,7 @@ from cosseg_jax.types import Example
 
 
 def run(predict, source, groups, **options):
-    return evaluate(predict, source, groups, image_size=SIDE, **options)
+    return evaluate(without_prior(predict), source, groups, image_size=SIDE, **options)
 
 
 class SharedSource(FakeSource):
@@ -34,7 +34,7 @@ class SharedSource(FakeSource):
 
 def test_shared_jaccard_is_over_photographs_of_several_classes():
     source = SharedSource()
-    shared = group_figures.SharedImages(source)
+    shared = group_figures.SharedImages()
     run(perfect, source, fives(source), on_image=shared)
     # the network takes the left half: all of the mask for category 0, nothing of the other
     assert shared.result() == Figures(shared_J=50.0, shared_entries=2, shared_images=1)
@@ -42,7 +42,7 @@ def test_shared_jaccard_is_over_photographs_of_several_classes():
 
 def test_without_shared_photographs_there_is_no_shared_jaccard():
     source = FakeSource([(0,)] * 5 + [(1,)] * 5)
-    shared = group_figures.SharedImages(source)
+    shared = group_figures.SharedImages()
     run(perfect, source, fives(source), on_image=shared)
     assert shared.result() == Figures()
 

@@ -49,7 +49,7 @@ def test_probabilities_are_the_sigmoid_of_the_mask_logits(trained):
     np.testing.assert_allclose(
         probabilities, 1 / (1 + np.exp(-np.float64(prediction.mask_logits))), rtol=1e-5
     )
-    np.testing.assert_array_equal(predict(IMAGES), probabilities)
+    np.testing.assert_array_equal(predict(IMAGES).probabilities, probabilities)
 
 
 def test_the_class_head_has_the_configs_categories(trained):
@@ -60,15 +60,17 @@ def test_the_class_head_has_the_configs_categories(trained):
 
 def test_maps_give_what_their_images_give(trained, maps):
     predict = trained[2]
-    probabilities = predict(IMAGES)
+    probabilities = predict(IMAGES).probabilities
     assert np.std(probabilities) > 1e-3
-    np.testing.assert_allclose(predict(maps), probabilities, atol=1e-4)
+    np.testing.assert_allclose(predict(maps).probabilities, probabilities, atol=1e-4)
 
 
 def test_float16_maps_from_a_cache_do(trained, maps):
     predict = trained[2]
     halved = FeatureMaps(*(x.astype(np.float16) for x in maps))
-    np.testing.assert_allclose(predict(halved), predict(IMAGES), atol=1e-2)
+    np.testing.assert_allclose(
+        predict(halved).probabilities, predict(IMAGES).probabilities, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("photos", [1, 2])
@@ -76,7 +78,7 @@ def test_any_number_of_photographs(trained, maps, photos):
     """Groups of other sizes are other groups, to be computed with the same variables."""
     predict = trained[2]
     few = FeatureMaps(*(x[:, :photos] for x in maps))
-    probabilities = predict(few)
+    probabilities = predict(few).probabilities
     assert probabilities.shape == (2, photos, SIZE, SIZE)
-    np.testing.assert_allclose(predict(IMAGES[:, :photos]), probabilities, atol=1e-4)
-    assert jnp.abs(probabilities - predict(IMAGES)[:, :photos]).max() > 1e-5
+    np.testing.assert_allclose(predict(IMAGES[:, :photos]).probabilities, probabilities, atol=1e-4)
+    assert jnp.abs(probabilities - predict(IMAGES).probabilities[:, :photos]).max() > 1e-5
