@@ -25,7 +25,9 @@ def get_config() -> ConfigDict:
     config.image_size = 224  # 4.1
     config.group_size = 5  # N, 4.1
     config.groups_per_step = 4  # B, 4.1
-    config.category_sampling = "uniform"  # or "by_size"
+    config.sampling = ConfigDict(  # groups beyond the paper's; see data/groups.py
+        dict(category="uniform", several=0.0, contrast=0.0, distractors=0.0)
+    )
     config.augment = ConfigDict(
         dict(flip=False, max_scale=1.0, brightness=0.0, contrast=0.0, saturation=0.0)
     )

@@ -13,6 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from cosseg_jax.checkpoints import Checkpoints
+from cosseg_jax.data.groups import SamplingOptions
 from cosseg_jax.data.pipeline import Batches, training_batches
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import load_source
@@ -117,7 +118,7 @@ def starting_variables(config: ConfigDict, network: SSNM) -> dict[str, Any]:
         return variables
     model = config.model
     backbone = {part: tree["backbone"] for part, tree in variables.items() if "backbone" in tree}
-    loaded = load_pretrained(model.pretrained, model.backbone, backbone)
+    loaded = load_pretrained(model.pretrained, model.backbone, backbone, config.data_dir or None)
     return {
         part: {**tree, "backbone": loaded[part]} if part in loaded else tree
         for part, tree in variables.items()
@@ -144,7 +145,7 @@ def make_batches(config: ConfigDict, source: Source, cache: MapCache | None) -> 
         group_size=config.group_size,
         groups_per_step=config.groups_per_step,
         image_size=config.image_size,
-        sampling=config.category_sampling,
+        sampling=SamplingOptions(**config.sampling),
         augment=AugmentOptions(**config.augment),
         process_index=jax.process_index(),
         process_count=jax.process_count(),

@@ -15,6 +15,7 @@ import numpy as np
 
 from cosseg_jax.data.groups import (
     GroupSampler,
+    SamplingOptions,
     category_map,
     multi_hot,
     shared_categories,
@@ -34,6 +35,7 @@ from cosseg_jax.types import Example, FeatureMaps, GroupBatch
 
 END_OF_STREAM = 2**40  # steps; no run gets there
 NO_AUGMENT = AugmentOptions()
+PAPER_SAMPLING = SamplingOptions()
 
 
 @runtime_checkable
@@ -72,9 +74,9 @@ class StepBatches(NamedTuple):
 
     def group(self, index: int) -> GroupBatch:
         """The group at a position of the sampler's sequence, without a batch axis."""
-        category, indices = self.sampler[index]
+        category, indices, distractors = self.sampler[index]
         examples = [self.source[i] for i in indices]
-        shared = shared_categories(examples)
+        shared = shared_categories(examples[: len(examples) - distractors])
         if category not in shared:
             raise ValueError(
                 f"{self.source.name!r} lists category {self.source.categories[category]!r} for "
@@ -175,7 +177,7 @@ def training_batches(
     group_size: int,
     groups_per_step: int,
     image_size: int,
-    sampling: str = "uniform",
+    sampling: SamplingOptions = PAPER_SAMPLING,
     augment: AugmentOptions = NO_AUGMENT,
     process_index: int = 0,
     process_count: int = 1,
@@ -193,7 +195,7 @@ def training_batches(
       group_size: N, from 1.
       groups_per_step: groups of one step over all hosts together.
       image_size: H = W, in pixels.
-      sampling: how a category is drawn: "uniform" or "by_size".
+      sampling: which groups are drawn.
       augment: random changes of the photographs.
       process_index, process_count: this host and how many there are.
       threads: that read ahead, in this process or in each worker; 0 reads when asked.
@@ -207,7 +209,7 @@ def training_batches(
     """
     _check_sizes(groups_per_step, image_size, process_index, process_count, (threads, processes))
     _check_augment(augment, cache)
-    sampler = GroupSampler(source, seed=seed, group_size=group_size, sampling=sampling)
+    sampler = GroupSampler(source, seed=seed, group_size=group_size, options=sampling)
     steps = StepBatches(
         source,
         sampler,

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from toys import ToySource
 
-from cosseg_jax.data.groups import GroupSampler, multi_hot, shared_categories, union_mask
+from cosseg_jax.data.groups import (
+    GroupSampler,
+    SamplingOptions,
+    multi_hot,
+    shared_categories,
+    union_mask,
+)
 from cosseg_jax.types import Example
 
 # category 0: ten photographs, 1: thirty, 2: two; photograph 0 holds 0 and 2
@@ -25,7 +31,7 @@ def example(categories: list[int], *masks: list[bool]) -> Example:
 def test_a_group_holds_different_photographs_of_its_category():
     sampler = GroupSampler(SOURCE, seed=0, group_size=5)
     for index in range(200):
-        category, indices = sampler[index]
+        category, indices, _ = sampler[index]
         assert len(set(indices)) == 5
         assert set(indices) <= set(SOURCE.members[category].tolist())
 
@@ -50,7 +56,7 @@ def test_groups_after_one_another_differ():
     ("sampling", "share"), [("uniform", (1 / 3, 1 / 3, 1 / 3)), ("by_size", (10, 30, 2))]
 )
 def test_share_of_the_categories(sampling, share):
-    sampler = GroupSampler(SOURCE, seed=0, group_size=2, sampling=sampling)
+    sampler = GroupSampler(SOURCE, seed=0, group_size=2, options=SamplingOptions(sampling))
     drawn = np.bincount([sampler[i].category for i in range(3000)], minlength=3) / 3000
     np.testing.assert_allclose(drawn, np.array(share) / sum(share), atol=0.03)
 
@@ -82,12 +88,86 @@ def test_no_category_is_large_enough():
     [
         ({"group_size": 0}, "group_size is 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"sampling": "often"}, r"sampling is 'often'; expected one of \['by_size', 'uniform'\]"),
     ],
 )
 def test_bad_arguments(bad, message):
     with pytest.raises(ValueError, match=message):
         GroupSampler(SOURCE, **{"seed": 0, "group_size": 5, **bad})
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"category": "often"}, "sampling.category is 'often'; choose one of: uniform, by_size"),
+        ({"several": 1.5}, "sampling.several is 1.5; it is a share, from 0 to 1"),
+        ({"distractors": -0.1}, "sampling.distractors is -0.1"),
+    ],
+)
+def test_bad_options(bad, message):
+    with pytest.raises(ValueError, match=message):
+        SamplingOptions(**bad)
+
+
+# categories 0 and 1: twelve photographs each of one alone, eight of both; 2: six alone
+MIXED = ToySource([[0]] * 12 + [[1]] * 12 + [[0, 1]] * 8 + [[2]] * 6, 3)
+
+
+def drawn(count: int = 400, group_size: int = 5, **options) -> list:
+    sampler = GroupSampler(MIXED, seed=0, group_size=group_size, options=SamplingOptions(**options))
+    return [sampler[index] for index in range(count)]
+
+
+def contents(group) -> list[set[int]]:
+    return [set(MIXED.categories_of[index]) for index in group.indices]
+
+
+def test_several_draws_photographs_of_several_categories_where_there_are_enough():
+    for group in drawn(several=1.0):
+        assert group.category in set.intersection(*contents(group))
+        assert all(len(found) == (1 if group.category == 2 else 2) for found in contents(group))
+
+
+def test_a_share_of_several():
+    groups = [group for group in drawn(3000, several=0.5) if group.category < 2]
+    mixed = np.mean([all(len(found) == 2 for found in contents(group)) for group in groups])
+    assert mixed == pytest.approx(0.5, abs=0.05)
+
+
+def test_contrast_repeats_a_photograph_for_another_category():
+    groups = drawn(contrast=1.0)
+    repeated = 0
+    for before, group in zip(groups[::2], groups[1::2], strict=True):
+        assert len(set(group.indices)) == 5
+        assert all(group.category in found for found in contents(group))
+        assert group.distractors == 0
+        shared = set.intersection(*contents(before))
+        if any(found - shared for found in contents(before)):
+            assert group.indices[0] in before.indices
+            assert group.category not in shared
+            repeated += 1
+    assert repeated > 50
+
+
+def test_distractors_lack_what_the_others_share():
+    counts = []
+    for group in drawn(distractors=1.0):
+        members = contents(group)[: 5 - group.distractors]
+        shared = set.intersection(*members)
+        assert group.category in shared
+        assert all(not found & shared for found in contents(group)[5 - group.distractors :])
+        assert len(set(group.indices)) == 5
+        counts.append(group.distractors)
+    assert set(counts) == {1, 2}  # less than half of five
+
+
+@pytest.mark.parametrize("group_size", [1, 2])
+def test_a_group_too_small_for_distractors_has_none(group_size):
+    assert {group.distractors for group in drawn(20, group_size, distractors=1.0)} == {0}
+
+
+def test_without_options_a_share_draws_nothing_from_the_stream():
+    assert drawn(50) == drawn(50, several=0.0, contrast=0.0, distractors=0.0)
+    assert drawn(50)[::2] == drawn(50, contrast=1.0)[::2]
 
 
 def test_shared_are_the_categories_of_all():

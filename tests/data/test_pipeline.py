@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toys import ToySource
 
-from cosseg_jax.data.groups import GroupSampler, shared_categories
+from cosseg_jax.data.groups import GroupSampler, SamplingOptions, shared_categories
 from cosseg_jax.data.pipeline import Batches, training_batches
 from cosseg_jax.data.transforms import AugmentOptions, flipped, resized
 from cosseg_jax.data.transforms import View as Triple
@@ -142,6 +142,18 @@ def test_augmentation_changes_images_not_groups():
 def test_a_group_of_one():
     (batch,) = take(stream(group_size=1, groups_per_step=1, image_size=1), 1)
     assert batch.images.shape == (1, 1, 1, 1, 3)
+
+
+def test_a_distractor_has_an_empty_mask_and_no_say_in_the_label():
+    source = ToySource([[0]] * 8 + [[1, 2]] * 8, 3)
+    options = SamplingOptions(distractors=1.0)
+    arguments = dict(group_size=3, groups_per_step=20, image_size=8, sampling=options)
+    batch = next(training_batches(source, seed=0, threads=0, **arguments))
+    sampler = GroupSampler(source, seed=0, group_size=3, options=options)
+    assert {sampler[b].distractors for b in range(20)} == {1}
+    assert (batch.masks[:, :2].sum(axis=(2, 3)) > 0).all()
+    assert (batch.masks[:, 2] == 0).all()
+    assert {tuple(label) for label in batch.labels.tolist()} == {(1, 0, 0), (0, 1, 1)}
 
 
 class Maps:
