@@ -72,6 +72,7 @@ def get_config() -> ConfigDict:
             spatial_weight=1.0,  # eq. 14
             semantic_weight=1.0,  # eq. 14
             segmentation_weight=1.0,  # eq. 14
+            dice_weight=0.0,
             category_weight=1.0,  # of the category head
         )
     )

@@ -1,4 +1,4 @@
-"""The three losses of section 3.5 and their sum (eq. 14).
+"""The three losses of section 3.5, two of our own, and their sum (eq. 14).
 
 Eq. 12 and 13 are printed with the sign of their second term flipped; both are ordinary
 cross-entropies. The spatial loss (eq. 9) comes with the prior, from `models.spatial`.
@@ -6,6 +6,7 @@ cross-entropies. The spatial loss (eq. 9) comes with the prior, from `models.spa
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
@@ -23,11 +24,12 @@ SEG_WEIGHTINGS = {
 
 
 class Losses(NamedTuple):
-    """The terms of eq. 14 and that of the category head, unweighted, and their weighted sum."""
+    """The terms of eq. 14 and our own, Dice and category, unweighted; and their weighted sum."""
 
     spatial: Float[Array, ""]
     semantic: Float[Array, ""]
     segmentation: Float[Array, ""]
+    dice: Float[Array, ""]
     category: Float[Array, ""]
     total: Float[Array, ""]
 
@@ -53,6 +55,22 @@ def segmentation_loss(
     return jnp.mean(jnp.sum(weights * cross_entropy / pixels, axis=(2, 3)))
 
 
+def dice_loss(
+    logits: Float[Array, "B N H W"],
+    masks: Float[Array | Ndarray, "B N H W"],
+    valid: Bool[Array | Ndarray, "B N H W"],
+) -> Float[Array, ""]:
+    """1 minus the soft Dice overlap of each image's valid pixels, the mean over images.
+
+    Unlike cross-entropy it weighs a small object like a large one (Milletari et al. 2016). One
+    pixel is added to both sides, so that an empty mask asks for an empty prediction.
+    """
+    known = valid.astype(jnp.float32)
+    probability, truth = jax.nn.sigmoid(logits) * known, masks * known
+    overlap = 2 * jnp.sum(probability * truth, axis=(2, 3)) + 1  # [B, N]
+    return jnp.mean(1 - overlap / (jnp.sum(probability + truth, axis=(2, 3)) + 1))
+
+
 def semantic_loss(
     logits: Float[Array, "B L"], labels: Float[Array | Ndarray, "B L"]
 ) -> Float[Array, ""]:
@@ -68,9 +86,10 @@ def total_loss(
     spatial_weight: float,
     semantic_weight: float,
     segmentation_weight: float,
+    dice_weight: float,
     category_weight: float,
 ) -> Losses:
-    """Eq. 14, with weights that are all 1 in the paper; the loss of the category head is ours."""
+    """Eq. 14, with weights that are all 1 in the paper; Dice and the category head's are ours."""
     spatial = jnp.mean(prediction.prior.loss)
     semantic = semantic_loss(prediction.class_logits, batch.labels)
     segmentation = segmentation_loss(
@@ -79,8 +98,10 @@ def total_loss(
     total = (
         spatial_weight * spatial + semantic_weight * semantic + segmentation_weight * segmentation
     )
+    dice = dice_loss(prediction.mask_logits, batch.masks, batch.valid)
+    total = total + dice_weight * dice
     category = jnp.zeros(())
     if prediction.category_logits is not None and batch.category_maps is not None:
         category = category_loss(prediction.category_logits, batch.category_maps, batch.valid)
         total = total + category_weight * category
-    return Losses(spatial, semantic, segmentation, category, total)
+    return Losses(spatial, semantic, segmentation, dice, category, total)

@@ -172,6 +172,7 @@ def make_update(
             "loss_spatial": losses.spatial,
             "loss_semantic": losses.semantic,
             "loss_segmentation": losses.segmentation,
+            "loss_dice": losses.dice,
             "loss_category": losses.category,
             **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
         }

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.losses import SEG_WEIGHTINGS, segmentation_loss, semantic_loss, total_loss
+from cosseg_jax.losses import (
+    SEG_WEIGHTINGS,
+    dice_loss,
+    segmentation_loss,
+    semantic_loss,
+    total_loss,
+)
 from cosseg_jax.types import GroupBatch, Prediction, SpatialPrior
 
 SHAPE = (2, 3, 4, 5)
@@ -133,6 +139,22 @@ def test_unknown_weighting_lists_the_valid_ones(pixels):
         segmentation_loss(*pixels, "focal")
 
 
+def test_dice_by_hand():
+    """Probabilities 3/4, 1/2, 1/4 and a void pixel, of which the first and the third are true."""
+    logits = jnp.asarray([[[[math.log(3), 0.0, -math.log(3), 9.0]]]])
+    masks = np.array([[[[1, 0, 1, 0]]]], np.float32)
+    valid = np.array([[[[True, True, True, False]]]])
+    expected = 1 - (2 * (3 / 4 + 1 / 4) + 1) / (3 / 2 + 2 + 1)
+    assert float(dice_loss(logits, masks, valid)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_dice_of_an_empty_mask_falls_to_zero_with_the_prediction():
+    masks, valid = np.zeros((1, 1, 8, 8), np.float32), np.ones((1, 1, 8, 8), bool)
+    losses = [float(dice_loss(jnp.full(masks.shape, x), masks, valid)) for x in (2.0, -2.0, -20.0)]
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] == pytest.approx(0, abs=1e-6)
+
+
 def test_semantic_loss_by_hand():
     logits = jnp.array([[0.0, math.log(3), -math.log(3)], [0.0, 0.0, math.log(3)]])
     labels = np.float32([[1, 1, 0], [0, 1, 0]])
@@ -158,6 +180,7 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
         spatial_weight=2.0,
         semantic_weight=30.0,
         segmentation_weight=400.0,
+        dice_weight=7000.0,
         category_weight=5000.0,
     )
     assert float(losses.spatial) == pytest.approx(-0.375)
@@ -165,5 +188,6 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
     assert float(losses.segmentation) == pytest.approx(
         float(segmentation_loss(*pixels, "balanced"))
     )
+    assert float(losses.dice) == pytest.approx(float(dice_loss(*pixels)))
     expected = 2 * losses.spatial + 30 * losses.semantic + 400 * losses.segmentation
-    assert float(losses.total) == pytest.approx(float(expected), rel=1e-6)
+    assert float(losses.total) == pytest.approx(float(expected + 7000 * losses.dice), rel=1e-6)
