@@ -59,7 +59,8 @@ class MapCache:
         check_choice("cache_dtype", config.cache_dtype, tuple(DTYPES))
         self._source = source
         self._size = config.image_size
-        self._backbone = create_backbone(config.model.backbone, dtype=DTYPES[config.cache_dtype])
+        self._backbone_name = config.model.backbone
+        self._backbone = create_backbone(self._backbone_name, dtype=DTYPES[config.cache_dtype])
         self._variables = {
             part: tree["backbone"] for part, tree in variables.items() if "backbone" in tree
         }
@@ -104,9 +105,8 @@ class MapCache:
         return digest.hexdigest()[:16]
 
     def _apply(self, variables: Mapping[str, Any], images: jax.Array) -> FeatureMaps:
-        maps = self._backbone.apply(
-            variables, normalise(images.astype(jnp.float32) / 255), train=False
-        )
+        pixels = normalise(images.astype(jnp.float32) / 255, self._backbone_name)
+        maps = self._backbone.apply(variables, pixels, train=False)
         return jax.tree.map(lambda x: x.astype(jnp.float16), maps)
 
     def _open(self) -> None:

@@ -60,7 +60,8 @@ def true_maps(config, variables, index: int, flipped: bool):
     image = image[:, ::-1] if flipped else image
     backbone = create_backbone(config.model.backbone, dtype=DTYPES[config.cache_dtype])
     own = {part: tree["backbone"] for part, tree in variables.items()}
-    maps = backbone.apply(own, normalise(jnp.float32(image[None]) / 255), train=False)
+    pixels = normalise(jnp.float32(image[None]) / 255, config.model.backbone)
+    maps = backbone.apply(own, pixels, train=False)
     return [np.asarray(x[0], np.float32) for x in maps]
 
 
@@ -86,6 +87,15 @@ def test_maps_are_the_backbones(tmp_path, dtype, tolerance):
     for index in range(COUNT):
         expected = true_maps(config, variables, index, flipped=False)
         assert_close(cache.maps(index, flipped=False), expected, tolerance)
+
+
+def test_photographs_are_normalised_as_the_backbone_expects(tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "resnet50_keras", ToyBackbone)  # BGR, 255 times as large
+    config = config_of(**{"model.backbone": "resnet50_keras"})
+    variables = variables_of(config)
+    cache = opened(tmp_path, config, variables)
+    cache.fill()
+    assert_close(cache.maps(0, flipped=False), true_maps(config, variables, 0, False), 1e-3)
 
 
 def test_flipped_maps_are_those_of_the_flipped_photograph(tmp_path):

@@ -37,7 +37,8 @@ def trained():
 def maps(trained) -> FeatureMaps:
     """The backbone's maps of all images, [B, N, h, w, C]."""
     own = {part: tree["backbone"] for part, tree in trained[1].items()}
-    flat = normalise(IMAGES.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255)
+    pixels = IMAGES.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255
+    flat = normalise(pixels, "toy")
     found = create_backbone("toy").apply(own, flat, train=False)
     return FeatureMaps(*(np.asarray(x).reshape(2, 3, *x.shape[1:]) for x in found))
 

@@ -1,19 +1,17 @@
-"""The backbones by name (section 4.1), and the normalisation that all of them expect."""
+"""The backbones by name (section 4.1 and ResNet-50), and the normalisation that each expects."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cosseg_jax.models.hrnet import HRNet
+from cosseg_jax.models.resnet import ResNet
 from cosseg_jax.models.vgg import VGG16
 from cosseg_jax.types import Ndarray
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "vgg16": VGG16,
@@ -21,11 +19,32 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "hrnet_w18": functools.partial(HRNet, width=18),
     "hrnet_w32": functools.partial(HRNet, width=32),
     "hrnet_w48": functools.partial(HRNet, width=48),
+    "resnet50": ResNet,
+    "resnet50_keras": functools.partial(ResNet, variant="keras"),
     # For tests and the quick start: trained from scratch, no published weights.
     "hrnet_tiny": functools.partial(
         HRNet, width=8, stem=16, bottlenecks=1, planes=8, modules=(1, 1, 1), blocks=1
     ),
 }
+
+
+class Normalisation(NamedTuple):
+    """How a network's training normalised its images.
+
+    mean, std: of red, green and blue in [0, 1].
+    bgr: the channels follow in the order blue, green, red.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+TORCHVISION = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CAFFE = Normalisation(
+    (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), bgr=True
+)
+NORMALISATIONS = {"resnet50_keras": CAFFE}  # all others expect torchvision's
 
 
 def create_backbone(
@@ -47,10 +66,17 @@ def create_backbone(
     return BACKBONES[name](dtype=dtype, axis_name=axis_name, name=module_name)
 
 
-def normalise(images: Float[Array | Ndarray, "*M H W 3"]) -> Float[Array, "*M H W 3"]:
-    """Shifts and scales RGB in [0, 1] by ImageNet's mean and standard deviation."""
+def normalise(
+    images: Float[Array | Ndarray, "*M H W 3"], backbone_name: str
+) -> Float[Array, "*M H W 3"]:
+    """What the backbone of that name takes for RGB images in [0, 1].
+
+    By ImageNet's mean and standard deviation; for `resnet50_keras` BGR in 0..255 less the mean.
+    """
+    mean, std, bgr = NORMALISATIONS.get(backbone_name, TORCHVISION)
     images = jnp.asarray(images)
     shape = (1,) * (images.ndim - 1) + (3,)
-    mean = jnp.asarray(IMAGENET_MEAN, images.dtype).reshape(shape)  # [1, ..., 1, 3]
-    std = jnp.asarray(IMAGENET_STD, images.dtype).reshape(shape)  # [1, ..., 1, 3]
-    return (images - mean) / std
+    centre = jnp.asarray(mean, images.dtype).reshape(shape)  # [1, ..., 1, 3]
+    scale = jnp.asarray(std, images.dtype).reshape(shape)  # [1, ..., 1, 3]
+    normalised = (images - centre) / scale
+    return normalised[..., ::-1] if bgr else normalised

@@ -7,7 +7,6 @@ underscores (`stage3_2/fuse_layers_0_1_0`), so that converting weights needs no 
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -15,45 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cosseg_jax.models.bottleneck import Bottleneck, Layer, conv_bn
 from cosseg_jax.types import FeatureMaps, Ndarray
-
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-EXPANSION = 4  # of a bottleneck: its output channels over its inner ones
-
-Layer = Callable[..., jax.Array]
-
-
-def conv_bn(
-    x: jax.Array,
-    channels: int,
-    conv: str,
-    bn: str,
-    *,
-    size: int = 3,
-    stride: int = 1,
-    train: bool,
-    dtype: Any,
-    axis_name: str | None,
-) -> jax.Array:
-    """A convolution named `conv` and a normalisation named `bn`, in the module that calls."""
-    x = nn.Conv(
-        channels,
-        (size, size),
-        strides=stride,
-        padding=size // 2,
-        use_bias=False,
-        kernel_init=KERNEL_INIT,
-        dtype=dtype,
-        name=conv,
-    )(x)
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=dtype,
-        axis_name=axis_name,
-        name=bn,
-    )(x)
 
 
 class BasicBlock(nn.Module):
@@ -65,23 +27,6 @@ class BasicBlock(nn.Module):
     def __call__(self, x: Float[Array, "M h w C"]) -> Float[Array, "M h w C"]:
         y = nn.relu(self.layer(x, x.shape[-1], "conv1", "bn1"))
         y = self.layer(y, x.shape[-1], "conv2", "bn2")
-        return nn.relu(x + y)
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around which the input, projected if need be, is added."""
-
-    planes: int
-    layer: Layer
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "M h w C"]) -> Float[Array, "M h w C2"]:
-        channels = EXPANSION * self.planes
-        y = nn.relu(self.layer(x, self.planes, "conv1", "bn1", size=1))
-        y = nn.relu(self.layer(y, self.planes, "conv2", "bn2"))
-        y = self.layer(y, channels, "conv3", "bn3", size=1)
-        if x.shape[-1] != channels:
-            x = self.layer(x, channels, "downsample_0", "downsample_1", size=1)
         return nn.relu(x + y)
 
 

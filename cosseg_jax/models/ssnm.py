@@ -88,7 +88,8 @@ class SSNM(nn.Module):
         network = create_backbone(
             self.backbone, dtype=self.dtype, axis_name=self.axis_name, module_name="backbone"
         )
-        maps = network(normalise(flat), train=train and not self.freeze_backbone)
+        normalised = normalise(flat, self.backbone)
+        maps = network(normalised, train=train and not self.freeze_backbone)
         return jax.lax.stop_gradient(maps) if self.freeze_backbone else maps
 
     def _spatial_prior(self, maps: FeatureMaps, groups: int, photos: int) -> SpatialPrior:

