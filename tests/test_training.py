@@ -71,6 +71,33 @@ def test_clipping_bounds_the_gradient_and_decay_spares_vectors():
     np.testing.assert_allclose(updates["bias"], 0.0)
 
 
+def test_the_backbone_may_have_a_smaller_rate():
+    config = tiny_config()
+    config.optimizer.update(learning_rate=1.0, clip_norm=0.0, weight_decay=0.0, backbone_rate=0.1)
+    params = {"backbone": {"kernel": np.zeros(3)}, "head": {"kernel": np.zeros(3)}}
+    gradient = jax.tree.map(np.ones_like, params)
+    optimizer = make_optimizer(config)
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["head"]["kernel"], -1.0, rtol=1e-4)
+    np.testing.assert_allclose(updates["backbone"]["kernel"], -0.1, rtol=1e-4)
+
+
+def test_batch_statistics_may_stay_as_they_are_while_the_backbone_trains(setting):
+    config, _, variables, batch = setting
+    config = config.copy_and_resolve_references()
+    config.model.fix_batch_stats = True
+    network = from_config(config.model, 12, axis_name=AXIS)
+    trainer = Trainer(network, config, initial_state(variables, make_optimizer(config)))
+    trainer.step(batch)
+    state = trainer.state
+    before = jax.device_get(variables)
+    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], state.batch_stats)
+    moved = jax.tree.map(
+        lambda a, b: bool(np.any(a != b)), before["params"]["backbone"], state.params["backbone"]
+    )
+    assert any(jax.tree.leaves(moved))
+
+
 def test_a_frozen_backbone_stays_as_it_is(setting):
     config, _, variables, batch = setting
     config = config.copy_and_resolve_references()

@@ -30,6 +30,7 @@ class SSNM(nn.Module):
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
     category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
+    fix_batch_stats: the backbone's batch norm keeps its statistics, but the parameters train.
     dtype: of the convolutions; the eigenproblem and all logits are always float32.
     axis_name: the pmap axis over which batch norm shares its statistics.
     """
@@ -44,6 +45,7 @@ class SSNM(nn.Module):
     use_semantic: bool = True
     category_head: bool = False
     freeze_backbone: bool = False
+    fix_batch_stats: bool = False
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -88,8 +90,8 @@ class SSNM(nn.Module):
         network = create_backbone(
             self.backbone, dtype=self.dtype, axis_name=self.axis_name, module_name="backbone"
         )
-        normalised = normalise(flat, self.backbone)
-        maps = network(normalised, train=train and not self.freeze_backbone)
+        train = train and not (self.freeze_backbone or self.fix_batch_stats)
+        maps = network(normalise(flat, self.backbone), train=train)
         return jax.lax.stop_gradient(maps) if self.freeze_backbone else maps
 
     def _spatial_prior(self, maps: FeatureMaps, groups: int, photos: int) -> SpatialPrior:
