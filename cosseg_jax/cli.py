@@ -5,6 +5,7 @@ with status 2 and its message; a fault of the program keeps its traceback and ex
 of ValueError and KeyError count as written for the user only where this package raised them.
 """
 
+import functools
 import os
 import re
 import sys
@@ -28,8 +29,10 @@ _WHERE_WE_RAISED_IT = (ValueError, KeyError)
 _PACKAGE = Path(__file__).parent
 
 
-def run(main: Callable[[list[str]], Any]) -> NoReturn:
+def run(main: Callable[[list[str]], Any], *, positionals: int = 0) -> NoReturn:
     """Parses the flags, runs `main` and exits: 0 after success, 2 for wrong input.
+
+    Beside flags the program takes as many arguments as `positionals` says, at most.
 
     Libraries' chatter below warnings is left out unless `--verbosity` asks for it, and compiled
     programs are kept unless `--nocompilation_cache` forbids it.
@@ -43,7 +46,7 @@ def run(main: Callable[[list[str]], Any]) -> NoReturn:
         return main(argv)
 
     try:
-        app.run(quietly, flags_parser=_parse)
+        app.run(quietly, flags_parser=functools.partial(_parse, positionals))
     except Exception as error:
         if not is_user_error(error):
             raise
@@ -76,15 +79,15 @@ def message_of(error: BaseException) -> str:
     return " ".join(message.split())
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(positionals: int, argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(list(argv))
     except flags.Error as error:
         _fail(message_of(error))
     except (AttributeError, KeyError) as error:
         _fail_for_config_field(argv, error)
-    if len(rest) > 1:
-        _fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
+    if len(rest) > 1 + positionals:
+        _fail(f"unexpected argument {rest[1 + positionals]!r}; options are written --name=value")
     return rest
 
 

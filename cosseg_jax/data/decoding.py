@@ -1,7 +1,7 @@
 """Encoded photographs and label files to arrays: RGB of 8 bits, label indices, binary masks.
 
 A photograph is turned upright by its EXIF tag and becomes RGB, whatever it was: grey, palette,
-CMYK, 16 bits, with alpha (which is dropped). Label files are never turned.
+CMYK, 16 bits, with alpha (which is dropped). Label files are never turned by tags of their own.
 """
 
 import io
@@ -15,6 +15,13 @@ from cosseg_jax.types import Ndarray
 
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "JPEG2000")
+ORIENTATION = 0x0112  # the tag in EXIF
+TURNS = {  # what its values ask for, where height and width change places
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_image(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W 3"]:
@@ -62,11 +69,21 @@ def decode_mask(encoded: bytes | Path, name: str = "") -> Bool[Ndarray, "H W"]:
     return values > ceiling / 2
 
 
-def encode_mask(mask: Bool[Ndarray, "H W"]) -> bytes:
-    """Encodes a binary mask as a PNG of one bit a pixel."""
+def encode_labels(labels: UInt8[Ndarray, "H W"]) -> bytes:
+    """Encodes a label map, 0..255, as a grey PNG, which `decode_labels` reads."""
     buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, format="PNG")
+    Image.fromarray(labels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def turned_like(labels: UInt8[Ndarray, "H W"], photograph: Path) -> UInt8[Ndarray, "_ _"]:
+    """Turns a label map by a quarter, as `decode_image` turns the photograph by its EXIF tag.
+
+    As it was, where the tag leaves height and width in their places.
+    """
+    with Image.open(photograph) as opened:
+        turn = TURNS.get(opened.getexif().get(ORIENTATION, 1))
+    return labels if turn is None else np.array(Image.fromarray(labels).transpose(turn))
 
 
 def _open(encoded: bytes | Path, name: str) -> Image.Image:

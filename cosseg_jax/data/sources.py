@@ -28,16 +28,30 @@ def _load_voc(split: str, data_dir: Path) -> Source:
     return voc.load(split, data_dir)
 
 
-def _load_pascal(split: str, data_dir: Path) -> Source:
-    from cosseg_jax.data import packs
+def _load_coco_seg(split: str, data_dir: Path) -> Source:
+    from cosseg_jax.data import coco
 
-    return packs.load("pascal", data_dir)
+    return coco.load(split, data_dir)
+
+
+def _load_cosegmentation(name: str) -> Callable[[str, Path], Source]:
+    def load(split: str, data_dir: Path) -> Source:
+        from cosseg_jax.data import cosegmentation
+
+        return cosegmentation.load(name, data_dir)
+
+    return load
 
 
 SOURCES = {
     "shapes": Entry(("train", "val", "unseen"), False, _load_shapes),
     "voc": Entry(("train", "val"), True, _load_voc),
-    "pascal": Entry(("test",), True, _load_pascal),
+    "coco_seg": Entry(("train", "val"), True, _load_coco_seg),
+    "pascal": Entry(("test",), True, _load_cosegmentation("pascal")),
+    "msrc": Entry(("test",), True, _load_cosegmentation("msrc")),
+    "internet": Entry(("test",), True, _load_cosegmentation("internet")),
+    "icoseg": Entry(("test",), True, _load_cosegmentation("icoseg")),
+    "folder": Entry(("test",), True, _load_cosegmentation("folder")),
 }
 
 

@@ -13,13 +13,8 @@ from jaxtyping import Int
 from tqdm import tqdm
 
 from cosseg_jax.data.decoding import decode_image, decode_labels
-from cosseg_jax.data.prepared import (
-    PreparedSource,
-    Record,
-    find_prepared,
-    metadata_of,
-    prepare_once,
-)
+from cosseg_jax.data.prepared import PreparedSource, Record, find_prepared, metadata_of
+from cosseg_jax.data.preparing import prepare_once
 from cosseg_jax.types import Example, Ndarray
 
 CATEGORIES = (

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosseg_jax.data.decoding import decode_image, decode_labels, decode_mask, encode_mask
+from cosseg_jax.data.decoding import (
+    decode_image,
+    decode_labels,
+    decode_mask,
+    encode_labels,
+    turned_like,
+)
 
 GREY = np.array([[0, 60], [120, 255]], dtype=np.uint8)
 
@@ -124,9 +130,17 @@ def test_black_mask_is_empty():
     assert not decode_mask(encoded(Image.new("1", (4, 4)))).any()
 
 
-def test_encoded_mask_comes_back():
-    np.testing.assert_array_equal(decode_mask(encode_mask(MASK)), MASK)
+def test_encoded_labels_come_back():
+    labels = np.array([[0, 1, 255], [7, 0, 1]], dtype=np.uint8)
+    np.testing.assert_array_equal(decode_labels(encode_labels(labels)), labels)
 
 
-def test_encoded_mask_has_one_bit_a_pixel():
-    assert Image.open(io.BytesIO(encode_mask(MASK))).mode == "1"
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_labels_turn_as_their_photograph_does(tmp_path, orientation):
+    stored = np.arange(6, dtype=np.uint8).reshape(2, 3)  # [2, 3]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    upright = decode_image(tmp_path / "a.png")[..., 0]
+    turned = turned_like(stored, tmp_path / "a.png")
+    np.testing.assert_array_equal(turned, upright if orientation > 4 else stored)

@@ -10,8 +10,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from toys import write_pack
 
-from cosseg_jax.data import prepared
-from cosseg_jax.data.packs import CosegmentationPack
+from cosseg_jax import folders
+from cosseg_jax.data import prepared, preparing
+from cosseg_jax.data.cosegmentation import Cosegmentation
 from cosseg_jax.data.sources import load_source
 from cosseg_jax.data.voc import VocSegmentation
 
@@ -32,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def own_folder(pack, tmp_path):
     """A data set that its user prepared into a folder of his own."""
-    builder = CosegmentationPack(
+    builder = Cosegmentation(
         data_dir=tmp_path / "mine", config="pascal", file_format="array_record"
     )
     builder.download_and_prepare(
@@ -47,7 +48,7 @@ def forbidden(*arguments):
 
 def test_prepared_once_then_reused(pack, cache, monkeypatch):
     load_source("pascal", "test", pack)
-    monkeypatch.setattr(prepared, "_prepare", forbidden)
+    monkeypatch.setattr(preparing, "_prepare", forbidden)
     assert len(load_source("pascal", "test", pack)) == 2
 
 
@@ -70,14 +71,14 @@ def test_the_raw_folder_is_not_written_to(pack, cache):
 
 
 def test_an_interrupted_preparation_counts_for_nothing(pack, cache, monkeypatch):
-    finish = prepared._prepare
+    finish = preparing._prepare
 
     def interrupted(builder, root):
         finish(builder, root)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepared, "_prepare", interrupted)
+        patch.setattr(preparing, "_prepare", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_source("pascal", "test", pack)
     assert not list(cache.iterdir())
@@ -93,18 +94,18 @@ def test_the_leavings_of_a_killed_preparation_are_not_read(pack, cache):
 
 
 def test_old_leavings_are_removed_and_fresh_ones_kept(pack, cache):
-    for name, age in (("old", 2 * prepared.STALE_SECONDS), ("fresh", 0)):
-        folder = cache / f"x.partial-{name}"
+    for name, age in (("old", 2 * preparing.STALE_SECONDS), ("fresh", 0)):
+        folder = cache / f"cosegmentation-{name}.partial-x"
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(b"")
         for path in (folder / "file", folder):
             os.utime(path, (time.time() - age,) * 2)
     load_source("pascal", "test", pack)
-    assert [path.name for path in cache.glob("*.partial-*")] == ["x.partial-fresh"]
+    assert [path.name for path in cache.glob("*.partial-*")] == ["cosegmentation-fresh.partial-x"]
 
 
 def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
-    finish, others = prepared._prepare, []
+    finish, others = preparing._prepare, []
 
     def overtaken(builder, root):
         finish(builder, root)
@@ -112,7 +113,7 @@ def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
             others.append(None)  # the other one starts after this one, and ends before it
             others[0] = load_source("pascal", "test", pack)
 
-    monkeypatch.setattr(prepared, "_prepare", overtaken)
+    monkeypatch.setattr(preparing, "_prepare", overtaken)
     one = load_source("pascal", "test", pack)
     np.testing.assert_array_equal(one[0].masks, others[0][0].masks)
     assert len(list(cache.iterdir())) == 1
@@ -131,15 +132,15 @@ def test_prepared_data_set_in_data_dir(own_folder, cache):
 
 
 def test_data_dir_may_be_the_prepared_data_sets_own_folder(own_folder, cache):
-    folder = own_folder / "cosegmentation_pack/pascal" / str(CosegmentationPack.VERSION)
+    folder = own_folder / "cosegmentation/pascal" / str(Cosegmentation.VERSION)
     assert len(load_source("pascal", "test", folder)) == 2
 
 
 def test_prepared_data_set_of_another_kind_is_not_taken(own_folder):
-    folder = own_folder / "cosegmentation_pack/pascal" / str(CosegmentationPack.VERSION)
+    folder = own_folder / "cosegmentation/pascal" / str(Cosegmentation.VERSION)
     version = VocSegmentation.VERSION
     assert prepared.find_prepared(folder, f"voc_segmentation/{version}") is None
-    assert prepared.find_prepared(folder, f"cosegmentation_pack/msrc/{version}") is None
+    assert prepared.find_prepared(folder, f"cosegmentation/msrc/{version}") is None
 
 
 def test_prepared_data_set_without_its_list(own_folder):
@@ -163,4 +164,4 @@ def test_a_source_can_be_pickled(pack, cache):
 
 def test_the_cache_is_in_the_home_by_default(monkeypatch):
     monkeypatch.delenv("COSSEG_CACHE_DIR")
-    assert prepared.cache_dir().parts[-2:] == (".cache", "cosseg_jax")
+    assert folders.cache_dir().parts[-2:] == (".cache", "cosseg_jax")

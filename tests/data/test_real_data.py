@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cosseg_jax.data.expected import EXPECTED
 from cosseg_jax.data.partition import fives
 from cosseg_jax.data.pipeline import training_batches
 from cosseg_jax.data.sources import load_source
@@ -25,6 +26,11 @@ def voc_train(data_dir):
 def test_pascal_has_its_entries_and_classes(pascal):
     assert (len(pascal), len(pascal.categories)) == (1037, 20)
     assert sum(len(members) for members in pascal.members) == 1037
+
+
+def test_pascal_is_the_papers(pascal):
+    assert pascal.differences == ()
+    assert pascal.checksum == EXPECTED["pascal"].checksum
 
 
 def test_pascal_has_924_photographs(pascal):

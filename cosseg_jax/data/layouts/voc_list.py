@@ -43,8 +43,9 @@ Get the devkit from http://host.robots.ox.ac.uk/pascal/VOC/"""
 
 
 def find(folder: Path) -> Path | None:
-    """The devkit's folder of a year, or None."""
-    return root_at_or_below(folder, PLACES, PARTS)
+    """The devkit's folder of a year, or None where there is no devkit with a list."""
+    root = root_at_or_below(folder, PLACES, PARTS)
+    return root if root and _listing_of(root) else None
 
 
 def entries(root: Path) -> list[Entry]:
@@ -52,9 +53,7 @@ def entries(root: Path) -> list[Entry]:
 
     Raises FileNotFoundError without a list or for a missing file, ValueError for a bad list.
     """
-    devkit = root.parent
-    above = [devkit.parent] if devkit.name == "VOCdevkit" else []
-    listing = list_file([root, devkit, *above])
+    listing = _listing_of(root)
     if listing is None:
         raise FileNotFoundError(f"no list {root / LIST_NAME}: {DESCRIPTION}")
     lines = sorted(read_list(listing, CATEGORIES))
@@ -95,3 +94,10 @@ def class_labels(category: str, mask: Path) -> UInt8[Ndarray, "H W"]:
 
 def _files(root: Path, name: str) -> tuple[Path, Path]:
     return root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png"
+
+
+def _listing_of(root: Path) -> Path | None:
+    """The list beside the photographs' folder, beside the year's or beside VOCdevkit."""
+    devkit = root.parent
+    above = [devkit.parent] if devkit.name == "VOCdevkit" else []
+    return list_file([root, devkit, *above])

@@ -1,0 +1,271 @@
+"""From a distribution to examples: entries, masks of every kind, bad files, what is reported."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from toys import photograph, write_devkit, write_pack
+
+from cosseg_jax.data import cosegmentation
+from cosseg_jax.data.layouts.entry import VOID, Entry
+from cosseg_jax.data.sources import load_source
+
+LEFT, RIGHT = np.zeros((6, 10), bool), np.zeros((6, 10), bool)
+LEFT[:, :3], RIGHT[:, 8:] = True, True
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Two classes that share a photograph, each with a mask of its own."""
+    return write_pack(
+        tmp_path / "PASCAL_VOC", {"horse/b": RIGHT, "cow/b": LEFT, "horse/a": RIGHT, "cow/z": LEFT}
+    )
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A class of one photograph."""
+    return write_pack(tmp_path / "MSRC7", {"cow/a": LEFT})
+
+
+def only_example(folder):
+    (example,) = list(load_source("msrc", "test", folder))
+    return example
+
+
+def turned(path, pixels, orientation):
+    """Writes a photograph that its EXIF tag asks to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+
+
+def test_an_entry_for_every_class_of_a_photograph(pack):
+    source = load_source("pascal", "test", pack)
+    assert list(source.names) == ["cow/b", "cow/z", "horse/a", "horse/b"]
+    assert source.categories == ("cow", "horse")
+    assert [members.tolist() for members in source.members] == [[0, 1], [2, 3]]
+
+
+def test_each_entry_has_the_mask_of_its_own_class(pack):
+    source = load_source("pascal", "test", pack)
+    np.testing.assert_array_equal(source[0].masks, LEFT[None])
+    np.testing.assert_array_equal(source[3].masks, RIGHT[None])
+    assert (source[0].categories.tolist(), source[3].categories.tolist()) == ([0], [1])
+
+
+def test_nothing_is_void(pack):
+    assert not load_source("pascal", "test", pack)[0].void.any()
+
+
+def test_photograph_is_the_files_own(pack):
+    direct = np.array(Image.open(pack / "image/horse/a.jpg"))
+    np.testing.assert_array_equal(load_source("pascal", "test", pack)[2].image, direct)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".JPEG", ".tif", ".webp", ".gif", ".png"])
+def test_any_suffix(tmp_path, suffix):
+    pack = write_pack(tmp_path, {"cow/a": LEFT}, suffix)
+    with Image.open(pack / f"image/cow/a{suffix}") as file:
+        direct = np.array(file.convert("RGB"))
+    np.testing.assert_array_equal(load_source("pascal", "test", pack)[0].image, direct)
+
+
+def test_class_of_one_photograph(one):
+    source = load_source("msrc", "test", one)
+    assert source.members[0].tolist() == [0]
+    np.testing.assert_array_equal(source[0].masks[0], LEFT)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".jpg"])
+def test_the_three_suffixes_of_masks_in_the_authors_packs(one, suffix):
+    (one / "groundtruth/cow/a.png").unlink()
+    Image.fromarray(LEFT * np.uint8(255)).save(one / f"groundtruth/cow/a{suffix}", quality=100)
+    np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
+
+
+def test_palette_mask_goes_by_its_colours(one):
+    mask = Image.frombytes("P", (10, 6), np.where(LEFT, 3, 200).astype(np.uint8).tobytes())
+    mask.putpalette([255, 0, 0] * 100 + [0, 0, 40] * 156)  # the lower index is the brighter one
+    mask.save(one / "groundtruth/cow/a.png")
+    np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
+
+
+def test_sixteen_bit_mask(one):
+    Image.fromarray(LEFT * np.uint16(65535)).save(one / "groundtruth/cow/a.png")
+    np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
+
+
+def test_sixteen_bit_photograph(one):
+    (one / "image/cow/a.jpg").unlink()
+    Image.fromarray(np.full((6, 10), 256 * 7 + 9, np.uint16)).save(one / "image/cow/a.png")
+    assert np.unique(only_example(one).image).tolist() == [7]
+
+
+def test_cmyk_photograph(one):
+    Image.new("CMYK", (10, 6), (0, 255, 255, 0)).save(one / "image/cow/a.jpg", quality=100)
+    red, green, blue = only_example(one).image[3, 5]
+    assert red > 240
+    assert max(green, blue) < 15
+
+
+@pytest.mark.parametrize("fits", ["upright", "stored"])
+def test_mask_of_a_turned_photograph_ends_upright(one, fits):
+    """The object is the bright left third of the upright photograph, however its mask is stored."""
+    stored = np.rot90(LEFT)  # [10, 6]; a quarter to the right makes it upright
+    turned(one / "image/cow/a.jpg", stored * np.uint8(255), orientation=6)
+    mask = LEFT if fits == "upright" else stored
+    Image.fromarray(mask).save(one / "groundtruth/cow/a.png")
+    example = only_example(one)
+    assert example.image.shape == (6, 10, 3)
+    np.testing.assert_array_equal(example.masks[0], LEFT)
+    np.testing.assert_array_equal(example.image[..., 0] > 128, LEFT)
+
+
+def test_mask_that_fits_a_turned_photograph_neither_way(one):
+    turned(one / "image/cow/a.jpg", np.zeros((11, 6), np.uint8), orientation=6)
+    with pytest.raises(ValueError, match=r"a\.png is 10 x 6 pixels .* 11 x 6 \(upright\)"):
+        load_source("msrc", "test", one)
+
+
+def test_mask_is_not_turned_where_the_photograph_is_not(one):
+    Image.fromarray(np.ascontiguousarray(LEFT.T)).save(one / "groundtruth/cow/a.png")
+    with pytest.raises(ValueError, match=r"6 x 10 pixels .* expected the same size"):
+        load_source("msrc", "test", one)
+
+
+def test_photograph_without_the_object(tmp_path):
+    pack = write_pack(tmp_path, {"cow/a": np.zeros((4, 4), bool)})
+    source = load_source("pascal", "test", pack)
+    assert not source[0].masks.any()
+    assert not source[0].void.any()
+    assert source.members[0].tolist() == [0]
+
+
+def test_photograph_without_a_mask_is_all_void(tmp_path):
+    (tmp_path / "cow").mkdir()
+    photograph(tmp_path / "cow/a.jpg", 10, 6)
+    example = load_source("folder", "test", tmp_path)[0]
+    assert example.void.shape == (6, 10)
+    assert example.void.all()
+    assert not example.masks.any()
+
+
+def test_void_of_a_layout_is_void(one, monkeypatch):
+    labels = np.where(LEFT, 1, np.where(RIGHT, VOID, 0)).astype(np.uint8)
+    layout, root = cosegmentation.locate("msrc", one)
+    (entry,) = layout.entries(root)
+    with_void = [entry._replace(decode=lambda mask: labels)]
+    changed = layout._replace(entries=lambda root: with_void)
+    monkeypatch.setitem(cosegmentation.LAYOUTS, "msrc", (changed,))
+    example = only_example(one)
+    np.testing.assert_array_equal(example.void, RIGHT)
+    np.testing.assert_array_equal(example.masks[0], LEFT)
+
+
+def test_mask_of_another_size(pack):
+    photograph(pack / "image/cow/z.jpg", 10, 7)
+    with pytest.raises(ValueError, match=r"z\.png is 10 x 6 pixels .*z\.jpg 10 x 7"):
+        load_source("pascal", "test", pack)
+
+
+@pytest.mark.parametrize("file", ["image/cow/z.jpg", "groundtruth/cow/z.png"])
+@pytest.mark.parametrize("kept", [0, 40, 0.7])
+def test_file_that_does_not_decode(pack, file, kept):
+    whole = (pack / file).read_bytes()
+    (pack / file).write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
+    with pytest.raises(ValueError, match=rf"{file} does not decode"):
+        load_source("pascal", "test", pack)
+
+
+def test_wrong_folder_is_named_with_the_layout(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"'pascal' in {tmp_path}: expected a benchmark"):
+        load_source("pascal", "test", tmp_path)
+
+
+@pytest.mark.parametrize("name", list(cosegmentation.LAYOUTS))
+def test_every_layout_is_described_where_none_fits(tmp_path, name):
+    with pytest.raises(FileNotFoundError) as error:
+        load_source(name, "test", tmp_path)
+    for layout in cosegmentation.LAYOUTS[name]:
+        assert layout.description in str(error.value)
+
+
+def test_the_first_layout_that_fits_counts(pack, monkeypatch):
+    (first, *others) = cosegmentation.LAYOUTS["pascal"]
+    never = first._replace(find=lambda folder: pytest.fail("asked though another one fits"))
+    monkeypatch.setitem(cosegmentation.LAYOUTS, "pascal", (first, never, *others))
+    assert cosegmentation.locate("pascal", pack.parent) == (first, pack)
+
+
+def test_two_entries_of_one_name(tmp_path):
+    entries = [Entry("cow", "a", tmp_path / f"{n}.jpg", None, np.zeros) for n in (1, 2)]
+    with pytest.raises(ValueError, match=r"1\.jpg and .*2\.jpg are both called 'cow/a'"):
+        cosegmentation.checked_names(entries)
+
+
+def test_differences_are_kept_with_the_data_and_told_once(one, capsys):
+    for _ in range(2):
+        source = load_source("msrc", "test", one)
+        assert "1 entries of cow, the paper has 10" in source.differences
+    assert capsys.readouterr().err.count("note: msrc differs from the paper's: 1 entries of") == 1
+
+
+def test_a_note_says_what_is_missing(one, capsys):
+    load_source("msrc", "test", one)
+    missing = "bird, car, cat, dog, plane, sheep"
+    assert (
+        f"note: msrc differs from the paper's: no entries of {missing}" in capsys.readouterr().err
+    )
+
+
+def test_checksum_is_of_what_is_shown_not_of_the_files(tmp_path):
+    first = write_pack(tmp_path / "a", {"cow/a": LEFT}, ".bmp")
+    second = write_pack(tmp_path / "b", {"cow/renamed": LEFT}, ".png")
+    third = write_pack(tmp_path / "c", {"cow/a": RIGHT}, ".bmp")
+    sums = [load_source("msrc", "test", pack).checksum for pack in (first, second, third)]
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_a_photograph_that_changes_its_class_is_prepared_anew(tmp_path, monkeypatch):
+    """Some distributions say in a list of names, not in folders, what belongs to a class."""
+    pack = write_pack(tmp_path, {"cow/a": LEFT})
+    load_source("msrc", "test", pack)
+    (layout,) = [layout for layout in cosegmentation.LAYOUTS["msrc"] if layout.find(pack)]
+    as_dogs = [entry._replace(category="dog") for entry in layout.entries(pack)]
+    monkeypatch.setitem(
+        cosegmentation.LAYOUTS, "msrc", (layout._replace(entries=lambda root: as_dogs),)
+    )
+    assert load_source("msrc", "test", pack).categories == ("dog",)
+
+
+def test_original_distribution_of_internet(tmp_path):
+    """The second photograph of each class has no mask, so does not show the object."""
+    for name in ("Airplane100", "Car100", "Horse100"):
+        (tmp_path / f"Data/{name}/GroundTruth").mkdir(parents=True)
+        for stem in ("1", "2"):
+            photograph(tmp_path / f"Data/{name}/{stem}.jpg", 10, 6)
+        Image.fromarray(LEFT).save(tmp_path / f"Data/{name}/GroundTruth/1.png")
+    source = load_source("internet", "test", tmp_path)
+    assert source.categories == ("airplane", "car", "horse")
+    assert [source[i].masks.any() for i in range(6)] == [True, False] * 3
+    assert not any(source[i].void.any() for i in range(6))
+
+
+def test_original_distribution_of_pascal(tmp_path):
+    """A photograph in two classes of the list; its label file has both, and void."""
+    values = np.where(LEFT, 10, np.where(RIGHT, 13, 0))  # cow, horse
+    values[0] = 255
+    devkit = write_devkit(tmp_path, {"train": {"2007_1": values}})
+    (devkit / "cosegmentation.txt").write_text("horse 2007_1\ncow 2007_1\n")
+    source = load_source("pascal", "test", tmp_path)
+    assert list(source.names) == ["cow/2007_1", "horse/2007_1"]
+    np.testing.assert_array_equal(source[0].masks[0], values == 10)
+    np.testing.assert_array_equal(source[1].masks[0], values == 13)
+    np.testing.assert_array_equal(source[1].void, values == 255)
+
+
+def test_the_pack_goes_before_the_original_distribution(one):
+    parent = one.parent
+    for part in ("Images", "GroundTruth"):
+        (parent / "MSRC_ObjCategImageDatabase_v2" / part).mkdir(parents=True)
+    assert list(load_source("msrc", "test", parent).names) == ["cow/a"]

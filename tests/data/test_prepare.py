@@ -1,0 +1,194 @@
+"""The preparing command: what it writes and says, what it refuses, what it leaves untouched."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import write_devkit, write_pack
+
+from cosseg_jax.data import coco, coco_plan, preparing
+from cosseg_jax.data.prepare import PREPARERS, Order, prepare
+from cosseg_jax.data.sources import SOURCES, load_source
+from cosseg_jax.errors import UserError
+
+MASK = np.eye(6, dtype=bool)
+
+
+@pytest.fixture
+def order(tmp_path):
+    write_pack(tmp_path / "raw/MSRC7", {"cow/a": MASK, "cow/b": ~MASK, "cat/a": MASK})
+    return Order(tmp_path / "raw", tmp_path / "out/data")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COSSEG_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*_*")}
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "cosseg_jax.data.prepare", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != "COSSEG_DATA_DIR"},
+        check=False,
+    )
+
+
+def test_everything_on_disk_can_be_prepared():
+    on_disk = {name for name, entry in SOURCES.items() if entry.needs_data_dir}
+    assert PREPARERS.keys() == on_disk
+
+
+def test_prepared_data_are_found_without_the_source(order, cache):
+    prepare("msrc", order)
+    source = load_source("msrc", "test", order.data_dir)
+    assert list(source.names) == ["cat/a", "cow/a", "cow/b"]
+    np.testing.assert_array_equal(source[2].masks[0], ~MASK)
+    assert not cache.exists()
+
+
+def test_the_data_set_lies_under_its_name_and_version(order):
+    prepare("msrc", order)
+    (info,) = order.data_dir.rglob("dataset_info.json")
+    assert info.parent == order.data_dir / "cosegmentation/msrc/1.0.0"
+    assert [path.name for path in order.data_dir.iterdir()] == ["cosegmentation"]
+
+
+def test_summary(order):
+    lines = prepare("msrc", order).splitlines()
+    assert lines[:3] == ["msrc test: 3 entries, 2 classes", "  cat       1", "  cow       2"]
+    checksum = load_source("msrc", "test", order.data_dir).checksum
+    assert f"checksum {checksum}" in lines
+    assert "differs from the paper's: 2 entries of cow, the paper has 10" in lines
+    assert lines[-1] == f"in {order.data_dir / 'cosegmentation/msrc/1.0.0'}"
+
+
+def test_voc_has_a_summary_of_both_splits(tmp_path):
+    train, val = {"a": np.full((4, 4), 12)}, {"b": np.full((4, 4), 255)}
+    write_devkit(tmp_path / "raw", {"train": train, "val": val})
+    summary = prepare("voc", Order(tmp_path / "raw", tmp_path / "out"))
+    assert "voc train: 1 photographs, 20 classes" in summary
+    assert "voc val: 1 photographs, 20 classes" in summary
+    assert "paper" not in summary
+
+
+def test_nothing_is_overwritten(order):
+    prepare("msrc", order)
+    before = files_of(order.data_dir)
+    write_pack(order.source / "MSRC7", {"dog/a": MASK})
+    with pytest.raises(UserError, match=r"msrc/1\.0\.0 is there already; give --force"):
+        prepare("msrc", order)
+    assert files_of(order.data_dir) == before
+
+
+def test_force_replaces(order):
+    prepare("msrc", order)
+    write_pack(order.source / "MSRC7", {"dog/a": MASK})
+    prepare("msrc", order._replace(force=True))
+    assert load_source("msrc", "test", order.data_dir).categories == ("cat", "cow", "dog")
+    assert len(list(order.data_dir.rglob("dataset_info.json"))) == 1
+
+
+def test_a_bad_source_leaves_nothing(order):
+    (order.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="does not decode"):
+        prepare("msrc", order)
+    assert list(order.data_dir.iterdir()) == []
+
+
+def test_with_force_a_bad_source_leaves_what_was_there(order):
+    prepare("msrc", order)
+    before = files_of(order.data_dir)
+    (order.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="does not decode"):
+        prepare("msrc", order._replace(force=True))
+    assert files_of(order.data_dir) == before
+
+
+def test_an_interruption_leaves_nothing(order, monkeypatch):
+    finish = preparing._prepare
+
+    def interrupted(builder, root):
+        finish(builder, root)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(preparing, "_prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("msrc", order)
+    assert list(order.data_dir.iterdir()) == []
+
+
+def test_folders_of_others_are_not_cleaned_away(order):
+    other = order.data_dir / "mine.partial-x"
+    other.mkdir(parents=True)
+    os.utime(other, (0, 0))
+    prepare("msrc", order)
+    assert other.is_dir()
+
+
+def test_the_result_may_not_lie_in_the_source(order):
+    with pytest.raises(UserError, match=r"MSRC7/x lies in .*MSRC7, which is only read"):
+        prepare("msrc", order._replace(data_dir=order.source / "MSRC7/x"))
+
+
+def test_the_result_may_lie_beside_the_pack(order):
+    prepare("msrc", order._replace(data_dir=order.source))
+    assert len(load_source("msrc", "test", order.source)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("shapes", "'shapes' is built in; expected one of"), ("mrsc", "unknown data set 'mrsc'")],
+)
+def test_names_that_cannot_be_prepared(order, name, message):
+    with pytest.raises(UserError, match=message):
+        prepare(name, order)
+
+
+def test_missing_library_is_named(order, monkeypatch):
+    def without_library(*arguments, **options):
+        raise ImportError("preparing coco_seg needs pycocotools")
+
+    monkeypatch.setattr(coco, "prepare", without_library)
+    monkeypatch.setattr(coco_plan, "find_coco", lambda folder: folder)
+    with pytest.raises(UserError, match="needs pycocotools"):
+        prepare("coco_seg", order)
+
+
+def test_source_that_does_not_exist(order):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder; expected 'msrc' there"):
+        prepare("msrc", order._replace(source=Path("nowhere")))
+
+
+def test_command_line(order):
+    done = run("msrc", "--source", order.source, "--data_dir", order.data_dir)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("msrc test: 3 entries, 2 classes\n")
+    assert "preparing msrc: 100%" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: which data set? Give one of ["),
+        (("mrsc",), "error: unknown data set 'mrsc'; expected one of"),
+        (("msrc", "--data_dir=x"), "error: --source must be given"),
+        (("msrc", "voc"), "error: unexpected argument 'voc'"),
+        (("msrc", "--source=.", "--data_dir=x"), "error: no data set 'msrc' in "),
+    ],
+)
+def test_wrong_command_line_is_one_line(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
