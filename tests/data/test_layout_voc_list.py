@@ -97,11 +97,16 @@ def test_values_of_no_class(tmp_path):
 
 
 @pytest.mark.parametrize("above", [0, 1, 2])
-def test_root_is_found_at_the_folder_or_below_it(root, above):
-    assert voc_list.LAYOUT.find([root, root.parent, root.parent.parent][above]) == root
+def test_root_is_found_at_the_folder_or_below_it(listed, above):
+    assert voc_list.LAYOUT.find([listed, listed.parent, listed.parent.parent][above]) == listed
 
 
-def test_the_papers_own_year_counts_first(root):
+def test_a_devkit_without_a_list_is_not_taken_for_it(root):
+    assert voc_list.LAYOUT.find(root) is None
+
+
+def test_the_papers_own_year_counts_first(listed):
+    root = listed
     root.rename(root.parent / "VOC2010")
     write_devkit(root.parent.parent / "other", {"train": LABELS}).rename(root)
     assert voc_list.LAYOUT.find(root.parent) == root.parent / "VOC2010"
