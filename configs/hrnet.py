@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.train_split = "train"
     config.val_split = "val"  # picks the best checkpoint; never a test set
     config.test_split = ""  # scored once, at the end, with the best parameters; "": none
+    config.held_out = ()  # names of categories, of which training and validation see nothing
     config.image_size = 224  # 4.1
     config.group_size = 5  # N, 4.1
     config.groups_per_step = 4  # B, 4.1

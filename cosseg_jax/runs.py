@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.checkpoints import Checkpoints
 from cosseg_jax.data.groups import SamplingOptions
+from cosseg_jax.data.held_out import without_categories
 from cosseg_jax.data.pipeline import Batches, training_batches
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import load_source
@@ -71,7 +72,7 @@ def prepare(config: ConfigDict, workdir: Path) -> Run:
         FileNotFoundError: if the data are not where `data_dir` says.
     """
     check(config)
-    source = load_source(config.dataset, config.train_split, config.data_dir or None)
+    source = open_source(config, config.train_split)
     config = with_categories(config, source)
     network = from_config(config.model, len(source.categories), axis_name=AXIS)
     variables = starting_variables(config, network)
@@ -101,6 +102,12 @@ def check(config: ConfigDict) -> None:
             "cache_dir is set, but the backbone is trained, so that its maps change at every step; "
             'set model.freeze_backbone=True or cache_dir=""'
         )
+
+
+def open_source(config: ConfigDict, split: str) -> Source:
+    """A split of the run's data set, without the categories that the config holds out."""
+    source = load_source(config.dataset, split, config.data_dir or None)
+    return without_categories(source, config.held_out)
 
 
 def with_categories(config: ConfigDict, source: Source) -> ConfigDict:
@@ -160,7 +167,7 @@ def make_validation(
     config: ConfigDict, split: str, variables: Mapping[str, Any], groups: int | None = None
 ) -> Validation:
     """The validation on a split of the run's data set; `groups` instead of `eval_groups`."""
-    source = load_source(config.dataset, split, config.data_dir or None)
+    source = open_source(config, split)
     cache = open_cache(config, source, variables)
     count = config.eval_groups if groups is None else groups
     return Validation(config, source, cache, groups=count)
