@@ -1,108 +1,188 @@
 """Evaluates a checkpoint: python evaluate.py --dataset pascal --data_dir DIR --checkpoint DIR
 
-Prints P and J of every class beside the paper's own; --out writes them as JSON, --save_masks writes
-every mask. The progress bar goes to stderr, the figures to stdout. Wrong input exits with status 2.
+Prints P and J of every class beside the paper's own, and what the network owes to its groups; --out
+writes them as JSON, --save_masks every mask, --report a page to look at. `--dataset all` prints the
+paper's tables 1 to 4 with this checkpoint in them, `--ablation DIR` its table 5. Progress goes to
+stderr, figures to stdout. Wrong input exits with status 2.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from cosseg_jax import cli, group_figures, mask_files, metrics, tables
-from cosseg_jax.checkpoints import load_exported
-from cosseg_jax.data.partition import EvalGroup, fives
+from cosseg_jax import ablation, cli, comparison, mask_files, metrics, tables
+from cosseg_jax.data.partition import parse_grouping, partitions
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import Evaluation, OnImage, ScoredImage, evaluate
-from cosseg_jax.predict import make_predictor
+from cosseg_jax.evaluation import IMAGES_PER_BATCH, OnImage, ScoredImage
+from cosseg_jax.grid import Grid, records
+from cosseg_jax.report.report import Report
+from cosseg_jax.results import Result, as_json
+from cosseg_jax.table_styles import STYLES, draw
+
+ALL = "all"
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", None, f"One of: {', '.join(SOURCES)}.")
+flags.DEFINE_string("dataset", None, f"One of: {', '.join((*SOURCES, ALL))} (the paper's four).")
 flags.DEFINE_string("data_dir", None, "Folder of the data sets. Default: $COSSEG_DATA_DIR.")
 flags.DEFINE_string("split", None, "Default: the one that the data set is evaluated on.")
 flags.DEFINE_string("checkpoint", None, "Folder that train.py --export wrote.")
+flags.DEFINE_string(
+    "ablation", None, f"Folder of four checkpoints: {', '.join(ablation.VARIANTS)}."
+)
+flags.DEFINE_string("grouping", "fives", "fives (the paper's), whole (classes), or random:K.")
+flags.DEFINE_integer("group_size", 5, "Images in a group, of fives and random:K.")
+flags.DEFINE_integer("seed", 0, "Of random groups, and of groups of strangers.")
+flags.DEFINE_list("protocols", list(metrics.PROTOCOLS), "Beside original and ssnm: ufo, pooled.")
+flags.DEFINE_bool("group_figures", True, "Also foreign_*, gain_alone: about 6 times the time.")
+flags.DEFINE_string("unmodulated_checkpoint", None, "Same, modulators off: gain_unmodulated.")
+flags.DEFINE_enum("table", "terminal", [*STYLES, "json"], "How the tables are printed.")
 flags.DEFINE_string("out", None, "JSON file for the figures.")
 flags.DEFINE_string("save_masks", None, "Folder for the masks: <class>/<photograph>.png, 0 or 255.")
-flags.DEFINE_bool("force", False, "Overwrite the files of --out and --save_masks.")
+flags.DEFINE_string("report", None, "Folder for a page and sheets to look at every photograph.")
+flags.DEFINE_bool("force", False, "Overwrite the files of --out, --save_masks and --report.")
 flags.DEFINE_integer("groups_per_batch", 4, "Groups that the network sees at once.", lower_bound=1)
-flags.DEFINE_list("also", [], "Protocols beside original and ssnm: ufo, pooled.")
-flags.DEFINE_enum("table", "terminal", list(tables.STYLES), "How the tables are drawn.")
-flags.DEFINE_bool("group_figures", False, "Also foreign_* and gain_alone: about 3 times the time.")
-flags.DEFINE_string("unmodulated_checkpoint", None, "Same, modulators off: gain_unmodulated.")
+flags.DEFINE_integer(
+    "images_per_batch",
+    IMAGES_PER_BATCH,
+    "Their images at most, if they are several.",
+    lower_bound=1,
+)
+
+
+class Outcome(NamedTuple):
+    """What is printed, and what is written as JSON."""
+
+    grids: list[Grid]
+    content: dict[str, Any]
 
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    check_flags()
-    dataset, split = FLAGS.dataset, FLAGS.split or last_split(FLAGS.dataset)
-    source = load_source(dataset, split, FLAGS.data_dir)
-    groups = fives(source)
-    run = runner(FLAGS.checkpoint, source)
-    unmodulated = FLAGS.unmodulated_checkpoint and runner(FLAGS.unmodulated_checkpoint, source)
-    if FLAGS.save_masks:
-        folder = Path(FLAGS.save_masks)
-        mask_files.check_mask_paths(folder, source, groups, force=FLAGS.force)
-    shared = group_figures.SharedImages()
-
-    def on_image(image: ScoredImage) -> None:
-        shared(image)
-        if FLAGS.save_masks:
-            path = mask_files.mask_path(Path(FLAGS.save_masks), image.category, image.example.name)
-            mask_files.save_mask(path, image.probability > metrics.THRESHOLD)
-
-    evaluation = run(groups, on_image, "evaluate")
-    print(tables.report(evaluation, dataset, FLAGS.table))
-    figures = shared.result()
-    if FLAGS.group_figures:
-        figures = group_figures.with_more_passes(figures, run, source, groups, evaluation)
-    if unmodulated:
-        without = unmodulated(groups, None, "unmodulated")
-        figures = figures._replace(gain_unmodulated=group_figures.gain(evaluation, without))
-    print(tables.group_report(figures, FLAGS.table))
+    settings = check_flags()
+    if FLAGS.ablation:
+        outcome = of_ablation(settings)
+    elif FLAGS.dataset == ALL:
+        outcome = of_benchmarks(settings)
+    else:
+        outcome = of_data_set(settings)
+    content = json.dumps(outcome.content, indent=2, allow_nan=False)
+    print(content if FLAGS.table == "json" else draw(outcome.grids, FLAGS.table))
     if FLAGS.out:
-        results = tables.as_json(evaluation, figures, dataset, FLAGS.checkpoint)
-        content = json.dumps(results, indent=2, allow_nan=False)
         mask_files.write_whole(Path(FLAGS.out), f"{content}\n".encode())
 
 
-def check_flags() -> None:
+def check_flags() -> comparison.Settings:
     """Finds what is wrong on the command line before anything takes long."""
-    for name in ("dataset", "checkpoint"):
+    for name in ("dataset", "ablation" if FLAGS.ablation else "checkpoint"):
         if getattr(FLAGS, name) is None:
             raise UserError(f"--{name} is missing; see evaluate.py --help")
-    for name in FLAGS.also:
+    if FLAGS.ablation:
+        for name in ("checkpoint", "unmodulated_checkpoint", "save_masks", "report"):
+            if getattr(FLAGS, name):
+                raise UserError(f"--{name} does not go with --ablation, which takes four networks")
+    if FLAGS.dataset == ALL and (FLAGS.ablation or FLAGS.split):
+        raise UserError(f"--dataset {ALL} goes with neither --ablation nor --split; name one of it")
+    for name in FLAGS.protocols:
         metrics.protocol_named(name)
     if FLAGS.out:
         mask_files.check_writable(Path(FLAGS.out), force=FLAGS.force)
+    return comparison.Settings(
+        parse_grouping(FLAGS.grouping, FLAGS.group_size, FLAGS.seed),
+        comparison.ordered(FLAGS.protocols),
+        FLAGS.group_figures,
+        FLAGS.groups_per_batch,
+        FLAGS.images_per_batch,
+    )
 
 
-def last_split(dataset: str) -> str:
-    """The split that a data set is evaluated on: its last."""
-    return SOURCES[dataset].splits[-1] if dataset in SOURCES else ""
+def of_data_set(settings: comparison.Settings) -> Outcome:
+    """One data set: its classes, the paper's table for it, what is owed to groups."""
+    source = the_source()
+    listeners = callbacks(source, settings)
+    result = score_all({source.name: source}, {source.name: listeners}, settings)[source.name]
+    return Outcome(tables.report(result), as_json(result))
 
 
-def runner(checkpoint: str, source: Source) -> group_figures.Run:
-    """Restores a network; the result evaluates it on groups of the data set."""
-    config, variables = load_exported(checkpoint)
-    predict = make_predictor(config, variables)
+def of_benchmarks(settings: comparison.Settings) -> Outcome:
+    """The paper's tables 1 to 4, of the data sets that are there."""
+    sources, missing = comparison.find_benchmarks(FLAGS.data_dir)
+    listeners = {name: callbacks(source, settings, name) for name, source in sources.items()}
+    results = score_all(sources, listeners, settings)
+    grids = tables.benchmarks(list(results.values()), missing)
+    found = {name: as_json(result) for name, result in results.items()}
+    content = {"results": found, "missing": missing, "tables": [records(grid) for grid in grids]}
+    return Outcome(grids, content)
 
-    def run(groups: Sequence[EvalGroup], on_image: OnImage | None, label: str) -> Evaluation:
-        return evaluate(
-            predict,
-            source,
-            groups,
-            image_size=cast(int, config.image_size),
-            groups_per_batch=FLAGS.groups_per_batch,
-            protocols=tuple(dict.fromkeys(("original", "ssnm", *FLAGS.also))),
-            on_image=on_image,
-            progress=label,
+
+def of_ablation(settings: comparison.Settings) -> Outcome:
+    """The paper's table 5, of four networks that configs/ablation.py has made."""
+    exports = ablation.find_exports(Path(FLAGS.ablation))
+    results = comparison.score_variants(exports, the_source(), settings)
+    grid = tables.ablation(results, ablation.differing_fields(exports))
+    found = {name: as_json(result) for name, result in results.items()}
+    return Outcome([grid], {"results": found, "tables": [records(grid)]})
+
+
+def the_source() -> Source:
+    """The data set of the flags."""
+    return load_source(FLAGS.dataset, split_of(FLAGS.dataset), FLAGS.data_dir)
+
+
+def split_of(dataset: str) -> str:
+    """The split of the flags; if they name none, the last that the data set has."""
+    splits = SOURCES[dataset].splits if dataset in SOURCES else ("",)
+    return FLAGS.split or splits[-1]
+
+
+def callbacks(source: Source, settings: comparison.Settings, folder: str = "") -> list[OnImage]:
+    """What is done with every scored photograph: files in `folder` of those that flags name."""
+    groups = partitions(source, settings.grouping)[0]
+    found: list[OnImage] = []
+    if FLAGS.save_masks:
+        masks = Path(FLAGS.save_masks) / folder
+        mask_files.check_mask_paths(masks, source, groups, force=FLAGS.force)
+        found.append(mask_writer(masks))
+    if FLAGS.report:
+        found.append(Report(Path(FLAGS.report) / folder, source, groups, force=FLAGS.force))
+    return found
+
+
+def mask_writer(folder: Path) -> OnImage:
+    """Writes every photograph's mask."""
+
+    def on_image(image: ScoredImage) -> None:
+        path = mask_files.mask_path(folder, image.category, image.example.name)
+        mask_files.save_mask(path, image.probability > metrics.THRESHOLD)
+
+    return on_image
+
+
+def score_all(
+    sources: dict[str, Source],
+    listeners: dict[str, list[OnImage]],
+    settings: comparison.Settings,
+) -> dict[str, Result]:
+    """Scores the checkpoint on data sets, beside the one without modulators if there is one.
+
+    Reports among the listeners are written as soon as their data set is scored.
+    """
+    network = comparison.load_network(FLAGS.checkpoint)
+    folder = FLAGS.unmodulated_checkpoint
+    unmodulated = comparison.load_unmodulated(folder) if folder else None
+    results: dict[str, Result] = {}
+    for name, source in sources.items():
+        results[name] = comparison.score(
+            network, source, settings, unmodulated=unmodulated, on_image=listeners[name]
         )
-
-    return run
+        for listener in listeners[name]:
+            if isinstance(listener, Report):
+                listener.write(results[name], split=split_of(name))
+    return results
 
 
 if __name__ == "__main__":

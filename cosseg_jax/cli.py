@@ -83,12 +83,19 @@ def _parse(positionals: int, argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(list(argv))
     except flags.Error as error:
-        _fail(message_of(error))
+        _fail(_without_traceback(message_of(error)))
     except (AttributeError, KeyError) as error:
         _fail_for_config_field(argv, error)
     if len(rest) > 1 + positionals:
         _fail(f"unexpected argument {rest[1 + positionals]!r}; options are written --name=value")
     return rest
+
+
+def _without_traceback(message: str) -> str:
+    """Of a config file's ValueError, which config_flags reports with its traceback, what it says."""
+    before, traceback_started, rest = message.partition(" Error whilst parsing config file: ")
+    reason = rest.rpartition(" ValueError: ")[2]
+    return f"{before} {reason}" if traceback_started and reason != rest else message
 
 
 def _fail_for_config_field(argv: Sequence[str], error: Exception) -> NoReturn:

@@ -3,7 +3,8 @@
 Photographs are decoded, and masks scored, in threads beside the network; at most a few batches
 are alive at a time, so that memory does not grow with the data set. Groups of one size N are
 batched together and the last batch is filled up with repetitions that are not scored: no
-photograph is dropped, and the network is compiled once for each N.
+photograph is dropped, and the network is compiled once for each N. The groups of a batch become
+fewer where they are large; the largest group has to fit into memory.
 """
 
 import collections
@@ -25,6 +26,7 @@ from cosseg_jax.types import Example, GroupMasks, Ndarray
 
 Predict = Callable[[Any], GroupMasks]  # of images [B, N, S, S, 3], or of other inputs
 
+IMAGES_PER_BATCH = 40  # a batch holds more only where a single group does
 _BATCHES_AHEAD = 2
 
 
@@ -90,6 +92,7 @@ def evaluate(
     *,
     image_size: int,
     groups_per_batch: int = 4,
+    images_per_batch: int = IMAGES_PER_BATCH,
     protocols: Sequence[str] = ("original", "ssnm"),
     on_image: OnImage | None = None,
     progress: bool | str = False,
@@ -103,6 +106,7 @@ def evaluate(
         groups: which photographs the network sees together, for which category.
         image_size: S, the side to which photographs are resized for the network.
         groups_per_batch: B; fewer where a group size N has fewer groups.
+        images_per_batch: B N at most, unless a single group is larger.
         protocols: names in `metrics.PROTOCOLS`.
         on_image: called in the order of evaluation, in the caller's thread, for every scored
             photograph.
@@ -122,7 +126,7 @@ def evaluate(
     bar = tqdm(total=counted, desc=label, unit="image", disable=not progress)
 
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool, bar:
-        batches = list(batched_by_size(groups, groups_per_batch))
+        batches = list(batched_by_size(groups, groups_per_batch, images_per_batch))
         loaded = _load_ahead(pool, source, batches, image_size, load_inputs)
         predicted = _predict_all(predict, batches, loaded, source)
         for found in _score_behind(pool, chosen, predicted, keep=on_image is not None):
@@ -141,9 +145,10 @@ def evaluate(
 
 
 def batched_by_size(
-    groups: Iterable[EvalGroup], groups_per_batch: int
+    groups: Iterable[EvalGroup], groups_per_batch: int, images_per_batch: int = IMAGES_PER_BATCH
 ) -> Iterator[list[EvalGroup]]:
-    """Yields the groups in lists of one size N each, of at most `groups_per_batch` groups.
+    """Yields the groups in lists of one size N each, of at most `groups_per_batch` groups, fewer
+    where these would have more than `images_per_batch` photographs, but at least one.
 
     All lists of one N have the same length, the last one completed by repetitions of its last
     group that count no image: one shape, so one compilation, for each N.
@@ -151,8 +156,8 @@ def batched_by_size(
     by_size: dict[int, list[EvalGroup]] = collections.defaultdict(list)
     for group in groups:
         by_size[len(group.indices)].append(group)
-    for same_size in by_size.values():
-        length = min(groups_per_batch, len(same_size))
+    for size, same_size in by_size.items():
+        length = min(groups_per_batch, len(same_size), max(1, images_per_batch // size))
         for first in range(0, len(same_size), length):
             batch = same_size[first : first + length]
             filler = batch[-1]._replace(counted=(False,) * len(batch[-1].indices))

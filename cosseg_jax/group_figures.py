@@ -10,6 +10,8 @@ the group. These figures tell the difference; all use the protocol `original`, i
     foreign_P         the mean P there, against an empty truth
     gain_alone        J in its own group minus J alone, N = 1
     gain_unmodulated  J minus the J of a network whose modulators are off
+
+What is drawn depends on names and a seed, not on the order in which a source lists photographs.
 """
 
 import collections
@@ -22,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cosseg_jax import metrics
-from cosseg_jax.data.partition import EvalGroup
+from cosseg_jax.data.partition import EvalGroup, sorted_members
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation import Evaluation, OnImage, ScoredImage
 from cosseg_jax.types import Example, Ndarray
@@ -86,45 +88,45 @@ def alone(groups: Sequence[EvalGroup]) -> list[EvalGroup]:
 def foreign_groups(source: Source, groups: Sequence[EvalGroup], seed: int = 0) -> list[EvalGroup]:
     """One group for each distinct photograph: itself and four of a class that it does not contain.
 
-    The class and the four are drawn from (seed, index), the same in every run. What a photograph
-    contains is judged over all entries of the same content. Photographs that contain every class
-    are left out.
+    The class and the four are drawn from the seed and the photograph's name, the same in every
+    run. What a photograph contains is judged over all entries of the same content. Photographs
+    that contain every class are left out.
     """
-    entries = sorted({(member.indices[0], member.category) for member in alone(groups)})
-    keys = _content_keys(source, sorted({index for index, _ in entries}))
-    contained: dict[bytes, set[int]] = collections.defaultdict(set)
+    members = {
+        source.categories[category]: (category, sorted_members(source, category))
+        for category in {group.category for group in groups}
+    }
+    entries = [(name, index) for name in sorted(members) for index in members[name][1]]
+    keys = _content_keys(source, sorted({index for _, index in entries}))
+    contained: dict[bytes, set[str]] = collections.defaultdict(set)
     first_index: dict[bytes, int] = {}
-    for index, category in entries:
-        contained[keys[index]].add(category)
+    for name, index in entries:
+        contained[keys[index]].add(name)
         first_index.setdefault(keys[index], index)
-    members: dict[int, list[int]] = collections.defaultdict(list)
-    for index, category in entries:
-        members[category].append(index)
 
     result = []
     for key, index in first_index.items():
-        foreign = [category for category in sorted(members) if category not in contained[key]]
+        foreign = [name for name in sorted(members) if name not in contained[key]]
         if foreign:
-            rng = np.random.default_rng((seed, index))
-            category = int(rng.choice(foreign))
-            pool = members[category]
+            rng = np.random.default_rng((seed, *source.names[index].encode()))
+            category, pool = members[foreign[int(rng.integers(len(foreign)))]]
             partners = rng.choice(pool, PARTNERS, replace=len(pool) < PARTNERS)
             indices = (index, *(int(partner) for partner in partners))
             result.append(EvalGroup(category, indices, (True, *(False,) * PARTNERS)))
     return result
 
 
-def with_more_passes(
-    figures: Figures, run: Run, source: Source, groups: Sequence[EvalGroup], own: Evaluation
+def foreign_figures(
+    run: Run, source: Source, groups: Sequence[EvalGroup], seed: int = 0
 ) -> Figures:
-    """Adds foreign_empty, foreign_P and gain_alone: a pass over all fives, and one over ones."""
-    shares = foreign_shares(run, foreign_groups(source, groups))
-    if shares.size:
-        figures = figures._replace(
-            foreign_empty=float(100 * (shares < NEAR_EMPTY).mean()),
-            foreign_P=float(100 * (1 - shares).mean()),
-        )
-    return figures._replace(gain_alone=gain(own, run(alone(groups), None, "alone")))
+    """foreign_empty and foreign_P, by a pass of groups of five over the distinct photographs."""
+    shares = foreign_shares(run, foreign_groups(source, groups, seed))
+    if not shares.size:
+        return Figures()
+    return Figures(
+        foreign_empty=float(100 * (shares < NEAR_EMPTY).mean()),
+        foreign_P=float(100 * (1 - shares).mean()),
+    )
 
 
 def foreign_shares(run: Run, groups: Sequence[EvalGroup]) -> Float[Ndarray, " _"]:

@@ -12,6 +12,8 @@ from cosseg_jax.types import Ndarray
 GAP = 2  # pixels between the tiles
 COLD, WARM = (np.asarray([30, 70, 190]), np.asarray([215, 45, 30]))  # S = -2 and S = 2
 TINT = np.asarray([30, 200, 70])  # of masks laid over photographs
+VOID = (np.uint8(120), np.uint8(190))  # the greys of its stripes
+STRIPE = 3  # pixels across and down
 
 
 class Row(NamedTuple):
@@ -30,15 +32,16 @@ def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
 
 
 def _tiles(row: Row, side: int) -> list[UInt8[Ndarray, "T T 3"]]:
-    photo = _resized(row.image, side)
-    truth = _resized(255 * row.truth.astype(np.uint8), side) > 127
-    return [photo, warmth(row.indicator, side), _grey(row.probability, side), tinted(photo, truth)]
+    size = (side, side)
+    photo = resized(row.image, size)
+    prior, probability = warmth(row.indicator, size), _grey(row.probability, size)
+    return [photo, prior, probability, tinted(photo, resized_mask(row.truth, size))]
 
 
-def warmth(indicator: Float[Ndarray, "h w"], side: int) -> UInt8[Ndarray, "T T 3"]:
-    """The spatial prior in colours: blue below zero, white at zero, red above."""
-    values = _resized(indicator.astype(np.float32), side)
-    strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [T, T, 1]
+def warmth(indicator: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+    """The spatial prior at (height, width) = `size`: blue below zero, white at it, red above."""
+    values = resized(indicator.astype(np.float32), size)
+    strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [H, W, 1]
     end = np.where((values > 0)[..., None], WARM, COLD)
     return (255 * (1 - strength) + end * strength).astype(np.uint8)
 
@@ -49,13 +52,30 @@ def tinted(photo: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[
     return np.where(mask[..., None], inside, 0.45 * photo).astype(np.uint8)
 
 
-def _grey(probability: Float[Ndarray, "S S"], side: int) -> UInt8[Ndarray, "T T 3"]:
-    grey = _resized((255 * np.clip(probability, 0, 1)).astype(np.uint8), side)
+def hatched(
+    picture: UInt8[Ndarray, "H W 3"], void: Bool[Ndarray, "H W"]
+) -> UInt8[Ndarray, "H W 3"]:
+    """A picture with grey stripes over its void pixels."""
+    height, width = void.shape
+    diagonal = np.arange(height)[:, None] + np.arange(width)[None, :]  # [H, W]
+    stripes = np.where(diagonal // STRIPE % 2 == 0, *VOID)
+    return np.where(void[..., None], stripes[..., None], picture)  # [H, W, 3]
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture or a float32 map at (height, width) = `size`, bilinearly."""
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resized_mask(mask: Bool[Ndarray, "H W"], size: tuple[int, int]) -> Bool[Ndarray, "h w"]:
+    """A mask at (height, width) = `size`: where it covers at least half of a pixel."""
+    return resized(255 * mask.astype(np.uint8), size) > 127
+
+
+def _grey(probability: Float[Ndarray, "S S"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+    grey = resized((255 * np.clip(probability, 0, 1)).astype(np.uint8), size)
     return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _framed(tile: UInt8[Ndarray, "T T 3"]) -> UInt8[Ndarray, "_ _ 3"]:

@@ -63,3 +63,31 @@ def without_prior(predict: Callable) -> Callable:
         return GroupMasks(probabilities, np.zeros((*probabilities.shape[:2], 1, 1), np.float32))
 
     return masks_of
+
+
+class Shuffled:
+    """The same photographs and classes as another source's, listed in another order."""
+
+    def __init__(self, source: FakeSource, seed: int):
+        rng = np.random.default_rng(seed)
+        self._source = source
+        self._photos = rng.permutation(len(source)).tolist()
+        self._classes = rng.permutation(len(source.categories)).tolist()
+        self.name = source.name
+        self.categories = tuple(source.categories[old] for old in self._classes)
+        self.names = [source.names[old] for old in self._photos]
+        self.members = [
+            np.array(sorted(self._photos.index(old) for old in source.members[category]), np.int64)
+            for category in self._classes
+        ]
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self._source[self._photos[index]]
+        categories = [self._classes.index(old) for old in example.categories]
+        order = np.argsort(categories)
+        return example._replace(
+            categories=np.array(categories, np.int64)[order], masks=example.masks[order]
+        )

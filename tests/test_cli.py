@@ -77,6 +77,27 @@ def test_a_config_field_that_does_not_exist_is_named(tmp_path: Path):
         assert done.stderr.count("\n") == 1
 
 
+def test_a_config_that_refuses_its_argument_speaks_without_a_traceback(tmp_path: Path):
+    config = tmp_path / "recipe.py"
+    config.write_text(
+        "def get_config(choice='a'):\n    raise ValueError(f'no such {choice}; try b')\n"
+    )
+    program = (
+        "from ml_collections import config_flags; from cosseg_jax import cli;"
+        "config_flags.DEFINE_config_file('config'); cli.run(lambda argv: None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"--config={config}:x"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.endswith("recipe.py:x: no such x; try b\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     done = run("[][1]")
     assert done.returncode == 1

@@ -70,6 +70,16 @@ def test_one_shape_for_each_group_size():
     assert shapes == {(3, 5), (1, 2)}
 
 
+@pytest.mark.parametrize(
+    ("images_per_batch", "expected"), [(40, {(4, 10), (1, 41)}), (5, {(1, 10), (1, 41)})]
+)
+def test_large_groups_make_batches_of_fewer(images_per_batch: int, expected: set):
+    groups = [EvalGroup(0, tuple(range(10)), (True,) * 10)] * 5
+    groups += [EvalGroup(0, tuple(range(41)), (True,) * 41)] * 2
+    batches = batched_by_size(groups, groups_per_batch=8, images_per_batch=images_per_batch)
+    assert {(len(batch), len(batch[0].indices)) for batch in batches} == expected
+
+
 def test_members_that_only_complete_a_group_reach_the_network():
     source = FakeSource([(0,)] * 6)
     groups = []

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, perfect, without_prior
+from fake_source import SIDE, FakeSource, Shuffled, perfect, without_prior
 
 from cosseg_jax import group_figures, metrics
 from cosseg_jax.data.partition import fives
@@ -60,6 +60,25 @@ def test_foreign_groups_hold_a_photograph_and_four_of_a_class_it_lacks():
     assert groups == group_figures.foreign_groups(source, fives(source))
 
 
+def test_strangers_are_drawn_from_the_seed():
+    source = FakeSource([(0,)] * 8 + [(1,)] * 8 + [(2,)] * 8)
+    drawn = {tuple(group_figures.foreign_groups(source, fives(source), seed)) for seed in range(3)}
+    assert len(drawn) == 3
+
+
+def test_strangers_do_not_depend_on_the_order_of_the_source():
+    source = SharedSource()
+
+    def by_name(some):
+        return {
+            (some.categories[group.category], *(some.names[index] for index in group.indices))
+            for group in group_figures.foreign_groups(some, fives(some))
+        }
+
+    for seed in range(3):
+        assert by_name(Shuffled(source, seed)) == by_name(source)
+
+
 def group_reader(images):
     """Finds the object only where the group's green channel says one category."""
     categories = np.asarray(images)[:, :, 0, 0, 1] // 5  # [B, N]
@@ -71,21 +90,35 @@ def group_reader(images):
 @pytest.mark.parametrize(
     ("predict", "expected"),
     [
-        (perfect, Figures(foreign_empty=0.0, foreign_P=50.0, gain_alone=0.0)),
-        (group_reader, Figures(foreign_empty=100.0, foreign_P=100.0, gain_alone=100.0)),
+        (perfect, Figures(foreign_empty=0.0, foreign_P=50.0)),
+        (group_reader, Figures(foreign_empty=100.0, foreign_P=100.0)),
     ],
 )
-def test_only_a_network_that_reads_its_group_earns_the_group_figures(predict, expected):
+def test_only_a_network_that_reads_its_group_finds_nothing_among_strangers(predict, expected):
     source = FakeSource([(0,)] * 5 + [(1,)] * 5)
-    groups = fives(source)
 
     def pass_over(some_groups, on_image, label):
         del label
         return run(predict, source, some_groups, on_image=on_image)
 
-    own = pass_over(groups, None, "")
-    assert own.protocols["original"].J == 100.0
-    assert group_figures.with_more_passes(Figures(), pass_over, source, groups, own) == expected
+    assert group_figures.foreign_figures(pass_over, source, fives(source)) == expected
+
+
+def test_without_strangers_there_are_no_figures_of_them():
+    source = FakeSource([(0,)] * 5, categories=1)
+
+    def pass_over(some_groups, on_image, label):
+        raise AssertionError("nothing to evaluate")
+
+    assert group_figures.foreign_figures(pass_over, source, fives(source)) == Figures()
+
+
+@pytest.mark.parametrize(("predict", "expected"), [(perfect, 0.0), (group_reader, 100.0)])
+def test_only_a_network_that_reads_its_group_gains_by_it(predict, expected):
+    source = FakeSource([(0,)] * 5 + [(1,)] * 5)
+    own = run(predict, source, fives(source))
+    other = run(predict, source, group_figures.alone(fives(source)))
+    assert group_figures.gain(own, other) == expected
 
 
 def test_with_one_class_no_group_is_foreign():

@@ -2,7 +2,21 @@
 
 import numpy as np
 
-from cosseg_jax.pictures import COLD, GAP, TINT, WARM, Row, sheet, tinted, warmth
+from cosseg_jax.pictures import (
+    COLD,
+    GAP,
+    STRIPE,
+    TINT,
+    VOID,
+    WARM,
+    Row,
+    hatched,
+    resized,
+    resized_mask,
+    sheet,
+    tinted,
+    warmth,
+)
 
 SIDE = 20
 TILE = SIDE + GAP
@@ -49,9 +63,9 @@ def test_gaps_are_white():
 
 def test_warmth_is_blue_below_zero_white_at_zero_red_above():
     for value, colour in ((-2, COLD), (0, [255] * 3), (2, WARM), (9, WARM), (-9, COLD)):
-        picture = warmth(np.full((1, 1), value, np.float32), 3)
+        picture = warmth(np.full((1, 1), value, np.float32), (3, 3))
         assert (picture == np.int64(colour)[None, None]).all()
-    pale = warmth(np.full((1, 1), 1, np.float32), 1)[0, 0]
+    pale = warmth(np.full((1, 1), 1, np.float32), (1, 1))[0, 0]
     np.testing.assert_allclose(pale, (255 + WARM) / 2, atol=1)
 
 
@@ -59,7 +73,7 @@ def test_warmth_does_not_overshoot_beside_an_edge():
     """Zero stays white: an interpolation that overshoots would make it blue beside the red."""
     indicator = np.zeros((4, 4), np.float32)
     indicator[:, 2:] = 1
-    left = warmth(indicator, 40)[:, :10]
+    left = warmth(indicator, (40, 40))[:, :10]
     assert (left == 255).all()
 
 
@@ -79,3 +93,28 @@ def test_truth_keeps_its_place():
     wanted = np.zeros((SIDE, SIDE), bool)
     wanted[: SIDE // 2, : SIDE // 2] = True
     np.testing.assert_array_equal(green, wanted)
+
+
+def test_void_is_hatched_and_the_rest_left_alone():
+    photo = np.full((12, 12, 3), 77, np.uint8)
+    void = np.zeros((12, 12), bool)
+    void[:, 6:] = True
+    picture = hatched(photo, void)
+    assert (picture[:, :6] == 77).all()
+    for row, column in ((0, 6), (5, 10), (11, 11)):
+        stripe = (row + column) // STRIPE % 2
+        assert (picture[row, column] == VOID[stripe]).all()
+
+
+def test_sizes_are_height_and_width():
+    photo = np.zeros((10, 20, 3), np.uint8)
+    assert resized(photo, (5, 30)).shape == (5, 30, 3)
+    assert warmth(np.zeros((2, 2), np.float32), (5, 30)).shape == (5, 30, 3)
+
+
+def test_a_smaller_mask_holds_what_is_covered_by_half():
+    mask = np.zeros((4, 40), bool)
+    mask[:, :19] = True  # 4.75 of the 10 columns below
+    wanted = np.arange(10) < 5
+    np.testing.assert_array_equal(resized_mask(mask, (1, 10))[0], wanted)
+    np.testing.assert_array_equal(resized_mask(~mask, (1, 10))[0], ~wanted)

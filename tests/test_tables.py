@@ -1,31 +1,27 @@
-"""Tables and JSON of an evaluation, and the paper's figures as transcribed."""
-
-import json
+"""What stands in the tables, and the paper's figures as transcribed."""
 
 import pytest
+from toy_results import EVALUATION, result_of
 
 from cosseg_jax import published, tables
-from cosseg_jax.evaluation import Evaluation
-from cosseg_jax.group_figures import Figures
-from cosseg_jax.metrics import PROTOCOLS, ProtocolScores, Scores
-
-EVALUATION = Evaluation(
-    {
-        "original": ProtocolScores(
-            91.25, 50.5, {"bird": Scores(92.0, 61.04), "cow": Scores(90.5, None)}
-        ),
-        "ssnm": ProtocolScores(90.0, 49.0, {"bird": Scores(91.0, 59.0), "cow": Scores(89.0, 0.0)}),
-    },
-    images=12,
-    groups=3,
-)
+from cosseg_jax.data.partition import Grouping
+from cosseg_jax.grid import Grid, Noted, value_of
+from cosseg_jax.metrics import PROTOCOLS
+from cosseg_jax.results import PJ, Summary
 
 
-def test_per_class_table_stands_beside_the_papers_own_rows():
+def row_of(grid: Grid, name: str) -> dict:
+    """A row's values by column; the name is the first cell's."""
+    rows = [row for row in grid.rows if row[0] == name]
+    assert len(rows) == 1, [row[0] for row in grid.rows]
+    return dict(zip(grid.header, map(value_of, rows[0]), strict=True))
+
+
+def test_per_class_table_stands_beside_the_papers_own_networks():
     grid = tables.per_class(EVALUATION, "pascal")
     assert grid.header == (
         *("class", "original P", "original J", "ssnm P", "ssnm J"),
-        *("paper, VGG16 J", "paper, HRNet J"),
+        *("paper VGG16 J", "paper HRNet J"),
     )
     assert grid.rows == [
         ("average", 91.25, 50.5, 90.0, 49.0, 66, 71),
@@ -38,6 +34,8 @@ def test_a_data_set_that_the_paper_lacks_has_our_columns_only():
     grid = tables.per_class(EVALUATION, "shapes")
     assert grid.header == ("class", "original P", "original J", "ssnm P", "ssnm J")
     assert len(tables.per_method(EVALUATION, "shapes").rows) == 2
+    names = [grid.name for grid in tables.report(result_of("shapes"))]
+    assert names == ["shapes", "shapes group"]
 
 
 def test_method_table_ends_with_this_checkpoint_under_each_protocol():
@@ -50,80 +48,130 @@ def test_method_table_ends_with_this_checkpoint_under_each_protocol():
     ]
 
 
-GRID = tables.Grid(("class", "P", "J"), [("average", 91.25, 50.0), ("cow", 100.0, None)])
+@pytest.mark.parametrize("name", published.TABLES)
+def test_the_papers_table_is_whole_and_ends_with_our_two_rows(name: str):
+    table, grid = published.TABLES[name], tables.beside_paper(result_of(name))
+    methods = [row.method for row in table.rows]
+    ours = ["this checkpoint, ssnm", "this checkpoint, original"]
+    assert [row[0] for row in grid.rows] == methods + ours
+    assert grid.name == f"table {table.number}"
+    for row in table.rows:
+        found = row_of(grid, row.method)
+        assert found["J"] == row.J
+        for letter, by_class in (("P", row.per_class_P), ("J", row.per_class_J)):
+            for category, value in zip(table.classes, by_class, strict=False):
+                assert found[f"{category} {letter}"] == value
 
 
-def test_terminal_table():
-    assert tables.draw(GRID).splitlines() == [
-        "class        P     J",
-        "--------------------",
-        "average   91.2  50.0",
-        "cow      100.0     -",
+def test_our_rows_stand_under_the_papers_columns():
+    grid = tables.beside_paper(result_of("msrc"))
+    assert grid.rows[-2:] == [
+        ("this checkpoint, ssnm", 90.0, 49.0),
+        ("this checkpoint, original", 91.25, 50.5),
     ]
+    row = row_of(tables.beside_paper(result_of("pascal")), "this checkpoint, original")
+    assert (row["J"], row["bird J"], row["cow J"], row["cat J"]) == (50.5, 61.04, None, None)
 
 
-def test_markdown_table():
-    assert tables.draw(GRID, "markdown").splitlines() == [
-        "| class | P | J |",
-        "| --- | ---: | ---: |",
-        "| average | 91.2 | 50.0 |",
-        "| cow | 100.0 | - |",
-    ]
+def test_our_precision_of_a_class_stands_in_table_2():
+    car = {"car": PJ(80.0, 40.0)}
+    result = result_of("internet")._replace(
+        protocols={name: Summary(70.0, 30.0, car) for name in ("original", "ssnm")}
+    )
+    row = row_of(tables.beside_paper(result), "this checkpoint, ssnm")
+    assert (row["P"], row["car P"], row["car J"], row["horse P"]) == (70.0, 80.0, 40.0, None)
 
 
-def test_unknown_style_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"'html'.*terminal, markdown"):
-        tables.draw(GRID, "html")
+def test_the_erratum_of_table_2_is_applied_and_marked():
+    grid = tables.beside_paper(result_of("internet"))
+    (row,) = (row for row in grid.rows if row[0] == published.OURS_HRNET)
+    cell = row[grid.header.index("car J")]
+    assert isinstance(cell, Noted)
+    assert cell.value == 73.9
+    assert "82.5 in print" in grid.footnotes[cell.note]
+    assert row[grid.header.index("J")] == 71.2
 
 
-def test_report_says_which_protocols_it_prints():
-    text = tables.report(EVALUATION, "pascal")
-    assert "12 images in 3 groups" in text
+def test_what_others_report_differently_is_marked_in_table_1():
+    grid = tables.beside_paper(result_of("msrc"))
+    (row,) = (row for row in grid.rows if row[0] == "Li et al. 2018")
+    assert row[:2] == ("Li et al. 2018", 92.4)
+    assert row[2] == Noted(79.9, 0)
+    assert "95.4 / 82.9" in grid.footnotes[0]
+
+
+def test_averages_that_the_paper_does_not_print_are_marked():
+    grid = tables.beside_paper(result_of("internet"))
+    note = grid.columns[1].note
+    assert note is not None
+    assert "no average" in grid.footnotes[note]
+
+
+def test_report_says_what_it_prints():
+    first, second, third = tables.report(result_of(differences=("9 cows, the paper has 34",)))
+    assert first.title.startswith("pascal: 12 images in 3 groups, consecutive fives")
     for name in EVALUATION.protocols:
-        assert f"{name}: {tables.PROTOCOL_NOTES[name]}" in text
+        assert f"{name}: {tables.PROTOCOL_NOTES[name]}" in first.notes
+    assert "pascal differs from the paper's: 9 cows, the paper has 34" in first.notes
+    assert (second.name, third.name) == ("table 4", "pascal group")
+
+
+@pytest.mark.parametrize(
+    ("grouping", "text"),
+    [
+        (Grouping(size=3), "consecutive groups of 3"),
+        (Grouping("whole"), "each class as one group"),
+        (Grouping("random", 4, seed=2), "over 4 random partitions into fives, seed 2"),
+    ],
+)
+def test_the_title_tells_the_grouping(grouping: Grouping, text: str):
+    assert text in tables.report(result_of(grouping=grouping))[0].title
 
 
 def test_every_protocol_has_a_note():
     assert tables.PROTOCOL_NOTES.keys() == PROTOCOLS.keys()
 
 
-def test_group_report_leaves_out_what_was_not_computed():
-    text = tables.group_report(Figures(shared_J=33.94, shared_entries=220, shared_images=107))
-    assert "33.9" in text
-    assert "220 entries, 107 photographs" in text
-    assert "gain_alone" not in text
-    assert tables.group_report(Figures()) == ""
+def test_what_is_owed_to_groups_leaves_out_what_was_not_computed():
+    group = {"shared_J": None, "shared_entries": 0, "shared_images": 0, "gain_alone": -1.5}
+    grid = tables.owed_to_group(result_of(group=group))
+    assert [row[:2] for row in grid.rows] == [("shared_J", None), ("gain_alone", -1.5)]
 
 
-def test_json_has_exactly_the_documented_keys():
-    found = tables.as_json(EVALUATION, Figures(shared_J=30.0), "pascal", "some/dir")
-    assert json.loads(json.dumps(found, allow_nan=False)) == {
-        "dataset": "pascal",
-        "checkpoint": "some/dir",
-        "images": 12,
-        "groups": 3,
-        "protocols": {
-            "original": {
-                "P": 91.25,
-                "J": 50.5,
-                "per_class": {"bird": {"P": 92.0, "J": 61.04}, "cow": {"P": 90.5, "J": None}},
-            },
-            "ssnm": {
-                "P": 90.0,
-                "J": 49.0,
-                "per_class": {"bird": {"P": 91.0, "J": 59.0}, "cow": {"P": 89.0, "J": 0.0}},
-            },
-        },
-        "group": {
-            "shared_J": 30.0,
-            "shared_entries": 0,
-            "shared_images": 0,
-            "foreign_empty": None,
-            "foreign_P": None,
-            "gain_alone": None,
-            "gain_unmodulated": None,
-        },
-    }
+def test_shared_jaccard_says_over_how_much_it_runs():
+    (row,) = tables.owed_to_group(result_of()).rows
+    assert row[:2] == ("shared_J", 30.0)
+    assert "4 entries of 2 photographs" in str(row[2])
+
+
+def test_all_data_sets_have_the_papers_tables_the_groups_and_a_row():
+    results = [result_of("msrc"), result_of("pascal")]
+    grids = tables.benchmarks(results, {"icoseg": "not there"})
+    assert [grid.name for grid in grids] == [
+        *("table 1", "msrc group", "table 4", "pascal group", "all")
+    ]
+    assert grids[-1].rows[0] == ("msrc", 12, 91.25, 50.5, 90.0, 49.0, 30.0)
+    assert "icoseg" in grids[-1].notes[-1]
+    assert "cosseg_jax.data.prepare" in grids[-1].notes[-1]
+
+
+def test_a_difference_from_the_papers_data_stands_under_its_table():
+    grids = tables.benchmarks([result_of("msrc", differences=("9 cows",))], {})
+    assert "msrc differs from the paper's: 9 cows" in grids[0].notes
+
+
+def test_table_5_has_the_papers_figures_beside_each_variant():
+    group = {"shared_J": 30.0, "shared_entries": 4, "shared_images": 2, "gain_unmodulated": 9.0}
+    variants = {name: result_of(group=group) for name in published.ABLATION}
+    variants["neither"] = result_of()
+    grid = tables.ablation(variants, ["full was trained otherwise"])
+    assert grid.header == (
+        *("variant", "paper P", "paper J", "ssnm P", "ssnm J", "original P", "original J"),
+        *("shared_J", "gain_unmodulated"),
+    )
+    assert grid.rows[0] == ("full", 94.9, 71, 90.0, 49.0, 91.25, 50.5, 30.0, 9.0)
+    assert grid.rows[3] == ("neither", 82.0, 27, 90.0, 49.0, 91.25, 50.5, 30.0, None)
+    assert "full was trained otherwise" in grid.notes
 
 
 ROWS = [(name, row) for name, table in published.TABLES.items() for row in table.rows]
@@ -134,6 +182,14 @@ def test_a_published_row_has_a_figure_for_each_class(name: str, row: published.P
     count = len(published.TABLES[name].classes)
     assert len(row.per_class_J) in (0, count)
     assert len(row.per_class_P) in (0, count)
+
+
+@pytest.mark.parametrize("name", published.TABLES)
+def test_a_footnote_is_on_a_figure_that_the_table_has(name: str):
+    table = published.TABLES[name]
+    for footnote in table.footnotes:
+        assert footnote.method in ("", *(row.method for row in table.rows))
+        assert footnote.column in tables.beside_paper(result_of(name)).header
 
 
 # Rows whose printed average is not that of the printed classes (their classes or images differ).
@@ -154,10 +210,3 @@ def test_published_classes_average_to_the_printed_average(name: str):
         if row.per_class_J and (name, row.method) not in OTHER_AVERAGE:
             mean = sum(J for J in row.per_class_J if J is not None) / len(row.per_class_J)
             assert abs((row.J or 0.0) - mean) <= 0.6, row.method
-
-
-def test_the_erratum_of_table_2_is_applied():
-    row = published.TABLES["internet"].rows[-1]
-    assert row.method == published.OURS_HRNET
-    assert row.per_class_J == (69.6, 73.9, 70.2)
-    assert row.J == 71.2

@@ -1,0 +1,33 @@
+"""Table 5: another recipe with modulators turned off.
+
+for variant in full no_spatial no_semantic neither; do
+    python train.py --config configs/ablation.py:$variant --config.data_dir=DATA \
+        --workdir runs/ablation/$variant --export ablation/$variant
+done
+python evaluate.py --ablation ablation --dataset pascal --data_dir DATA
+
+The recipe is configs/vgg16_voc.py, an hour of two cores for the first network and less for the
+others, which find the backbone's maps in the cache. Another one is named after a comma:
+`configs/ablation.py:no_spatial,hrnet`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import hrnet, quickstart, vgg16, vgg16_voc
+from cosseg_jax.ablation import set_variant
+from cosseg_jax.options import check_choice
+
+RECIPES = {
+    "vgg16_voc": vgg16_voc.get_config,
+    "quickstart": quickstart.get_config,
+    "vgg16": vgg16.get_config,
+    "hrnet": hrnet.get_config,
+}
+
+
+def get_config(choice: str = "full") -> ConfigDict:
+    """A recipe as a variant. choice: `variant` or `variant,recipe`."""
+    variant, _, recipe = choice.partition(",")
+    recipe = recipe or "vgg16_voc"
+    check_choice("recipe", recipe, RECIPES)
+    return set_variant(RECIPES[recipe](), variant)
