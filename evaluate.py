@@ -13,16 +13,19 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from cosseg_jax import ablation, cli, comparison, mask_files, metrics, tables
+from cosseg_jax import cli, mask_files, metrics
 from cosseg_jax.data.partition import parse_grouping, partitions
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import IMAGES_PER_BATCH, OnImage, ScoredImage
-from cosseg_jax.grid import Grid, records
+from cosseg_jax.evaluation import ablation, comparison
+from cosseg_jax.evaluation.batches import IMAGES_PER_BATCH
+from cosseg_jax.evaluation.passes import OnImage, ScoredImage
+from cosseg_jax.evaluation.results import Result, as_json
 from cosseg_jax.report.report import Report
-from cosseg_jax.results import Result, as_json
-from cosseg_jax.table_styles import STYLES, draw
+from cosseg_jax.tables import contents
+from cosseg_jax.tables.grid import Grid, records
+from cosseg_jax.tables.styles import STYLES, draw
 
 ALL = "all"
 
@@ -105,7 +108,7 @@ def of_data_set(settings: comparison.Settings) -> Outcome:
     source = the_source()
     listeners = callbacks(source, settings)
     result = score_all({source.name: source}, {source.name: listeners}, settings)[source.name]
-    return Outcome(tables.report(result), as_json(result))
+    return Outcome(contents.report(result), as_json(result))
 
 
 def of_benchmarks(settings: comparison.Settings) -> Outcome:
@@ -113,7 +116,7 @@ def of_benchmarks(settings: comparison.Settings) -> Outcome:
     sources, missing = comparison.find_benchmarks(FLAGS.data_dir)
     listeners = {name: callbacks(source, settings, name) for name, source in sources.items()}
     results = score_all(sources, listeners, settings)
-    grids = tables.benchmarks(list(results.values()), missing)
+    grids = contents.benchmarks(list(results.values()), missing)
     found = {name: as_json(result) for name, result in results.items()}
     content = {"results": found, "missing": missing, "tables": [records(grid) for grid in grids]}
     return Outcome(grids, content)
@@ -123,7 +126,7 @@ def of_ablation(settings: comparison.Settings) -> Outcome:
     """The paper's table 5, of four networks that configs/ablation.py has made."""
     exports = ablation.find_exports(Path(FLAGS.ablation))
     results = comparison.score_variants(exports, the_source(), settings)
-    grid = tables.ablation(results, ablation.differing_fields(exports))
+    grid = contents.ablation(results, ablation.differing_fields(exports))
     found = {name: as_json(result) for name, result in results.items()}
     return Outcome([grid], {"results": found, "tables": [records(grid)]})
 

@@ -14,7 +14,7 @@ others, which find the backbone's maps in the cache. Another one is named after 
 from ml_collections import ConfigDict
 
 from configs import hrnet, quickstart, vgg16, vgg16_voc
-from cosseg_jax.ablation import set_variant
+from cosseg_jax.evaluation.ablation import set_variant
 from cosseg_jax.options import check_choice
 
 RECIPES = {

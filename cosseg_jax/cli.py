@@ -92,7 +92,7 @@ def _parse(positionals: int, argv: Sequence[str]) -> list[str]:
 
 
 def _without_traceback(message: str) -> str:
-    """Of a config file's ValueError, which config_flags reports with its traceback, what it says."""
+    """What a config file's ValueError says, which config_flags reports with its traceback."""
     before, traceback_started, rest = message.partition(" Error whilst parsing config file: ")
     reason = rest.rpartition(" ValueError: ")[2]
     return f"{before} {reason}" if traceback_started and reason != rest else message

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import resized_image
-from cosseg_jax.evaluation import evaluate, truth_of
+from cosseg_jax.evaluation.passes import evaluate, truth_of
 from cosseg_jax.map_cache import MapCache
 from cosseg_jax.pictures import Row, sheet
 from cosseg_jax.predict import make_forward

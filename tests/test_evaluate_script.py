@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import evaluate
-from cosseg_jax import comparison
-from cosseg_jax.ablation import VARIANTS
 from cosseg_jax.errors import UserError
+from cosseg_jax.evaluation import comparison
+from cosseg_jax.evaluation.ablation import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = FakeSource([(0,)] * 6 + [(1,)] * 3, categories=2)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import jinja2
 
-from cosseg_jax import grid, tables
+from cosseg_jax.evaluation.results import Result, Spread
 from cosseg_jax.metrics import Scores
 from cosseg_jax.pictures import COLD, TINT, VOID, WARM
 from cosseg_jax.report.photos import PANELS, ShownGroup, best_first
-from cosseg_jax.results import Result, Spread
+from cosseg_jax.tables import contents, grid
 
 MOST_HIGHLIGHTS = 6  # best photographs, and worst
 
@@ -44,7 +44,7 @@ def render(
     """
     photos = [photo for group in groups for photo in group.photos]
     ranked = best_first(photos, next(iter(result.protocols)))
-    classes_table, *paper_tables, group_table = tables.report(result)
+    classes_table, *paper_tables, group_table = contents.report(result)
     return (
         _environment()
         .get_template("page.html")
@@ -52,9 +52,9 @@ def render(
             result=result,
             split=split,
             sheets=sheets,
-            grouping=tables.described(result.grouping),
+            grouping=contents.described(result.grouping),
             protocols=list(result.protocols),
-            protocol_notes=tables.PROTOCOL_NOTES,
+            protocol_notes=contents.PROTOCOL_NOTES,
             classes_table=classes_table._replace(notes=()),  # they stand in the summary
             paper_tables=paper_tables,
             group_table=group_table,

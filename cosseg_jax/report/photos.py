@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from cosseg_jax import metrics
-from cosseg_jax.evaluation import ScoredImage, truth_of
+from cosseg_jax.evaluation.passes import ScoredImage, truth_of
 from cosseg_jax.pictures import hatched, resized, resized_mask, tinted, warmth
 from cosseg_jax.types import Ndarray
 

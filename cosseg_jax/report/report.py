@@ -15,11 +15,11 @@ from cosseg_jax import mask_files
 from cosseg_jax.data.partition import EvalGroup
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import ScoredImage
+from cosseg_jax.evaluation.passes import ScoredImage
+from cosseg_jax.evaluation.results import Result
 from cosseg_jax.report.page import render
 from cosseg_jax.report.photos import Elsewhere, Photo, ShownGroup, mean_scores, photo_of
 from cosseg_jax.report.sheets import SHEETS, draw_sheets
-from cosseg_jax.results import Result
 
 MOST_PHOTOGRAPHS = 5000  # on one page; about 22 kB each
 

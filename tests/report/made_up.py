@@ -8,10 +8,10 @@ import numpy as np
 from fake_source import FakeSource
 
 from cosseg_jax.data.partition import EvalGroup, Grouping, fives
-from cosseg_jax.evaluation import Evaluation, ScoredImage
+from cosseg_jax.evaluation.passes import Evaluation, ScoredImage
+from cosseg_jax.evaluation.results import PJ, Result, Summary
 from cosseg_jax.metrics import Scores
 from cosseg_jax.report.report import Report
-from cosseg_jax.results import PJ, Result, Summary
 
 
 def scored(

@@ -11,11 +11,11 @@ from made_up import Element, parsed, result_of, scored, written
 from PIL import Image
 
 from cosseg_jax.data.partition import Grouping, fives
+from cosseg_jax.evaluation.results import PJ, Spread, Summary
 from cosseg_jax.metrics import Scores
 from cosseg_jax.report.page import sortable
 from cosseg_jax.report.photos import BOX, PANELS
 from cosseg_jax.report.report import Report
-from cosseg_jax.results import PJ, Spread, Summary
 
 # photographs 0 to 6 show class a, 7 and 8 class b: three groups of 5, 2 (completed) and 2
 SOURCE = FakeSource([(0,)] * 7 + [(1,)] * 2, categories=2)

@@ -9,7 +9,7 @@ from made_up import scored
 from PIL import Image
 
 from cosseg_jax.data.partition import fives
-from cosseg_jax.evaluation import ScoredImage
+from cosseg_jax.evaluation.passes import ScoredImage
 from cosseg_jax.report.photos import PANELS, Photo, best_first, fitting, photo_of
 
 SOURCE = FakeSource([(0,)], categories=1)  # 8 x 16, the object at the left

@@ -10,7 +10,7 @@ from made_up import counted, result_of, scored, written
 from cosseg_jax import mask_files
 from cosseg_jax.data.partition import fives
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import evaluate
+from cosseg_jax.evaluation.passes import evaluate
 from cosseg_jax.report import report as report_module
 from cosseg_jax.report.report import Report
 from cosseg_jax.types import GroupMasks

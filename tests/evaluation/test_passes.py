@@ -9,8 +9,9 @@ from fake_source import SIDE, FakeSource, perfect, without_prior
 
 from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.sources import load_source
-from cosseg_jax.evaluation import batched_by_size, evaluate, truth_of
-from cosseg_jax.group_figures import SharedImages
+from cosseg_jax.evaluation.batches import batched_by_size
+from cosseg_jax.evaluation.group_figures import SharedImages
+from cosseg_jax.evaluation.passes import evaluate, truth_of
 from cosseg_jax.types import Example
 
 

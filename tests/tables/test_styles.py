@@ -6,10 +6,10 @@ import io
 import pytest
 from toy_results import result_of
 
-from cosseg_jax import table_styles, tables
-from cosseg_jax.grid import Column, Grid, Noted, records
-from cosseg_jax.results import Spread
-from cosseg_jax.terminal_style import WIDTH
+from cosseg_jax.evaluation.results import Spread
+from cosseg_jax.tables import contents, styles
+from cosseg_jax.tables.grid import Column, Grid, Noted, records
+from cosseg_jax.tables.terminal import WIDTH
 
 GRID = Grid(
     "demo",
@@ -32,7 +32,7 @@ SPREAD = Grid("g", "t", (Column("class"), Column("J")), ([("cow", Spread(51.26, 
 
 
 def test_terminal():
-    assert table_styles.draw([GRID]).splitlines() == [
+    assert styles.draw([GRID]).splitlines() == [
         "A demonstration",
         "",
         "           original   paper_1",
@@ -48,7 +48,7 @@ def test_terminal():
 
 
 def test_markdown():
-    assert table_styles.draw([GRID], "markdown").splitlines() == [
+    assert styles.draw([GRID], "markdown").splitlines() == [
         "**A demonstration**",
         "",
         "| class | original P | original J | paper J | what |",
@@ -62,7 +62,7 @@ def test_markdown():
 
 
 def test_latex():
-    assert table_styles.draw([GRID], "latex").splitlines() == [
+    assert styles.draw([GRID], "latex").splitlines() == [
         "% A demonstration",
         r"\begin{tabular}{lrrrl}",
         r"\hline",
@@ -80,7 +80,7 @@ def test_latex():
 
 
 def test_csv():
-    assert table_styles.draw([GRID], "csv").splitlines() == [
+    assert styles.draw([GRID], "csv").splitlines() == [
         "table,row,column,value,std,note",
         "demo,average,original P,91.25,,",
         "demo,average,original J,50.0,,",
@@ -100,22 +100,22 @@ def test_csv():
     ],
 )
 def test_a_figure_over_several_partitions(style: str, expected: str):
-    assert expected in table_styles.draw([SPREAD], style).splitlines()
+    assert expected in styles.draw([SPREAD], style).splitlines()
 
 
 def test_nothing_has_no_sign():
     grid = SPREAD._replace(parts=([("gain", -0.04)],))
-    assert "| gain | 0.0 |" in table_styles.draw([grid], "markdown")
+    assert "| gain | 0.0 |" in styles.draw([grid], "markdown")
 
 
 def test_a_negative_figure_has_a_minus_in_latex():
     grid = SPREAD._replace(parts=([("gain", -1.5)],))
-    assert r"gain & $-$1.5 \\" in table_styles.draw([grid], "latex")
+    assert r"gain & $-$1.5 \\" in styles.draw([grid], "latex")
 
 
 def test_latex_escapes_what_it_would_take_for_commands():
     grid = SPREAD._replace(parts=([("50%_#{}$~^\\<±", 1.0)],))
-    line = table_styles.draw([grid], "latex").splitlines()[5]
+    line = styles.draw([grid], "latex").splitlines()[5]
     assert line == (
         r"50\%\_\#\{\}\$\textasciitilde{}\textasciicircum{}\textbackslash{}$<$$\pm$ & 1.0 \\"
     )
@@ -123,17 +123,17 @@ def test_latex_escapes_what_it_would_take_for_commands():
 
 def test_unknown_style_lists_the_valid_ones():
     with pytest.raises(ValueError, match=r"'html'.*terminal, markdown, csv, latex"):
-        table_styles.draw([GRID], "html")
+        styles.draw([GRID], "html")
 
 
 RESULTS = [result_of(name) for name in ("msrc", "internet", "icoseg", "pascal")]
-EVERYTHING = tables.benchmarks(RESULTS, {})
+EVERYTHING = contents.benchmarks(RESULTS, {})
 
 
 def test_no_line_for_the_terminal_is_wider_than_it():
     table_lines = [
         line
-        for line in table_styles.draw(EVERYTHING).splitlines()
+        for line in styles.draw(EVERYTHING).splitlines()
         if line.startswith(("---", "method", "this checkpoint", "Jerripothula"))
     ]
     assert max(map(len, table_lines)) <= WIDTH
@@ -146,14 +146,14 @@ def test_a_pair_of_columns_is_not_torn_apart():
         *(Column(letter, f"protocol {i}") for i in range(9) for letter in "PJ"),
     )
     grid = Grid("g", "t", columns, ([("cow", *[50.0] * 18)],))
-    heads = [line for line in table_styles.draw([grid]).splitlines() if line.startswith("class")]
+    heads = [line for line in styles.draw([grid]).splitlines() if line.startswith("class")]
     assert len(heads) == 2
     for head in heads:
         assert head.split()[1:] == ["P", "J"] * (len(head.split()) // 2)
 
 
 def test_csv_of_everything_is_one_table_with_every_figure():
-    lines = list(csv.DictReader(io.StringIO(table_styles.draw(EVERYTHING, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(styles.draw(EVERYTHING, "csv"))))
     assert all(None not in line and None not in line.values() for line in lines)
     found = {(line["table"], line["row"], line["column"]): line for line in lines}
     assert len(found) == len(lines)
@@ -164,7 +164,7 @@ def test_csv_of_everything_is_one_table_with_every_figure():
 
 
 def test_latex_of_everything_has_rows_of_one_width():
-    for table in table_styles.draw(EVERYTHING, "latex").split(r"\begin{tabular}")[1:]:
+    for table in styles.draw(EVERYTHING, "latex").split(r"\begin{tabular}")[1:]:
         kinds, _, body = table.partition("}")
         for line in body.splitlines():
             if line.endswith(r"\\") and r"\multicolumn" not in line:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from fake_source import SIDE, FakeSource, Shuffled, perfect, without_prior
 
-from cosseg_jax import group_figures, metrics
+from cosseg_jax import metrics
 from cosseg_jax.data.partition import fives
-from cosseg_jax.evaluation import evaluate
-from cosseg_jax.group_figures import Figures
+from cosseg_jax.evaluation import group_figures
+from cosseg_jax.evaluation.group_figures import Figures
+from cosseg_jax.evaluation.passes import evaluate
 from cosseg_jax.types import Example
 
 

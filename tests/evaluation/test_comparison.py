@@ -7,13 +7,14 @@ import pytest
 from fake_source import SIDE, FakeSource, Shuffled, perfect, without_prior
 from ml_collections import ConfigDict
 
-from cosseg_jax import comparison, tables
-from cosseg_jax.comparison import Network, Settings
 from cosseg_jax.data.partition import Grouping
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import ScoredImage
-from cosseg_jax.results import Figure, Spread, Summary
-from cosseg_jax.table_styles import draw
+from cosseg_jax.evaluation import comparison
+from cosseg_jax.evaluation.comparison import Network, Settings
+from cosseg_jax.evaluation.passes import ScoredImage
+from cosseg_jax.evaluation.results import Figure, Spread, Summary
+from cosseg_jax.tables import contents
+from cosseg_jax.tables.styles import draw
 from cosseg_jax.types import Example
 
 SOURCE = FakeSource([(0,)] * 6 + [(1,)] * 3, categories=2)
@@ -160,7 +161,7 @@ def test_photographs_without_any_truth_have_no_figures_but_are_seen():
     assert len(seen) == 5
     assert result.protocols["ssnm"] == Summary(None, None, {})
     assert {name: value for name, value in result.group.items() if value} == {}
-    assert draw(tables.report(result))
+    assert draw(contents.report(result))
 
 
 def test_variants_are_compared_with_the_one_without_modulators(monkeypatch: pytest.MonkeyPatch):

@@ -1,16 +1,13 @@
 """Runs a network over the groups of a data set and scores its masks (section 4.2).
 
 Photographs are decoded, and masks scored, in threads beside the network; at most a few batches
-are alive at a time, so that memory does not grow with the data set. Groups of one size N are
-batched together and the last batch is filled up with repetitions that are not scored: no
-photograph is dropped, and the network is compiled once for each N. The groups of a batch become
-fewer where they are large; the largest group has to fit into memory.
+are alive at a time, so that memory does not grow with the data set.
 """
 
 import collections
 import concurrent.futures
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,13 +18,10 @@ from tqdm import tqdm
 from cosseg_jax import metrics
 from cosseg_jax.data.partition import EvalGroup
 from cosseg_jax.data.source import Source
-from cosseg_jax.data.transforms import resized_image
+from cosseg_jax.evaluation.batches import IMAGES_PER_BATCH, Loaded, batched_by_size, load_ahead
 from cosseg_jax.types import Example, GroupMasks, Ndarray
 
 Predict = Callable[[Any], GroupMasks]  # of images [B, N, S, S, 3], or of other inputs
-
-IMAGES_PER_BATCH = 40  # a batch holds more only where a single group does
-_BATCHES_AHEAD = 2
 
 
 class Evaluation(NamedTuple):
@@ -58,13 +52,6 @@ class ScoredImage(NamedTuple):
 
 
 OnImage = Callable[[ScoredImage], None]
-
-
-class _Loaded(NamedTuple):
-    """One member of a group. example: None where the member is not scored nor decoded."""
-
-    example: Example | None
-    inputs: Any
 
 
 class _Predicted(NamedTuple):
@@ -127,7 +114,7 @@ def evaluate(
 
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool, bar:
         batches = list(batched_by_size(groups, groups_per_batch, images_per_batch))
-        loaded = _load_ahead(pool, source, batches, image_size, load_inputs)
+        loaded = load_ahead(pool, source, batches, image_size, load_inputs)
         predicted = _predict_all(predict, batches, loaded, source)
         for found in _score_behind(pool, chosen, predicted, keep=on_image is not None):
             category = found.member.group.category
@@ -142,26 +129,6 @@ def evaluate(
         for name, tally, protocol in zip(protocols, tallies, chosen, strict=True)
     }
     return Evaluation(results, images=counted, groups=len(groups))
-
-
-def batched_by_size(
-    groups: Iterable[EvalGroup], groups_per_batch: int, images_per_batch: int = IMAGES_PER_BATCH
-) -> Iterator[list[EvalGroup]]:
-    """Yields the groups in lists of one size N each, of at most `groups_per_batch` groups, fewer
-    where these would have more than `images_per_batch` photographs, but at least one.
-
-    All lists of one N have the same length, the last one completed by repetitions of its last
-    group that count no image: one shape, so one compilation, for each N.
-    """
-    by_size: dict[int, list[EvalGroup]] = collections.defaultdict(list)
-    for group in groups:
-        by_size[len(group.indices)].append(group)
-    for size, same_size in by_size.items():
-        length = min(groups_per_batch, len(same_size), max(1, images_per_batch // size))
-        for first in range(0, len(same_size), length):
-            batch = same_size[first : first + length]
-            filler = batch[-1]._replace(counted=(False,) * len(batch[-1].indices))
-            yield batch + [filler] * (length - len(batch))
 
 
 def truth_of(example: Example, category: int) -> Bool[Ndarray, "H W"]:
@@ -204,42 +171,10 @@ def _threads() -> int:
     return max(2, min(16, os.cpu_count() or 1))
 
 
-def _load_ahead(
-    pool: concurrent.futures.Executor,
-    source: Source,
-    batches: Sequence[list[EvalGroup]],
-    image_size: int,
-    load_inputs: Callable[[int], Any] | None,
-) -> Iterator[list[list[_Loaded]]]:
-    """Yields the members of each batch's groups, decoded while the network is busy."""
-
-    def load(index: int, decode: bool) -> _Loaded:
-        if load_inputs is not None:
-            return _Loaded(source[index] if decode else None, load_inputs(index))
-        example = source[index]
-        return _Loaded(example if decode else None, resized_image(example.image, image_size))
-
-    waiting: collections.deque[list[list[concurrent.futures.Future[_Loaded]]]] = collections.deque()
-    for batch in batches:
-        distinct = list(dict.fromkeys(batch))  # a filler is not loaded twice
-        futures = {
-            group: [
-                pool.submit(load, *member)
-                for member in zip(group.indices, group.counted, strict=True)
-            ]
-            for group in distinct
-        }
-        waiting.append([futures[group] for group in batch])
-        if len(waiting) > _BATCHES_AHEAD:
-            yield [[future.result() for future in group] for group in waiting.popleft()]
-    for ready in waiting:
-        yield [[future.result() for future in group] for group in ready]
-
-
 def _predict_all(
     predict: Predict,
     batches: Sequence[list[EvalGroup]],
-    loaded: Iterator[list[list[_Loaded]]],
+    loaded: Iterator[list[list[Loaded]]],
     source: Source,
 ) -> Iterator[list[_Predicted]]:
     """Yields the counted members of each batch with their maps."""

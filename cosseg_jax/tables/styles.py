@@ -10,10 +10,10 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from cosseg_jax.grid import Cell, Grid, Noted, mark_of, raised, spans, text_of, value_of
+from cosseg_jax.evaluation.results import Spread
 from cosseg_jax.options import check_choice
-from cosseg_jax.results import Spread
-from cosseg_jax.terminal_style import terminal
+from cosseg_jax.tables.grid import Cell, Grid, Noted, mark_of, raised, spans, text_of, value_of
+from cosseg_jax.tables.terminal import terminal
 
 CSV_HEADER = ("table", "row", "column", "value", "std", "note")
 

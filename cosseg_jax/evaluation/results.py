@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cosseg_jax.data.partition import Grouping
-from cosseg_jax.evaluation import Evaluation
-from cosseg_jax.group_figures import Figures
+from cosseg_jax.evaluation.group_figures import Figures
+from cosseg_jax.evaluation.passes import Evaluation
 
 
 class Spread(NamedTuple):

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cosseg_jax.comparison import ALWAYS, how_to_prepare
 from cosseg_jax.data.partition import Grouping
-from cosseg_jax.evaluation import Evaluation
-from cosseg_jax.grid import Cell, Column, Grid, Noted
+from cosseg_jax.evaluation.comparison import ALWAYS, how_to_prepare
+from cosseg_jax.evaluation.passes import Evaluation
+from cosseg_jax.evaluation.results import PJ, Result
 from cosseg_jax.published import ABLATION, OURS_HRNET, OURS_VGG16, TABLES, Published, Table
-from cosseg_jax.results import PJ, Result
+from cosseg_jax.tables.grid import Cell, Column, Grid, Noted
 
 PROTOCOL_NOTES = {
     "original": "own size, p > 0.5, J without images that lack the object, mean of the classes",

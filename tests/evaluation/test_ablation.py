@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from configs import ablation as recipe
 from configs import quickstart, vgg16_voc
-from cosseg_jax import ablation
-from cosseg_jax.ablation import VARIANTS
+from cosseg_jax.evaluation import ablation
+from cosseg_jax.evaluation.ablation import VARIANTS
 from cosseg_jax.published import ABLATION
 
 

@@ -3,11 +3,12 @@
 import pytest
 from toy_results import EVALUATION, result_of
 
-from cosseg_jax import published, tables
+from cosseg_jax import published
 from cosseg_jax.data.partition import Grouping
-from cosseg_jax.grid import Grid, Noted, value_of
+from cosseg_jax.evaluation.results import PJ, Summary
 from cosseg_jax.metrics import PROTOCOLS
-from cosseg_jax.results import PJ, Summary
+from cosseg_jax.tables import contents
+from cosseg_jax.tables.grid import Grid, Noted, value_of
 
 
 def row_of(grid: Grid, name: str) -> dict:
@@ -18,7 +19,7 @@ def row_of(grid: Grid, name: str) -> dict:
 
 
 def test_per_class_table_stands_beside_the_papers_own_networks():
-    grid = tables.per_class(EVALUATION, "pascal")
+    grid = contents.per_class(EVALUATION, "pascal")
     assert grid.header == (
         *("class", "original P", "original J", "ssnm P", "ssnm J"),
         *("paper VGG16 J", "paper HRNet J"),
@@ -31,15 +32,15 @@ def test_per_class_table_stands_beside_the_papers_own_networks():
 
 
 def test_a_data_set_that_the_paper_lacks_has_our_columns_only():
-    grid = tables.per_class(EVALUATION, "shapes")
+    grid = contents.per_class(EVALUATION, "shapes")
     assert grid.header == ("class", "original P", "original J", "ssnm P", "ssnm J")
-    assert len(tables.per_method(EVALUATION, "shapes").rows) == 2
-    names = [grid.name for grid in tables.report(result_of("shapes"))]
+    assert len(contents.per_method(EVALUATION, "shapes").rows) == 2
+    names = [grid.name for grid in contents.report(result_of("shapes"))]
     assert names == ["shapes", "shapes group"]
 
 
 def test_method_table_ends_with_this_checkpoint_under_each_protocol():
-    rows = tables.per_method(EVALUATION, "pascal").rows
+    rows = contents.per_method(EVALUATION, "pascal").rows
     assert rows[0] == ("Faktor and Irani 2013", 84.0, 46)
     assert rows[-3:] == [
         ("paper, HRNet", 94.9, 71),
@@ -50,7 +51,7 @@ def test_method_table_ends_with_this_checkpoint_under_each_protocol():
 
 @pytest.mark.parametrize("name", published.TABLES)
 def test_the_papers_table_is_whole_and_ends_with_our_two_rows(name: str):
-    table, grid = published.TABLES[name], tables.beside_paper(result_of(name))
+    table, grid = published.TABLES[name], contents.beside_paper(result_of(name))
     methods = [row.method for row in table.rows]
     ours = ["this checkpoint, ssnm", "this checkpoint, original"]
     assert [row[0] for row in grid.rows] == methods + ours
@@ -64,12 +65,12 @@ def test_the_papers_table_is_whole_and_ends_with_our_two_rows(name: str):
 
 
 def test_our_rows_stand_under_the_papers_columns():
-    grid = tables.beside_paper(result_of("msrc"))
+    grid = contents.beside_paper(result_of("msrc"))
     assert grid.rows[-2:] == [
         ("this checkpoint, ssnm", 90.0, 49.0),
         ("this checkpoint, original", 91.25, 50.5),
     ]
-    row = row_of(tables.beside_paper(result_of("pascal")), "this checkpoint, original")
+    row = row_of(contents.beside_paper(result_of("pascal")), "this checkpoint, original")
     assert (row["J"], row["bird J"], row["cow J"], row["cat J"]) == (50.5, 61.04, None, None)
 
 
@@ -78,12 +79,12 @@ def test_our_precision_of_a_class_stands_in_table_2():
     result = result_of("internet")._replace(
         protocols={name: Summary(70.0, 30.0, car) for name in ("original", "ssnm")}
     )
-    row = row_of(tables.beside_paper(result), "this checkpoint, ssnm")
+    row = row_of(contents.beside_paper(result), "this checkpoint, ssnm")
     assert (row["P"], row["car P"], row["car J"], row["horse P"]) == (70.0, 80.0, 40.0, None)
 
 
 def test_the_erratum_of_table_2_is_applied_and_marked():
-    grid = tables.beside_paper(result_of("internet"))
+    grid = contents.beside_paper(result_of("internet"))
     (row,) = (row for row in grid.rows if row[0] == published.OURS_HRNET)
     cell = row[grid.header.index("car J")]
     assert isinstance(cell, Noted)
@@ -93,7 +94,7 @@ def test_the_erratum_of_table_2_is_applied_and_marked():
 
 
 def test_what_others_report_differently_is_marked_in_table_1():
-    grid = tables.beside_paper(result_of("msrc"))
+    grid = contents.beside_paper(result_of("msrc"))
     (row,) = (row for row in grid.rows if row[0] == "Li et al. 2018")
     assert row[:2] == ("Li et al. 2018", 92.4)
     assert row[2] == Noted(79.9, 0)
@@ -101,17 +102,17 @@ def test_what_others_report_differently_is_marked_in_table_1():
 
 
 def test_averages_that_the_paper_does_not_print_are_marked():
-    grid = tables.beside_paper(result_of("internet"))
+    grid = contents.beside_paper(result_of("internet"))
     note = grid.columns[1].note
     assert note is not None
     assert "no average" in grid.footnotes[note]
 
 
 def test_report_says_what_it_prints():
-    first, second, third = tables.report(result_of(differences=("9 cows, the paper has 34",)))
+    first, second, third = contents.report(result_of(differences=("9 cows, the paper has 34",)))
     assert first.title.startswith("pascal: 12 images in 3 groups, consecutive fives")
     for name in EVALUATION.protocols:
-        assert f"{name}: {tables.PROTOCOL_NOTES[name]}" in first.notes
+        assert f"{name}: {contents.PROTOCOL_NOTES[name]}" in first.notes
     assert "pascal differs from the paper's: 9 cows, the paper has 34" in first.notes
     assert (second.name, third.name) == ("table 4", "pascal group")
 
@@ -125,28 +126,28 @@ def test_report_says_what_it_prints():
     ],
 )
 def test_the_title_tells_the_grouping(grouping: Grouping, text: str):
-    assert text in tables.report(result_of(grouping=grouping))[0].title
+    assert text in contents.report(result_of(grouping=grouping))[0].title
 
 
 def test_every_protocol_has_a_note():
-    assert tables.PROTOCOL_NOTES.keys() == PROTOCOLS.keys()
+    assert contents.PROTOCOL_NOTES.keys() == PROTOCOLS.keys()
 
 
 def test_what_is_owed_to_groups_leaves_out_what_was_not_computed():
     group = {"shared_J": None, "shared_entries": 0, "shared_images": 0, "gain_alone": -1.5}
-    grid = tables.owed_to_group(result_of(group=group))
+    grid = contents.owed_to_group(result_of(group=group))
     assert [row[:2] for row in grid.rows] == [("shared_J", None), ("gain_alone", -1.5)]
 
 
 def test_shared_jaccard_says_over_how_much_it_runs():
-    (row,) = tables.owed_to_group(result_of()).rows
+    (row,) = contents.owed_to_group(result_of()).rows
     assert row[:2] == ("shared_J", 30.0)
     assert "4 entries of 2 photographs" in str(row[2])
 
 
 def test_all_data_sets_have_the_papers_tables_the_groups_and_a_row():
     results = [result_of("msrc"), result_of("pascal")]
-    grids = tables.benchmarks(results, {"icoseg": "not there"})
+    grids = contents.benchmarks(results, {"icoseg": "not there"})
     assert [grid.name for grid in grids] == [
         *("table 1", "msrc group", "table 4", "pascal group", "all")
     ]
@@ -156,7 +157,7 @@ def test_all_data_sets_have_the_papers_tables_the_groups_and_a_row():
 
 
 def test_a_difference_from_the_papers_data_stands_under_its_table():
-    grids = tables.benchmarks([result_of("msrc", differences=("9 cows",))], {})
+    grids = contents.benchmarks([result_of("msrc", differences=("9 cows",))], {})
     assert "msrc differs from the paper's: 9 cows" in grids[0].notes
 
 
@@ -164,7 +165,7 @@ def test_table_5_has_the_papers_figures_beside_each_variant():
     group = {"shared_J": 30.0, "shared_entries": 4, "shared_images": 2, "gain_unmodulated": 9.0}
     variants = {name: result_of(group=group) for name in published.ABLATION}
     variants["neither"] = result_of()
-    grid = tables.ablation(variants, ["full was trained otherwise"])
+    grid = contents.ablation(variants, ["full was trained otherwise"])
     assert grid.header == (
         *("variant", "paper P", "paper J", "ssnm P", "ssnm J", "original P", "original J"),
         *("shared_J", "gain_unmodulated"),
@@ -189,7 +190,7 @@ def test_a_footnote_is_on_a_figure_that_the_table_has(name: str):
     table = published.TABLES[name]
     for footnote in table.footnotes:
         assert footnote.method in ("", *(row.method for row in table.rows))
-        assert footnote.column in tables.beside_paper(result_of(name)).header
+        assert footnote.column in contents.beside_paper(result_of(name)).header
 
 
 # Rows whose printed average is not that of the printed classes (their classes or images differ).

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from cosseg_jax import metrics
 from cosseg_jax.data.partition import EvalGroup, sorted_members
 from cosseg_jax.data.source import Source
-from cosseg_jax.evaluation import Evaluation, OnImage, ScoredImage
+from cosseg_jax.evaluation.passes import Evaluation, OnImage, ScoredImage
 from cosseg_jax.types import Example, Ndarray
 
 PARTNERS = 4  # of the foreign class, beside the photograph

@@ -6,7 +6,7 @@ below, each time with the first column.
 
 from collections.abc import Sequence
 
-from cosseg_jax.grid import Cell, Column, Grid, mark_of, raised, spans, text_of
+from cosseg_jax.tables.grid import Cell, Column, Grid, mark_of, raised, spans, text_of
 
 WIDTH = 100
 GAP = "  "

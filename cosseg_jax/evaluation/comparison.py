@@ -12,24 +12,24 @@ from typing import NamedTuple, cast
 
 from ml_collections import ConfigDict
 
-from cosseg_jax import group_figures
-from cosseg_jax.ablation import Variant
 from cosseg_jax.checkpoints import load_exported
 from cosseg_jax.data.partition import EvalGroup, Grouping, Partition, partitions
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.evaluation import (
-    IMAGES_PER_BATCH,
+from cosseg_jax.evaluation import group_figures
+from cosseg_jax.evaluation.ablation import Variant
+from cosseg_jax.evaluation.batches import IMAGES_PER_BATCH
+from cosseg_jax.evaluation.passes import (
     Evaluation,
     OnImage,
     Predict,
     ScoredImage,
     evaluate,
 )
+from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
 from cosseg_jax.metrics import PROTOCOLS
 from cosseg_jax.predict import make_predictor
 from cosseg_jax.published import TABLES
-from cosseg_jax.results import Figure, Result, over_partitions, summaries
 
 ALWAYS = ("original", "ssnm")  # protocols that are never left out, before all others
 
