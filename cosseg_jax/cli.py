@@ -2,7 +2,8 @@
 
 A mistake of the user (an unknown name) or of the surroundings (a missing folder, a full disk) exits
 with status 2 and its message; a fault of the program keeps its traceback and exits with 1. Messages
-of ValueError and KeyError count as written for the user only where this package raised them.
+of ValueError, KeyError and ImportError count as written for the user only where this package raised
+them.
 """
 
 import functools
@@ -25,7 +26,7 @@ COMPILATION_CACHE = flags.DEFINE_bool(
 )
 
 _ALWAYS = (UserError, OSError, FloatingPointError)
-_WHERE_WE_RAISED_IT = (ValueError, KeyError)
+_WHERE_WE_RAISED_IT = (ValueError, KeyError, ImportError)
 _PACKAGE = Path(__file__).parent
 
 

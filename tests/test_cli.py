@@ -1,5 +1,6 @@
 """Wrong input ends in one line and status 2; a fault of the program keeps its traceback."""
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from cosseg_jax import cli, metrics
 from cosseg_jax.errors import UserError
+from cosseg_jax.models.lpips_files import lpips_file
 
 PROGRAM = """
 from absl import flags
@@ -124,6 +126,15 @@ def error_of(function, *arguments) -> Exception:
 )
 def test_only_errors_that_we_raised_speak_to_the_user(function, arguments, expected: bool):
     assert cli.is_user_error(error_of(function, *arguments)) is expected
+
+
+def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
+    def absent(name: str):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    assert cli.is_user_error(error_of(lpips_file))
+    assert not cli.is_user_error(error_of(importlib.import_module, "no_such_module"))
 
 
 def test_a_message_is_one_line_without_quotes_around_it():

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from absl import flags
 
 from cosseg_jax import cli
-from cosseg_jax.data import coco, coco_plan, cosegmentation, voc
+from cosseg_jax.data import cosegmentation, voc
+from cosseg_jax.data.coco_seg import builder, plan
 from cosseg_jax.data.expected import EXPECTED
 from cosseg_jax.data.preparing import prepare_into
 from cosseg_jax.data.sources import SOURCES, load_source
@@ -74,13 +75,10 @@ def _voc(order: Order) -> Path:
 
 
 def _coco_seg(order: Order) -> Path:
-    _check_apart(coco_plan.find_coco(order.source), order.data_dir)
-    try:
-        return coco.prepare(
-            order.source, order.data_dir, processes=order.processes, force=order.force
-        )
-    except ImportError as error:
-        raise UserError(str(error)) from error
+    _check_apart(plan.find_coco(order.source), order.data_dir)
+    return builder.prepare(
+        order.source, order.data_dir, processes=order.processes, force=order.force
+    )
 
 
 def _cosegmentation(name: str) -> Callable[[Order], Path]:

@@ -29,9 +29,9 @@ def _load_voc(split: str, data_dir: Path) -> Source:
 
 
 def _load_coco_seg(split: str, data_dir: Path) -> Source:
-    from cosseg_jax.data import coco
+    from cosseg_jax.data.coco_seg import builder
 
-    return coco.load(split, data_dir)
+    return builder.load(split, data_dir)
 
 
 def _load_cosegmentation(name: str) -> Callable[[str, Path], Source]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toys import write_devkit, write_pack
 
-from cosseg_jax.data import coco, coco_plan, preparing
+from cosseg_jax.data import preparing
 from cosseg_jax.data.prepare import PREPARERS, Order, prepare
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.errors import UserError
@@ -153,16 +153,6 @@ def test_the_result_may_lie_beside_the_pack(order):
 def test_names_that_cannot_be_prepared(order, name, message):
     with pytest.raises(UserError, match=message):
         prepare(name, order)
-
-
-def test_missing_library_is_named(order, monkeypatch):
-    def without_library(*arguments, **options):
-        raise ImportError("preparing coco_seg needs pycocotools")
-
-    monkeypatch.setattr(coco, "prepare", without_library)
-    monkeypatch.setattr(coco_plan, "find_coco", lambda folder: folder)
-    with pytest.raises(UserError, match="needs pycocotools"):
-        prepare("coco_seg", order)
 
 
 def test_source_that_does_not_exist(order):

@@ -1,0 +1,160 @@
+"""Time and memory of preparing coco_seg, on a made-up COCO of a tenth of the real one's size.
+
+    python benchmarks/coco_seg.py --processes 1 2
+
+makes a folder of COCO's layout with as many instances and categories a photograph, and JPEGs as
+large, as train2017 has on the average; a few hundred different ones under many names. It prints,
+for each number of processes, the time, the processors' time, the greatest memory of the parent and
+of a worker, and the time that the whole of train2017 would take at that rate.
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cosseg_jax.data.coco_seg import builder
+from cosseg_jax.data.coco_seg.rule import EXPECTED, TRAIN2017_IMAGES
+
+HEIGHT, WIDTH = 480, 640
+INSTANCES = 7  # of a photograph; 860,001 in 118,287
+CORNERS = 24  # of a polygon, which makes the annotation file as long as the real one
+PIXELS_OF = {True: (45, 120), False: (8, 25)}  # radii of instances that count and that do not
+
+
+def encoded_photograph(rng: np.random.Generator) -> bytes:
+    """A JPEG with detail at several scales, of about the 160 kB that is train2017's average."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    for scale, strength in ((80, 45), (16, 35), (4, 30), (2, 40)):
+        coarse = rng.random((HEIGHT // scale, WIDTH // scale, 3), np.float32)
+        pixels += strength * np.kron(coarse, np.ones((scale, scale, 1), np.float32))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format="JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def polygon(rng: np.random.Generator, counts: bool) -> tuple[list[float], float]:
+    """An ellipse's corners, x and y in turns, and its area."""
+    a, b = rng.uniform(*PIXELS_OF[counts], 2)
+    x, y = rng.uniform(a, WIDTH - a), rng.uniform(b, HEIGHT - b)
+    angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    corners = np.stack([x + a * np.cos(angles), y + b * np.sin(angles)], axis=1)  # [corners, 2]
+    return corners.round(2).ravel().tolist(), float(np.pi * a * b)
+
+
+def write_split(root: Path, split: str, num_images: int, jpegs: list[Path]) -> None:
+    """Writes a split; its entries are shared out so that all categories have alike many."""
+    rng = np.random.default_rng(num_images)
+    folder = root / f"{split}2017"
+    folder.mkdir(parents=True)
+    entries = np.arange(num_images + 1) * sum(EXPECTED.values()) // TRAIN2017_IMAGES
+    images, annotations = [], []
+    for image in range(num_images):
+        file = f"{image:012d}.jpg"
+        os.link(jpegs[image % len(jpegs)], folder / file)
+        images.append({"id": image, "file_name": file, "height": HEIGHT, "width": WIDTH})
+        members = range(entries[image], entries[image + 1])
+        for number in range(INSTANCES):
+            counts = number < len(members)
+            category = members[number] if counts else int(rng.integers(len(EXPECTED)))
+            corners, area = polygon(rng, counts)
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": image,
+                    "category_id": int(category) % len(EXPECTED),
+                    "area": area,
+                    "iscrowd": 0,
+                    "segmentation": [corners],
+                    "bbox": [0.0, 0.0, 0.0, 0.0],
+                }
+            )
+    categories = [{"id": i, "name": name} for i, name in enumerate(EXPECTED)]
+    lists = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations").mkdir(exist_ok=True)
+    (root / f"annotations/instances_{split}2017.json").write_text(json.dumps(lists))
+
+
+def write_coco(root: Path, num_images: int, distinct: int) -> None:
+    """Writes a folder of COCO 2017 with `num_images` for training."""
+    rng = np.random.default_rng(0)
+    jpegs = []
+    (root / "jpegs").mkdir(parents=True)
+    for number in range(min(distinct, num_images)):
+        jpegs.append(root / "jpegs" / f"{number}.jpg")
+        jpegs[-1].write_bytes(encoded_photograph(rng))
+    write_split(root, "train", num_images, jpegs)
+    write_split(root, "val", 2, jpegs)
+    annotations = root / "annotations/instances_train2017.json"
+    print(
+        f"{num_images} photographs of {np.mean([j.stat().st_size for j in jpegs]) / 1e3:.0f} kB, "
+        f"annotations of {annotations.stat().st_size / 1e6:.0f} MB"
+    )
+
+
+def peak_memory(process: int | str) -> int:
+    """The greatest resident memory that a process has had, in bytes; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(kilobytes[0]) if kilobytes else 0
+
+
+def measured(root: Path, data_dir: Path, processes: int, results: Connection) -> None:
+    """Prepares; sends seconds, those of the processors, and bytes of this process and a worker."""
+    workers: dict[int | None, int] = {}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            for child in multiprocessing.active_children():
+                workers[child.pid] = max(workers.get(child.pid, 0), peak_memory(child.pid or 0))
+
+    threading.Thread(target=watch, daemon=True).start()
+    start = time.perf_counter()
+    builder.prepare(root, data_dir, processes=processes, min_images=1)
+    seconds = time.perf_counter() - start
+    ended.set()
+    busy = sum(os.times()[:4])  # of this process and of those that it has waited for
+    results.send((seconds, busy, peak_memory("self"), max(workers.values(), default=0)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Times the preparation of coco_seg.")
+    parser.add_argument("--images", type=int, default=TRAIN2017_IMAGES // 10 + 1)
+    parser.add_argument("--distinct", type=int, default=300, help="different photographs")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        root = Path(folder) / "coco"
+        write_coco(root, arguments.images, arguments.distinct)
+        columns = ("processes", "s", "CPU s", "photos/s", "parent MB", "worker MB")
+        print(" ".join(f"{column:>9s}" for column in columns))
+        for processes in arguments.processes:
+            context = multiprocessing.get_context("spawn")
+            receiver, sender = context.Pipe(duplex=False)
+            data_dir = Path(folder) / f"prepared{processes}"
+            context.Process(target=measured, args=(root, data_dir, processes, sender)).start()
+            sender.close()
+            seconds, busy, parent, worker = receiver.recv()
+            rate = arguments.images / seconds
+            times = f"{processes:9d} {seconds:9.1f} {busy:9.1f} {rate:9.1f}"
+            memory = f"{parent / 1e6:9.0f} {worker / 1e6:9.0f}"
+            whole = f"train2017: {TRAIN2017_IMAGES / rate / 60:.0f} minutes"
+            print(f"{times} {memory}  {whole}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

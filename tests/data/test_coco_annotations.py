@@ -1,0 +1,145 @@
+"""COCO's annotation files: reading piece by piece, membership, bad elements."""
+
+import json
+
+import pytest
+from coco_toys import CAT, CATEGORIES, DOG, annotation, lists
+
+from cosseg_jax.data.coco_seg import annotations
+from cosseg_jax.data.coco_seg.annotations import elements, read_index
+
+DOCUMENT = {
+    "number": 1234567,
+    "first": [12345, {"a": [1, {"b": "],}"}]}, 'q"\\é', None, [], True],
+    "object": {"first": ["not an element"]},
+    "empty": [],
+    "last": [-1.5e-7, "end"],
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "instances.json"
+
+
+def written(file, content):
+    file.write_text(json.dumps(content))
+    return file
+
+
+def index_with(file, **changed):
+    """The index of one cat, the fields of whose annotation are changed; None removes one."""
+    element = annotation(1, CAT, id=77) | changed
+    element = {name: value for name, value in element.items() if value is not None}
+    return read_index(written(file, lists([1], [element])), 0.0)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_elements_are_those_of_the_whole_document(file, monkeypatch, chunk, indent):
+    monkeypatch.setattr(annotations, "CHUNK", chunk)
+    file.write_text(json.dumps(DOCUMENT, indent=indent, ensure_ascii=False), encoding="utf-8")
+    expected = [(key, e) for key, v in DOCUMENT.items() if isinstance(v, list) for e in v]
+    assert list(elements(file)) == expected
+
+
+@pytest.mark.parametrize("chunk", [5, 1000])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[1, 2]", r"'{' is missing at character 0"),
+        ('{"a": [1 2]}', r"',' is missing at character 9"),
+        ('{"a": [1, 2', r"',' is missing at character 11"),
+        ('{"a": [1, {"b": "c', r"character 10"),
+        ('{"a": [1, 2]', r"',' is missing at character 12"),
+        ("", r"'{' is missing at character 0"),
+    ],
+)
+def test_broken_documents(file, monkeypatch, chunk, text, reason):
+    monkeypatch.setattr(annotations, "CHUNK", chunk)
+    file.write_text(text)
+    with pytest.raises(
+        ValueError, match=rf"instances\.json is not an annotation file .*{reason}; replace"
+    ):
+        list(elements(file))
+
+
+def test_a_broken_element_is_not_searched_to_the_files_end(file, monkeypatch):
+    monkeypatch.setattr(annotations, "CHUNK", 10)
+    monkeypatch.setattr(annotations, "LARGEST", 50)
+    file.write_text('{"a": [{"b" 1}, ' + "0, " * 1000 + "0]}")
+    handled = annotations._Window(file, file.open())
+    handled.take("{")
+    handled.value()
+    handled.take(":")
+    handled.take("[")
+    with pytest.raises(ValueError, match="at character 7"):
+        handled.value()
+    assert handled._handle.tell() < 200
+    handled._handle.close()
+
+
+def test_other_bytes_than_text(file):
+    file.write_bytes(b'{"a": "\xff\xfe"}')
+    with pytest.raises(ValueError, match="is not an annotation file"):
+        list(elements(file))
+
+
+def test_members_have_a_large_instance_that_is_no_crowd(file):
+    annotations = [
+        annotation(1, CAT, area=4000),  # not above
+        annotation(1, DOG, area=4000.5),
+        annotation(2, CAT, area=90_000, iscrowd=1, segmentation={"size": [1, 1], "counts": [1]}),
+        annotation(3, DOG, area=5000),
+        annotation(3, CAT, area=5000),
+        annotation(3, CAT, area=9),
+    ]
+    index = read_index(written(file, lists([1, 2, 3, 4], annotations)), 4000.0)
+    assert index.members == {1: {DOG}, 3: {CAT, DOG}}
+    assert list(index.photographs) == [1, 2, 3, 4]
+    assert index.categories == CATEGORIES
+
+
+def test_annotations_may_come_before_what_they_are_of(file):
+    content = lists([1], [annotation(1, CAT)])
+    backwards = dict(reversed(content.items()))
+    assert read_index(written(file, backwards), 4.0).members == {1: {CAT}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"area": None}, r"annotation 77 of image 1 needs 'area' \(int or float\); found none"),
+        ({"area": "9"}, r"annotation 77 of image 1 needs 'area' .* found '9'"),
+        ({"segmentation": "x"}, r"needs 'segmentation' \(list or dict\); found 'x'"),
+        ({"iscrowd": 2}, r"annotation 77 of image 1 has iscrowd 2, not 0 or 1"),
+        ({"image_id": 5}, r"annotation 77 of image 5 is of image 5, which the file does not list"),
+        ({"category_id": 1}, r"annotation 77 of image 1 is of category 1, which .* not list"),
+    ],
+)
+def test_bad_annotations(file, changed, message):
+    with pytest.raises(ValueError, match=rf"instances\.json: {message}|{message}") as error:
+        index_with(file, **changed)
+    assert str(error.value).startswith(f"{file}: annotation 77")
+
+
+def test_an_element_that_is_no_object(file):
+    with pytest.raises(ValueError, match="expected an object for each annotation, not 3"):
+        read_index(written(file, lists([1], [3])), 0.0)  # pyright: ignore[reportArgumentType]
+
+
+def test_two_images_of_one_id(file):
+    with pytest.raises(ValueError, match="two of image 1; remove one"):
+        read_index(written(file, lists([1, 1], [])), 0.0)
+
+
+def test_an_image_without_height(file):
+    content = lists([1], [])
+    content["images"][0]["height"] = 0
+    with pytest.raises(ValueError, match=r"image 1 is 12 x 0 pixels"):
+        read_index(written(file, content), 0.0)
+
+
+def test_a_document_of_another_kind(file):
+    with pytest.raises(ValueError, match="lists 0 images and 0 categories; expected an annotation"):
+        read_index(written(file, {"type": "captions"}), 0.0)

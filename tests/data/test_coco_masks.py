@@ -1,0 +1,147 @@
+"""Masks from polygons and from run lengths in both forms, by hand and beside pycocotools."""
+
+import builtins
+import itertools
+
+import numpy as np
+import pytest
+from coco_toys import CAT, DOG, KITE, annotation, box
+
+from cosseg_jax.data.coco_seg.annotations import Instance, Photograph
+from cosseg_jax.data.coco_seg.masks import mask_api, masks_and_void, run_lengths, union
+
+pytest.importorskip("pycocotools")
+
+PHOTOGRAPH = Photograph(1, "1.jpg", height=10, width=12)
+
+
+def instance(segmentation, category=CAT, crowd=False) -> Instance:
+    fields = annotation(1, category, segmentation, id=77)
+    del fields["iscrowd"]
+    return Instance(**fields, crowd=crowd)
+
+
+def drawn(*boxes) -> np.ndarray:
+    """The pixels of rectangles (left, top, right, bottom), the last two left out."""
+    mask = np.zeros((10, 12), bool)
+    for left, top, right, bottom in boxes:
+        mask[top:bottom, left:right] = True
+    return mask
+
+
+def runs_of(mask: np.ndarray) -> list[int]:
+    """Run lengths down the columns, zeros first."""
+    values = [False, *mask.T.ravel().tolist()]
+    changes = [i - 1 for i in range(1, len(values)) if values[i] != values[i - 1]]
+    edges = [0, *changes, mask.size]
+    return [after - before for before, after in itertools.pairwise(edges)]
+
+
+def rle(mask: np.ndarray, form: str) -> dict:
+    if form == "plain":
+        return {"size": [10, 12], "counts": runs_of(mask)}
+    encoded = mask_api().encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [10, 12], "counts": encoded["counts"].decode()}
+
+
+def test_a_polygon_by_hand():
+    np.testing.assert_array_equal(
+        union(PHOTOGRAPH, [instance(box(1, 2, 5, 6))]), drawn((1, 2, 5, 6))
+    )
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+def test_run_lengths_by_hand(form):
+    mask = drawn((1, 2, 5, 6), (0, 8, 12, 10))
+    np.testing.assert_array_equal(union(PHOTOGRAPH, [instance(rle(mask, form))]), mask)
+
+
+def test_an_instance_of_several_polygons_is_their_union():
+    parts = instance([*box(0, 0, 2, 2), *box(6, 6, 9, 9)])
+    np.testing.assert_array_equal(union(PHOTOGRAPH, [parts]), drawn((0, 0, 2, 2), (6, 6, 9, 9)))
+
+
+def test_a_polygon_that_leaves_the_photograph_is_cut():
+    np.testing.assert_array_equal(
+        union(PHOTOGRAPH, [instance(box(8, 7, 40, 30))]), drawn((8, 7, 12, 10))
+    )
+
+
+def test_a_polygon_of_two_points_covers_nothing():
+    """pycocotools would take its four numbers for a box."""
+    both = instance([[3, 3, 4, 4], *box(0, 0, 2, 2)])
+    np.testing.assert_array_equal(union(PHOTOGRAPH, [both]), drawn((0, 0, 2, 2)))
+
+
+def test_masks_are_the_unions_of_their_categories_instances():
+    instances = [
+        instance(box(0, 0, 4, 4)),
+        instance(rle(drawn((2, 2, 6, 6)), "compressed")),
+        instance(box(3, 3, 8, 8), DOG),  # over the cats
+        instance(box(9, 9, 12, 10), KITE),  # not asked for
+    ]
+    masks, void = masks_and_void(PHOTOGRAPH, (CAT, DOG), instances)
+    np.testing.assert_array_equal(masks[0], drawn((0, 0, 4, 4), (2, 2, 6, 6)))
+    np.testing.assert_array_equal(masks[1], drawn((3, 3, 8, 8)))
+    assert not void.any()
+
+
+def test_void_is_where_only_the_crowd_of_a_category_lies():
+    instances = [
+        instance(box(0, 0, 4, 4)),
+        instance(rle(drawn((2, 0, 8, 4)), "plain"), crowd=True),
+        instance(box(5, 0, 7, 10), DOG),  # does not take the cats' crowd away
+        instance(rle(drawn((0, 9, 12, 10)), "plain"), KITE, crowd=True),  # not of the photograph
+    ]
+    masks, void = masks_and_void(PHOTOGRAPH, (CAT, DOG), instances)
+    np.testing.assert_array_equal(masks[0], drawn((0, 0, 4, 4)))
+    np.testing.assert_array_equal(void, drawn((4, 0, 8, 4)))
+
+
+def test_compressed_run_lengths_are_pycocotools_own():
+    rng = np.random.default_rng(0)
+    for repeat in (1, 40, 900):
+        column = rng.random((30, 8)) < 0.4
+        mask = np.repeat(column, repeat, axis=0)
+        encoded = mask_api().encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert run_lengths(encoded["counts"]) == runs_of(mask)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([], "its segmentation is empty"),
+        ([[1, 2, 3, 4, 5]], r"a polygon is \[1, 2, 3, 4, 5\]; expected numbers, x and y in turns"),
+        ([[]], r"a polygon is \[\]"),
+        ([[1, 2, 3, "4", 5, 6]], "a polygon is"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "a polygon is"),
+        ([1, 2, 3, 4, 5, 6], "a polygon is 1; expected numbers"),
+        ({"size": [12, 10], "counts": [120]}, r"have size \[12, 10\]; expected \[10, 12\]"),
+        ({"size": [10, 12], "counts": [100]}, "sum to 100; expected 120"),
+        ({"size": [10, 12], "counts": [130, -10]}, "expected numbers from 0, or a text"),
+        ({"size": [10, 12], "counts": None}, "expected numbers from 0, or a text"),
+        ({"size": [10, 12], "counts": ""}, "sum to 0; expected 120"),
+        ({"size": [10, 12], "counts": "h"}, "end within a number"),
+    ],
+)
+def test_bad_outlines(segmentation, message):
+    with pytest.raises(ValueError, match=f"annotation 77 of image 1, 12 x 10 pixels: .*{message}"):
+        union(PHOTOGRAPH, [instance(segmentation)])
+
+
+def test_instances_that_cover_nothing():
+    with pytest.raises(ValueError, match=rf"category {CAT}, annotations \[77\], cover no pixel"):
+        masks_and_void(PHOTOGRAPH, (CAT,), [instance([[3, 3, 4, 4]])])
+
+
+def test_without_pycocotools(monkeypatch):
+    ours = builtins.__import__
+
+    def without(name, *arguments):
+        if name.startswith("pycocotools"):
+            raise ImportError(name)
+        return ours(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'cosseg_jax\[coco\]'"):
+        mask_api()
