@@ -8,13 +8,15 @@ preparation leaves it as it was. Ends with a summary. docs/data.md shows the acc
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import tensorflow_datasets as tfds
 from absl import flags
 
 from cosseg_jax import cli
 from cosseg_jax.data import cosegmentation, voc
 from cosseg_jax.data.coco_seg import builder, plan
+from cosseg_jax.data.coco_seg.rule import PAPER_RULE
 from cosseg_jax.data.expected import EXPECTED
 from cosseg_jax.data.preparing import prepare_into
 from cosseg_jax.data.sources import SOURCES, load_source
@@ -22,12 +24,19 @@ from cosseg_jax.errors import UserError
 
 
 class Order(NamedTuple):
-    """What is to be prepared. force: replace what is there; processes: of large data."""
+    """What is to be prepared, from where and into which folder.
+
+    force: replace what is there.
+    processes: of large data.
+    min_area, min_images: of coco_seg, see `coco_seg.rule`.
+    """
 
     source: Path
     data_dir: Path
     force: bool = False
     processes: int = 1
+    min_area: float = PAPER_RULE.min_area
+    min_images: int = PAPER_RULE.min_images
 
 
 def prepare(name: str, order: Order) -> str:
@@ -54,8 +63,10 @@ def summary(name: str, data_dir: Path, directory: Path) -> str:
     """The counts of a prepared data set, how it differs from the paper's, and where it lies."""
     lines: list[str] = []
     unit = "entries" if name in cosegmentation.LAYOUTS else "photographs"
-    sources = [load_source(name, split, data_dir) for split in SOURCES[name].splits]
-    for split, source in zip(SOURCES[name].splits, sources, strict=True):
+    there: Any = tfds.builder_from_directory(directory)  # decorators hide its signature
+    splits = [split for split in SOURCES[name].splits if split in there.info.splits]
+    sources = [load_source(name, split, data_dir) for split in splits]
+    for split, source in zip(splits, sources, strict=True):
         counts = {c: len(m) for c, m in zip(source.categories, source.members, strict=True)}
         width = max(map(len, counts))
         lines.append(f"{name} {split}: {len(source)} {unit}, {len(counts)} classes")
@@ -77,7 +88,12 @@ def _voc(order: Order) -> Path:
 def _coco_seg(order: Order) -> Path:
     _check_apart(plan.find_coco(order.source), order.data_dir)
     return builder.prepare(
-        order.source, order.data_dir, processes=order.processes, force=order.force
+        order.source,
+        order.data_dir,
+        processes=order.processes,
+        force=order.force,
+        min_area=order.min_area,
+        min_images=order.min_images,
     )
 
 
@@ -113,7 +129,9 @@ def main(argv: Sequence[str]) -> None:
     if missing:
         raise UserError(f"{' and '.join(missing)} must be given, to prepare {argv[1]!r}")
     folders = {name: Path(folder).expanduser() for name, folder in given.items()}
-    order = Order(**folders, force=flags.FLAGS.force, processes=flags.FLAGS.processes)
+    names = ("force", "processes", "min_area", "min_images")
+    options: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+    order = Order(**folders, **options)
     print(prepare(argv[1], order))
 
 
@@ -126,6 +144,15 @@ def define_flags() -> None:
     flags.DEFINE_bool("force", False, "Replace the data set if it is there already.")
     flags.DEFINE_integer(
         "processes", os.cpu_count() or 1, "At most so many at once, for large data.", lower_bound=1
+    )
+    flags.DEFINE_float(
+        "min_area", PAPER_RULE.min_area, "coco_seg: pixels that an instance must exceed."
+    )
+    flags.DEFINE_integer(
+        "min_images",
+        PAPER_RULE.min_images,
+        "coco_seg: photographs that a category needs.",
+        lower_bound=1,
     )
 
 

@@ -141,6 +141,17 @@ def test_a_small_set_needs_smaller_thresholds(raw, cache):
     assert not list(cache.rglob("*.array_record*"))
 
 
+def test_a_folder_without_val_has_the_split_train_alone(raw, tmp_path):
+    (raw / "val2017").rename(tmp_path / "elsewhere")
+    (raw / "annotations/instances_val2017.json").unlink()
+    prepare(raw, tmp_path / "out")
+    assert len(load_source("coco_seg", "train", tmp_path / "out")) > 0
+    with pytest.raises(ValueError, match=r"no split 'val', only \['train'\]"):
+        load_source("coco_seg", "val", tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="has no split 'val': expected COCO 2017"):
+        load_source("coco_seg", "val", raw)
+
+
 @pytest.mark.parametrize("missing", ["annotations/instances_val2017.json", "train2017", "val2017"])
 def test_a_folder_that_is_not_whole(raw, tmp_path, missing):
     (raw / missing).rename(raw / "elsewhere")

@@ -18,7 +18,14 @@ from absl import logging
 from jaxtyping import Int
 
 from cosseg_jax.data.coco_seg.masks import mask_api
-from cosseg_jax.data.coco_seg.plan import LAYOUT, find_coco, fingerprint, part_files, write_plan
+from cosseg_jax.data.coco_seg.plan import (
+    LAYOUT,
+    find_coco,
+    fingerprint,
+    part_files,
+    splits_of,
+    write_plan,
+)
 from cosseg_jax.data.coco_seg.rule import PAPER_RULE, Rule
 from cosseg_jax.data.coco_seg.shards import (
     Job,
@@ -82,7 +89,10 @@ def load(split: str, data_dir: Path) -> PreparedSource:
     """
     directory = find_prepared(data_dir, f"coco_seg/{CocoSeg.VERSION}")
     if directory is None:
-        mark = _fingerprint(find_coco(data_dir), PAPER_RULE, RECORDS_PER_SHARD)
+        root = find_coco(data_dir)
+        if split not in splits_of(root):
+            raise FileNotFoundError(f"{root} has no split {split!r}: {LAYOUT}")
+        mark = _fingerprint(root, PAPER_RULE, RECORDS_PER_SHARD)
         directory = prepare(data_dir, cache_dir() / f"coco_seg-{mark}")
     return PreparedSource("coco_seg", directory, split, example_of)
 
@@ -132,7 +142,8 @@ def prepare(
         if force or not _is_there(final, mark):  # by another process, meanwhile
             metadata = _plan(root, work / "plan", rule, records_per_shard) | {"fingerprint": mark}
             jobs = _jobs(root, work, metadata, records_per_shard)
-            write_shards([*jobs["train"], *jobs["val"]], processes or os.cpu_count() or 1)
+            every = [job for of_split in jobs.values() for job in of_split]
+            write_shards(every, processes or os.cpu_count() or 1)
             built = _completed(work, jobs, metadata)
             if final.is_dir():
                 final.rename(work / "replaced")

@@ -28,7 +28,7 @@ SORTED_AT_ONCE = 20_000  # annotations in memory while they are sorted into part
 
 LAYOUT = """expected COCO 2017, in data_dir or in its folder coco, COCO or coco2017:
   annotations/instances_train2017.json and the photographs in train2017/
-  annotations/instances_val2017.json and the photographs in val2017/
+  annotations/instances_val2017.json and the photographs in val2017/, for the split val
 Get 2017 Train images, Val images and Train/Val annotations from https://cocodataset.org/#download"""
 
 
@@ -50,11 +50,18 @@ def find_coco(data_dir: Path) -> Path:
     """The folder of COCO 2017 at or below data_dir. Raises FileNotFoundError when there is none."""
     for folder in (data_dir, *(data_dir / name for name in ("coco", "COCO", "coco2017"))):
         if annotations_of(folder, "train").is_file():
-            for needed in (annotations_of(folder, "val"), *(images_of(folder, s) for s in SPLITS)):
-                if not needed.exists():
-                    raise FileNotFoundError(f"{needed} is missing: {LAYOUT}")
+            for split in splits_of(folder):
+                for needed in (annotations_of(folder, split), images_of(folder, split)):
+                    if not needed.exists():
+                        raise FileNotFoundError(f"{needed} is missing: {LAYOUT}")
             return folder
     raise FileNotFoundError(f"no COCO data set in {data_dir}: {LAYOUT}")
+
+
+def splits_of(root: Path) -> tuple[str, ...]:
+    """The splits that a folder of COCO has: train, and val where there is anything of it."""
+    has_val = annotations_of(root, "val").exists() or images_of(root, "val").exists()
+    return SPLITS if has_val else SPLITS[:1]
 
 
 def annotations_of(root: Path, split: str) -> Path:
@@ -70,8 +77,8 @@ def images_of(root: Path, split: str) -> Path:
 def fingerprint(root: Path, rule: Rule, records_per_shard: int, version: str) -> str:
     """Changes with the arguments and with the name, size or time of any file that is read."""
     digest = hashlib.sha256(f"{version}\n{rule}\n{records_per_shard}\n".encode())
-    files = [annotations_of(root, split) for split in SPLITS]
-    for split in SPLITS:
+    files = [annotations_of(root, split) for split in splits_of(root)]
+    for split in splits_of(root):
         for folder, _, names in os.walk(images_of(root, split)):
             files += [Path(folder, name) for name in names]
     for file in sorted(map(os.fspath, files)):
@@ -90,7 +97,7 @@ def write_plan(root: Path, directory: Path, rule: Rule, records_per_shard: int) 
     metadata: dict[str, Any] = {"splits": {}}
     train = index = read_index(annotations_of(root, "train"), rule.min_area)
     kept = kept_categories(train.members, train.categories, rule)
-    for split in SPLITS:
+    for split in splits_of(root):
         if split != "train":
             index = read_index(annotations_of(root, split), rule.min_area)
             _check_same_names(root, split, {c: train.categories[c] for c in kept}, index)
