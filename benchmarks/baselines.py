@@ -1,5 +1,6 @@
-"""Scores of what one could have instead of a trained network, on the data and by the evaluator of
-evaluate.py; docs/baselines.md has the figures of the PASCAL benchmark.
+"""Scores what one could have instead of a trained network, by the evaluator of evaluate.py.
+
+docs/baselines.md has the figures of the PASCAL benchmark and says what each method is.
 
     python benchmarks/baselines.py --data_dir DATA --out baselines.json
     python benchmarks/baselines.py --data_dir DATA --methods saliency --saliency_onnx u2netp.onnx
@@ -42,8 +43,10 @@ WEIGHTS = {"resnet50_keras": "weights/resnet50_keras_imagenet.npz", "vgg16": "lp
 
 
 class InAnyCompany:
-    """Collects, as the `on_image` of an evaluation, what methods that see no group do among
-    strangers: the share of each distinct photograph that they take for the object."""
+    """Collects, as an `on_image`, what methods that see no group find, among strangers as at home.
+
+    Of each distinct photograph the share that is taken for the object.
+    """
 
     def __init__(self) -> None:
         self._shares: dict[bytes, float] = {}
@@ -127,8 +130,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--group_figures", action="store_true", help="also foreign_*, gain_alone")
     parser.add_argument("--backbone", default="resnet50_keras", choices=list(BACKBONES))
     parser.add_argument("--pretrained", help=f"as in a config's model, or {untrained.RANDOM}")
-    parser.add_argument("--strides", type=int, nargs="+", default=[16], choices=untrained.STRIDES)
-    parser.add_argument("--clusters", type=int, nargs="+", default=[2], help="k of k-means")
+    parser.add_argument("--strides", type=int, nargs="+", default=[32], choices=untrained.STRIDES)
+    parser.add_argument("--clusters", type=int, nargs="+", default=[2, 3], help="k of k-means")
     parser.add_argument("--image_size", type=int, default=224, help="not of saliency")
     parser.add_argument("--saliency_onnx", help="u2net.onnx, u2netp.onnx or one of their kind")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")

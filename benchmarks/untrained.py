@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from cosseg_jax.evaluation.passes import Predict
-from cosseg_jax.models.backbones import create_backbone, normalise
+from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise
 from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
@@ -29,7 +29,6 @@ from cosseg_jax.types import FeatureMaps, GroupMasks, Ndarray
 RANDOM = "random"  # instead of ImageNet weights, to try the programs
 TOGETHER = 5  # photographs that the backbone sees at once, so that it is compiled once
 RESTARTS = 4  # of k-means
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Method(NamedTuple):
@@ -65,7 +64,7 @@ class Features:
         def compute(variables: Any, images: Array) -> dict[int, Array]:
             x = normalise(images.astype(jnp.float32) / 255, backbone)
             maps = cast(FeatureMaps, network.apply(variables, x, train=False))
-            return {stride: _of_length_1(maps[i]) for stride, i in levels.items()}
+            return {stride: _of_length_1(jnp.asarray(maps[i])) for stride, i in levels.items()}
 
         self._compute = lambda images: compute(variables, images)
         self._known: dict[bytes, dict[int, np.ndarray]] = {}
@@ -153,7 +152,11 @@ def saliency(onnx_file: str | Path) -> Method:
 
     if not Path(onnx_file).is_file():
         raise FileNotFoundError(f"--saliency_onnx names {onnx_file}, and there is no such file")
-    session = onnxruntime.InferenceSession(os.fspath(onnx_file), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others decode
+    session = onnxruntime.InferenceSession(
+        os.fspath(onnx_file), options, providers=["CPUExecutionProvider"]
+    )
     [entry] = session.get_inputs()
     *_, height, width = entry.shape
     if len(entry.shape) != 4 or height != width or not isinstance(height, int):
@@ -169,10 +172,13 @@ def saliency_of(run: Callable[[np.ndarray], Any], image_size: int) -> Method:
     deviation; the map is stretched to 0..1.
     """
 
+    mean = np.array(TORCHVISION.mean, np.float32)[None, None]  # [1, 1, 3]
+    std = np.array(TORCHVISION.std, np.float32)[None, None]  # [1, 1, 3]
+
     def predict_one(image: UInt8[Ndarray, "S S 3"]) -> np.ndarray:
         x = image.astype(np.float32) / max(int(image.max()), 1)
-        x = (x - np.float32(IMAGENET_MEAN)[None, None]) / np.float32(IMAGENET_STD)[None, None]
-        found = np.asarray(run(x.transpose(2, 0, 1)[None]), np.float32)[0, 0]  # [S, S]
+        x = ((x - mean) / std).transpose(2, 0, 1)[None]  # [1, 3, S, S]
+        found = np.asarray(run(x), np.float32)[0, 0]  # [S, S]
         return (found - found.min()) / max(float(np.ptp(found)), 1e-6)
 
     def predict(images: UInt8[Ndarray, "B N S S 3"]) -> GroupMasks:

@@ -90,6 +90,7 @@ def get_config() -> ConfigDict:
             clip_norm=0.0,  # 0: off
             weight_decay=0.0,  # 0: off
             backbone_rate=1.0,  # of the learning rate, for the backbone
+            average_decay=0.0,  # predict with a moving average of the parameters; 0: off
         )
     )
 

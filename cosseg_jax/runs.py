@@ -76,7 +76,8 @@ def prepare(config: ConfigDict, workdir: Path) -> Run:
     config = with_categories(config, source)
     network = from_config(config.model, len(source.categories), axis_name=AXIS)
     variables = starting_variables(config, network)
-    state = initial_state(variables, make_optimizer(config))
+    averaged = config.optimizer.average_decay > 0
+    state = initial_state(variables, make_optimizer(config), averaged=averaged)
     checkpoints = Checkpoints(workdir)
     batches = make_batches(config, source, open_cache(config, source, variables))
     validation = make_validation(config, config.val_split, variables)
@@ -199,7 +200,10 @@ def best_variables(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{checkpoints.folder} holds no checkpoint yet; train first")
     network = from_config(config.model, len(config.categories), axis_name=AXIS)
     optimizer = make_optimizer(config)
-    like = jax.eval_shape(lambda: initial_state(initial_variables(network, config.seed), optimizer))
+    averaged = config.optimizer.average_decay > 0
+    like = jax.eval_shape(
+        lambda: initial_state(initial_variables(network, config.seed), optimizer, averaged=averaged)
+    )
     with contextlib.closing(checkpoints):
         return checkpoints.restore(step, like).state.variables
 

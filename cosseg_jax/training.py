@@ -27,17 +27,20 @@ class TrainState(NamedTuple):
     """All that a run's future depends on, beside its data.
 
     step: updates made so far.
+    average: moving average of the parameters, or None where the config has none.
     """
 
     step: Int[Array, ""]
     params: Any
     batch_stats: Any
     optimizer_state: optax.OptState
+    average: Any = None
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network's `apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What the network's `apply` takes to predict: the averaged parameters, if there are."""
+        params = self.params if self.average is None else self.average
+        return {"params": params, "batch_stats": self.batch_stats}
 
 
 def learning_rate(optimizer: ConfigDict) -> optax.Schedule:
@@ -97,12 +100,24 @@ def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def initial_state(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
-    """A state at step 0 with the given variables."""
+def initial_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformation, *, averaged: bool = False
+) -> TrainState:
+    """A state at step 0 with the given variables; `averaged`: with a moving average of them."""
     params = variables["params"]
     return TrainState(
-        jnp.zeros((), jnp.int32), params, variables["batch_stats"], optimizer.init(params)
+        jnp.zeros((), jnp.int32),
+        params,
+        variables["batch_stats"],
+        optimizer.init(params),
+        jax.tree.map(jnp.array, params) if averaged else None,
     )
+
+
+def moving_average(average: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:
+    """decay * average + (1 - decay) * params; early on the decay is less, (1 + t) / (10 + t)."""
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, p: kept * a + (1 - kept) * p, average, params)
 
 
 class Trainer:
@@ -192,7 +207,11 @@ def make_update(
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         metrics["learning_rate"] = jnp.asarray(rate(state.step))
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, batch_stats, optimizer_state), metrics
+        average = state.average
+        if average is not None:
+            average = moving_average(average, params, state.step, config.optimizer.average_decay)
+        state = TrainState(state.step + 1, params, batch_stats, optimizer_state, average)
+        return state, metrics
 
     return update
 

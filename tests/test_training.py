@@ -98,6 +98,26 @@ def test_batch_statistics_may_stay_as_they_are_while_the_backbone_trains(setting
     assert any(jax.tree.leaves(moved))
 
 
+def test_the_average_follows_the_parameters_and_is_what_predicts(setting):
+    config, network, variables, batch = setting
+    config = config.copy_and_resolve_references()
+    config.optimizer.average_decay = 0.15
+    state = initial_state(variables, make_optimizer(config), averaged=True)
+    trainer = Trainer(network, config, state)
+    average = jax.device_get(variables["params"])
+    for decay in (0.1, 0.15):  # (1 + 0) / (10 + 0), then what the config says
+        trainer.step(batch)
+        params = trainer.state.params
+        average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, params)
+    state = trainer.state
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        state.variables["params"],
+        average,
+    )
+    assert initial_state(variables, make_optimizer(config)).variables["params"] is not None
+
+
 def test_a_frozen_backbone_stays_as_it_is(setting):
     config, _, variables, batch = setting
     config = config.copy_and_resolve_references()
