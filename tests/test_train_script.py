@@ -166,6 +166,13 @@ def test_fields_that_cannot_be_meant_are_named(tmp_path, field, value):
         train.train_and_evaluate(config, tmp_path)
 
 
+def test_a_frozen_backbone_without_weights_is_refused(tmp_path):
+    config = tiny_config()
+    config.model.freeze_backbone = True
+    with pytest.raises(ValueError, match="model.pretrained names no weights"):
+        train.train_and_evaluate(config, tmp_path)
+
+
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     """The script as a process: its own parsing, a stop in mid-run, and the same command again."""
     environment = {**os.environ, "XLA_FLAGS": ""}
