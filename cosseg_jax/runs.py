@@ -100,8 +100,8 @@ def check(config: ConfigDict) -> None:
         raise ValueError(f"image_size is {config.image_size}; the coarsest maps need 32 or more")
     if config.model.freeze_backbone and not config.model.pretrained:
         raise ValueError(
-            "model.freeze_backbone is set, but model.pretrained names no weights, so that the backbone "
-            "would stay as it was drawn; name its weights, or train it"
+            "model.freeze_backbone is set, but model.pretrained names no weights, so that the "
+            "backbone would stay as it was drawn; name its weights, or train it"
         )
     if config.cache_dir and not config.model.freeze_backbone:
         raise ValueError(

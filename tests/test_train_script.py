@@ -169,7 +169,7 @@ def test_fields_that_cannot_be_meant_are_named(tmp_path, field, value):
 def test_a_frozen_backbone_without_weights_is_refused(tmp_path):
     config = tiny_config()
     config.model.freeze_backbone = True
-    with pytest.raises(ValueError, match="model.pretrained names no weights"):
+    with pytest.raises(ValueError, match="pretrained names no weights"):
         train.train_and_evaluate(config, tmp_path)
 
 
