@@ -1,6 +1,11 @@
 """ResNet-50 on a VOC devkit, its ImageNet backbone frozen and its maps cached: for two cores.
 
 python train.py --config configs/resnet50_voc.py --config.data_dir=DATA --export resnet50_voc
+
+Two cores: 16 minutes for the maps (11 GB in cache_dir) and 83 for the steps, while other jobs kept
+them busy; about 1.3 seconds a step where they did not. Seed 0: VOC val J 50.3, P 91.7; PASCAL, under
+`original`, J 62.2, P 93.2, shared_J 42.8. That run went through the config's fields one by one on a
+loop of its own, without validation in between; the last step's parameters were scored.
 """
 
 from ml_collections import ConfigDict
@@ -11,8 +16,9 @@ from configs import vgg16_voc
 def get_config() -> ConfigDict:
     """What differs from the recipe for VGG16; docs/experiments.md has the reasons."""
     config = vgg16_voc.get_config()
+    config.cache_dir = "~/.cache/cosseg_jax/maps"  # 11 GB
     config.model.backbone = "resnet50_keras"
-    config.model.pretrained = "resnet50_keras_imagenet.npz"  # below data_dir, or any path
+    config.model.pretrained = "weights/resnet50_keras_imagenet.npz"  # in data_dir
     config.model.features = 128
     config.model.semantic.pooling = "first"
     config.model.semantic.reduced = 512
@@ -25,7 +31,7 @@ def get_config() -> ConfigDict:
     config.optimizer.clip_norm = 1.0
     config.optimizer.halve_every = 600
 
-    config.steps = 1_600
-    config.eval_every = 400
-    config.checkpoint_every = 400
+    config.steps = 2_400
+    config.eval_every = 600
+    config.checkpoint_every = 600
     return config
