@@ -12,11 +12,10 @@ from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.types import FeatureMaps, GroupMasks, Prediction
 
 Predictor = Callable[[Any], GroupMasks]
+Forward = Callable[[Mapping[str, Any], Any], tuple[Float[Array, "B N S S"], Prediction]]
 
 
-def make_forward(
-    config: ConfigDict,
-) -> Callable[[Mapping[str, Any], Any], tuple[Float[Array, "B N S S"], Prediction]]:
+def make_forward(config: ConfigDict) -> Forward:
     """The compiled network, from variables and inputs to probabilities and all behind them.
 
     Args:
@@ -42,7 +41,11 @@ def make_forward(
 
 def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predictor:
     """A function from images or maps to probabilities and S, as of `make_forward`."""
-    forward = make_forward(config)
+    return with_variables(make_forward(config), variables)
+
+
+def with_variables(forward: Forward, variables: Mapping[str, Any]) -> Predictor:
+    """The compiled network with its variables, which lie on the device from then on."""
     on_device = jax.device_put(variables)
 
     def predict(inputs: Any) -> GroupMasks:

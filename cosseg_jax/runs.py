@@ -26,6 +26,7 @@ from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.training import (
     AXIS,
     Trainer,
+    TrainState,
     initial_state,
     initial_variables,
     make_optimizer,
@@ -76,8 +77,7 @@ def prepare(config: ConfigDict, workdir: Path) -> Run:
     config = with_categories(config, source)
     network = from_config(config.model, len(source.categories), axis_name=AXIS)
     variables = starting_variables(config, network)
-    averaged = config.optimizer.average_decay > 0
-    state = initial_state(variables, make_optimizer(config), averaged=averaged)
+    state = starting_state(config, variables)
     checkpoints = Checkpoints(workdir)
     batches = make_batches(config, source, open_cache(config, source, variables))
     validation = make_validation(config, config.val_split, variables)
@@ -136,6 +136,12 @@ def starting_variables(config: ConfigDict, network: SSNM) -> dict[str, Any]:
         part: {**tree, "backbone": loaded[part]} if part in loaded else tree
         for part, tree in variables.items()
     }
+
+
+def starting_state(config: ConfigDict, variables: dict[str, Any]) -> TrainState:
+    """The state of a run at step 0."""
+    averaged = config.optimizer.average_decay > 0
+    return initial_state(variables, make_optimizer(config), averaged=averaged)
 
 
 def open_cache(config: ConfigDict, source: Source, variables: Mapping[str, Any]) -> MapCache | None:
@@ -204,11 +210,7 @@ def best_variables(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if step is None:
         raise FileNotFoundError(f"{checkpoints.folder} holds no checkpoint yet; train first")
     network = from_config(config.model, len(config.categories), axis_name=AXIS)
-    optimizer = make_optimizer(config)
-    averaged = config.optimizer.average_decay > 0
-    like = jax.eval_shape(
-        lambda: initial_state(initial_variables(network, config.seed), optimizer, averaged=averaged)
-    )
+    like = jax.eval_shape(lambda: starting_state(config, initial_variables(network, config.seed)))
     with contextlib.closing(checkpoints):
         return checkpoints.restore(step, like).state.variables
 

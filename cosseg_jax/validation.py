@@ -13,8 +13,8 @@ from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.evaluation.passes import evaluate, truth_of
 from cosseg_jax.map_cache import MapCache
 from cosseg_jax.pictures import Row, sheet
-from cosseg_jax.predict import make_forward
-from cosseg_jax.types import FeatureMaps, GroupMasks, Ndarray
+from cosseg_jax.predict import make_forward, with_variables
+from cosseg_jax.types import FeatureMaps, Ndarray
 
 
 class Validation:
@@ -39,14 +39,8 @@ class Validation:
 
     def scores(self, variables: Mapping[str, Any]) -> dict[str, float]:
         """P and J in percent, by the protocol `original`."""
-        on_device = jax.device_put(variables)
-
-        def predict(inputs: Any) -> GroupMasks:
-            probabilities, prediction = self._forward(on_device, inputs)
-            return GroupMasks(probabilities, prediction.prior.indicator)
-
         found = evaluate(
-            predict,
+            with_variables(self._forward, variables),
             self._source,
             self._groups,
             image_size=self._config.image_size,

@@ -1,13 +1,22 @@
 """Preparing coco_seg from folders made on the spot: records, splits, bad sources."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from coco_toys import CAT, DOG, HEIGHT, WIDTH, annotation, lists, small_train, write_coco
+from coco_toys import (
+    CAT,
+    DOG,
+    HEIGHT,
+    WIDTH,
+    annotation,
+    lists,
+    prepare,
+    small_train,
+    write_coco,
+)
 from PIL import Image
 
 from cosseg_jax.data.coco_seg import builder, rule
@@ -15,9 +24,6 @@ from cosseg_jax.data.coco_seg.rule import Rule
 from cosseg_jax.data.sources import load_source
 
 pytest.importorskip("pycocotools")
-
-LOW = {"min_area": 8.0, "min_images": 2}
-prepare = partial(builder.prepare, **LOW, processes=1, records_per_shard=2)
 
 
 @pytest.fixture

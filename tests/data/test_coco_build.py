@@ -11,7 +11,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from coco_toys import CAT, CATEGORIES, HEIGHT, WIDTH, annotation, lists, small_train, write_coco
+from coco_toys import (
+    CAT,
+    CATEGORIES,
+    HEIGHT,
+    WIDTH,
+    annotation,
+    lists,
+    prepare,
+    small_train,
+    write_coco,
+)
 from PIL import Image
 
 from cosseg_jax.data.coco_seg import builder, shards
@@ -19,9 +29,6 @@ from cosseg_jax.data.sources import load_source
 from cosseg_jax.errors import UserError
 
 pytest.importorskip("pycocotools")
-
-LOW = {"min_area": 8.0, "min_images": 2}
-prepare = partial(builder.prepare, **LOW, processes=1, records_per_shard=2)
 
 
 @pytest.fixture
