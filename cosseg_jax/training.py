@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.losses import total_loss
 from cosseg_jax.metrics import batch_scores
+from cosseg_jax.models.resnet import in_first_stages
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.types import GroupBatch
 
@@ -67,9 +68,20 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         parts.append(_scale_backbone(options.backbone_rate))
     parts.append(optax.scale_by_learning_rate(learning_rate(options)))
     adam = optax.chain(*parts)
-    if not config.model.freeze_backbone:
+    model = config.model
+    if not (model.freeze_backbone or model.frozen_stages):
         return adam
-    return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, _label_frozen)
+
+    def labels(params: dict[str, Any]) -> dict[str, Any]:
+        backbone = {
+            name: "freeze"
+            if model.freeze_backbone or in_first_stages(name, model.frozen_stages)
+            else "train"
+            for name in params["backbone"]
+        }
+        return dict.fromkeys(params, "train") | {"backbone": backbone}
+
+    return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, labels)
 
 
 def _scale_backbone(factor: float) -> optax.GradientTransformation:
@@ -85,11 +97,6 @@ def _scale_backbone(factor: float) -> optax.GradientTransformation:
 def _is_kernel(params: Any) -> Any:
     """Weight decay is for kernels, not for biases and normalisation."""
     return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
-
-
-def _label_frozen(params: dict[str, Any]) -> dict[str, Any]:
-    labels = jax.tree.map(lambda _: "train", params)
-    return {**labels, "backbone": jax.tree.map(lambda _: "freeze", params["backbone"])}
 
 
 def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:

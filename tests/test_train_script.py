@@ -1,5 +1,6 @@
 """The real training loop: what a run leaves behind, taking it up again, and what stops it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,10 @@ import train
 from cosseg_jax import runs
 from cosseg_jax.checkpoints import Checkpoints, export, load_exported
 from cosseg_jax.journal import METRICS_FILE
+from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import make_predictor
+from cosseg_jax.training import initial_variables
+from cosseg_jax.warm_start import warm_start
 
 ROOT = Path(__file__).parents[1]
 
@@ -169,7 +173,7 @@ def test_fields_that_cannot_be_meant_are_named(tmp_path, field, value):
 def test_a_frozen_backbone_without_weights_is_refused(tmp_path):
     config = tiny_config()
     config.model.freeze_backbone = True
-    with pytest.raises(ValueError, match="pretrained names no weights"):
+    with pytest.raises(ValueError, match=r"neither model\.pretrained nor start_from names weights"):
         train.train_and_evaluate(config, tmp_path)
 
 
@@ -199,3 +203,42 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     step = checkpoints.latest
     checkpoints.close()
     assert step == entries(tmp_path)[-1]["step"]
+
+
+def test_a_run_may_start_from_an_export(finished, tmp_path):
+    _, outcome = finished
+    export(tmp_path / "export", outcome.config, outcome.state.variables)
+    config = tiny_config()
+    config.start_from = str(tmp_path / "export")
+    run = runs.prepare(config, tmp_path / "run")
+    with contextlib.closing(run.checkpoints), contextlib.closing(run.batches):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            run.trainer.state.params,
+            outcome.state.variables["params"],
+        )
+        assert run.start == 0
+
+
+def test_class_heads_start_anew_where_the_categories_are_others(finished, tmp_path):
+    _, outcome = finished
+    before = outcome.state.variables
+    export(tmp_path / "export", outcome.config, before)
+    config = outcome.config.copy_and_resolve_references()
+    config.categories = ["one", "another"]
+    fresh = initial_variables(from_config(config.model, 2), seed=0)
+    started = warm_start(tmp_path / "export", fresh, config.categories)
+    assert jax.tree.structure(started) == jax.tree.structure(fresh)
+    assert started["params"]["semantic"]["classify"]["kernel"].shape[-1] == 2
+    for part in ("head", "backbone", "fusion"):
+        jax.tree.map(np.testing.assert_array_equal, started["params"][part], before["params"][part])
+
+
+def test_an_export_of_another_network_is_no_start(finished, tmp_path):
+    _, outcome = finished
+    export(tmp_path / "export", outcome.config, outcome.state.variables)
+    config = tiny_config()
+    config.start_from = str(tmp_path / "export")
+    config.model.features = 6
+    with pytest.raises(ValueError, match=r"fusion/conv_16/bias: \(8,\) in the export, \(6,\)"):
+        runs.prepare(config, tmp_path / "run")

@@ -135,6 +135,20 @@ def test_a_frozen_backbone_stays_as_it_is(setting):
     assert all(jax.tree.leaves(moved))
 
 
+def test_frozen_stages_stay_as_they_are_under_weight_decay():
+    config = tiny_config()
+    config.model.frozen_stages = 1
+    config.optimizer.weight_decay = 0.1
+    part = {"kernel": np.ones((2, 2), np.float32)}
+    params = {"backbone": {"conv1": part, "layer1_0": part, "layer2_0": part}, "head": part}
+    optimizer = make_optimizer(config)
+    zeros = jax.tree.map(np.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    moved = {name: bool(np.any(x["kernel"])) for name, x in updates["backbone"].items()}
+    assert moved == {"conv1": False, "layer1_0": False, "layer2_0": True}
+    assert np.any(updates["head"]["kernel"])
+
+
 def test_two_devices_make_the_step_of_one(setting):
     """pmap over two devices, two groups each, against one device with all four groups."""
     config, network, variables, batch = setting

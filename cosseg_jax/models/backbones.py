@@ -28,6 +28,9 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+RESNET_STAGES = 4
+
+
 class Normalisation(NamedTuple):
     """How a network's training normalised its images.
 
@@ -51,19 +54,31 @@ def create_backbone(
     name: str,
     *,
     dtype: Any = jnp.float32,
+    frozen_stages: int = 0,
     axis_name: str | None = None,
     module_name: str | None = None,
 ) -> nn.Module:
     """The backbone called `name`; its call takes normalised images and gives FeatureMaps.
 
     dtype: of the computation, float32 or bfloat16; parameters stay float32.
+    frozen_stages: of a ResNet, how many stages are not trained.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
     module_name: the submodule's name, where a module's `__call__` creates it.
-    Raises ValueError for a name that is not in BACKBONES.
+    Raises ValueError for a name that is not in BACKBONES, or stages that it cannot freeze.
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone is {name!r}; choose one of {', '.join(BACKBONES)}")
-    return BACKBONES[name](dtype=dtype, axis_name=axis_name, name=module_name)
+    check_frozen_stages(name, frozen_stages)
+    options = {"frozen_stages": frozen_stages} if frozen_stages else {}
+    return BACKBONES[name](dtype=dtype, axis_name=axis_name, name=module_name, **options)
+
+
+def check_frozen_stages(name: str, stages: int) -> None:
+    """Raises a ValueError unless so many first stages of the backbone can be frozen."""
+    most = RESNET_STAGES if name.startswith("resnet") else 0
+    if not 0 <= stages <= most:
+        wanted = f"0 to {most}" if most else "0; to freeze it whole, set model.freeze_backbone"
+        raise ValueError(f"model.frozen_stages is {stages}; {name} takes {wanted}")
 
 
 def normalise(

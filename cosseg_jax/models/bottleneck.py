@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
+from cosseg_jax.models.pointwise import PointwiseConv
+
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 EXPANSION = 4  # output channels over inner ones
 
@@ -33,16 +35,13 @@ def conv_bn(
     axis_name: str | None,
 ) -> jax.Array:
     """A convolution named `conv` and a normalisation named `bn`, in the module that calls."""
-    x = nn.Conv(
-        channels,
-        (size, size),
-        strides=stride,
-        padding=size // 2,
-        use_bias=use_bias,
-        kernel_init=KERNEL_INIT,
-        dtype=dtype,
-        name=conv,
-    )(x)
+    options: dict[str, Any] = dict(
+        use_bias=use_bias, kernel_init=KERNEL_INIT, dtype=dtype, name=conv
+    )
+    if size == 1:
+        x = PointwiseConv(channels, stride, **options)(x)
+    else:
+        x = nn.Conv(channels, (size, size), strides=stride, padding=size // 2, **options)(x)
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=momentum,

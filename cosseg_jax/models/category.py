@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, UInt8
 
 from cosseg_jax.models.fusion import STRIDES, resize
+from cosseg_jax.models.pointwise import PointwiseConv
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 
@@ -28,7 +29,7 @@ class CategoryHead(nn.Module):
     def __call__(self, maps: FeatureMaps) -> tuple[Float[Array, "M _ _ _"], ...]:
         logits: list[Array] = []
         for stride, level in reversed(list(zip(STRIDES, maps, strict=True))):
-            found = nn.Conv(1 + self.categories, (1, 1), name=f"classify_{stride}")(level)
+            found = PointwiseConv(1 + self.categories, name=f"classify_{stride}")(level)
             found = found.astype(jnp.float32)
             logits.append(found + resize(logits[-1], *level.shape[1:3]) if logits else found)
         return tuple(reversed(logits))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cosseg_jax.models.pointwise import PointwiseConv
 from cosseg_jax.types import FeatureMaps
 
 STRIDES = (4, 8, 16, 32)
@@ -41,7 +42,7 @@ class Fusion(nn.Module):
         target = maps[STRIDES.index(self.stride)]
         fused = None
         for stride, level in zip(STRIDES, maps, strict=True):
-            lateral = nn.Conv(self.features, (1, 1), dtype=self.dtype, name=f"conv_{stride}")(level)
+            lateral = PointwiseConv(self.features, dtype=self.dtype, name=f"conv_{stride}")(level)
             size = target.shape[1:3] if stride > self.stride else level.shape[1:3]
             lateral = resize(lateral, *size)
             fused = lateral if fused is None else resize(nn.relu(fused), *size) + lateral

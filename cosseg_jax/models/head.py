@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cosseg_jax.models.fusion import STRIDES, resize
+from cosseg_jax.models.pointwise import PointwiseConv
 from cosseg_jax.types import FeatureMaps
 
 
@@ -45,7 +46,7 @@ class SegmentationHead(nn.Module):
         groups, photos = indicator.shape[:2]
         top = None
         for stride, level in reversed(list(zip(STRIDES, maps, strict=True))):
-            x = nn.Conv(self.features, (1, 1), dtype=self.dtype, name=f"lateral_{stride}")(level)
+            x = PointwiseConv(self.features, dtype=self.dtype, name=f"lateral_{stride}")(level)
             x = x.reshape(groups, photos, *x.shape[1:])  # [B, N, h, w, d]
             y = modulate(x, gamma, indicator)
             y = y.reshape(groups * photos, *y.shape[2:])  # [B*N, h, w, d]
@@ -53,6 +54,7 @@ class SegmentationHead(nn.Module):
                 y = y + resize(top, *y.shape[1:3])
             conv = nn.Conv(self.features, (3, 3), dtype=self.dtype, name=f"conv_{stride}")
             top = nn.relu(conv(y))
-        logits = nn.Conv(1, (1, 1), dtype=self.dtype, name="predict")(top)
+        assert top is not None
+        logits = PointwiseConv(1, dtype=self.dtype, name="predict")(top)
         logits = resize(logits.astype(jnp.float32), *self.size)  # [B*N, H, W, 1]
         return logits.reshape(groups, photos, *self.size)

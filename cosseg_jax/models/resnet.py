@@ -9,6 +9,7 @@ import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -38,18 +39,27 @@ VARIANTS = {
 }
 
 
+def in_first_stages(module: str, stages: int) -> bool:
+    """Whether a submodule of ResNet belongs to its first stages, of which the stem is a part."""
+    if not module.startswith("layer"):
+        return stages > 0
+    return int(module.removeprefix("layer").split("_")[0]) <= stages
+
+
 class ResNet(nn.Module):
     """Four stages of bottlenecks behind a 7x7 convolution and a pooling; no head.
 
     variant: a key of VARIANTS.
     width: channels of the stem and inner channels of the first stage, doubled by every other.
     blocks: bottlenecks in each stage.
+    frozen_stages: how many stages, with the stem, get no gradient and keep their statistics.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
     """
 
     variant: str = "torchvision"
     width: int = 64
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    frozen_stages: int = 0
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -68,23 +78,25 @@ class ResNet(nn.Module):
             use_bias=variant.use_bias,
             epsilon=variant.epsilon,
             momentum=variant.momentum,
-            train=train,
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
-        x = nn.relu(layer(jnp.asarray(images), self.width, "conv1", "bn1", size=7, stride=2))
+        stem = functools.partial(layer, train=train and not self.frozen_stages)
+        x = nn.relu(stem(jnp.asarray(images), self.width, "conv1", "bn1", size=7, stride=2))
         # Behind a ReLU, zeros around the border are as good as minus infinity.
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = nn.max_pool(x, (3, 3), strides=(2, 2))
         maps = []
         for stage, blocks in enumerate(self.blocks):
+            frozen = stage < self.frozen_stages
             for block in range(blocks):
                 x = Bottleneck(
                     self.width * 2**stage,
-                    layer,
+                    functools.partial(layer, train=train and not frozen),
                     stride=2 if stage > 0 and block == 0 else 1,
                     stride_first=variant.stride_first,
                     name=f"layer{stage + 1}_{block}",
                 )(x)
+            x = jax.lax.stop_gradient(x) if frozen else x
             maps.append(x)
         return FeatureMaps(*maps)

@@ -8,7 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.models.backbones import (
+    BACKBONES,
+    check_frozen_stages,
+    create_backbone,
+    normalise,
+)
 from cosseg_jax.models.category import CategoryHead
 from cosseg_jax.models.fusion import Fusion, check_stride
 from cosseg_jax.models.head import SegmentationHead
@@ -30,6 +35,7 @@ class SSNM(nn.Module):
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
     category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
+    frozen_stages: the same for a ResNet's first stages only.
     fix_batch_stats: the backbone's batch norm keeps its statistics, but the parameters train.
     dtype: of the convolutions; the eigenproblem and all logits are always float32.
     axis_name: the pmap axis over which batch norm shares its statistics.
@@ -45,6 +51,7 @@ class SSNM(nn.Module):
     use_semantic: bool = True
     category_head: bool = False
     freeze_backbone: bool = False
+    frozen_stages: int = 0
     fix_batch_stats: bool = False
     dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -88,7 +95,11 @@ class SSNM(nn.Module):
     ) -> FeatureMaps:
         flat = images.reshape(-1, *images.shape[2:]).astype(jnp.float32) / 255  # [B*N, H, W, 3]
         network = create_backbone(
-            self.backbone, dtype=self.dtype, axis_name=self.axis_name, module_name="backbone"
+            self.backbone,
+            dtype=self.dtype,
+            frozen_stages=self.frozen_stages,
+            axis_name=self.axis_name,
+            module_name="backbone",
         )
         train = train and not (self.freeze_backbone or self.fix_batch_stats)
         maps = network(normalise(flat, self.backbone), train=train)
@@ -128,6 +139,7 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
     """
     check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_choice("model.dtype", model.dtype, tuple(DTYPES))
+    check_frozen_stages(model.backbone, model.get("frozen_stages", 0))
     check_stride(model.spatial_stride)
     if model.features < 1:
         raise ValueError(f"model.features is {model.features}; it takes 1 or more")

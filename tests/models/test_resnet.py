@@ -193,3 +193,31 @@ def test_imagenet_weights_name_what_photographs_show(data_dir, weights, dtype):
     with np.load(weights) as archive:
         logits = pooled @ np.float32(archive["fc1000__kernel"]) + archive["fc1000__bias"][None]
     assert dict(zip(PHOTOGRAPHS, logits.argmax(axis=1).tolist(), strict=True)) == PHOTOGRAPHS
+
+
+def test_frozen_stages_get_no_gradient_and_keep_their_statistics():
+    net = ResNet(**NARROW, frozen_stages=2)
+    pixels = images(2, 64, 64, 3)
+    variables = drawn_variables(net, pixels)
+
+    def loss(params):
+        maps, updated = net.apply(
+            {**variables, "params": params}, pixels, train=True, mutable="batch_stats"
+        )
+        return sum((x**2).mean() for x in maps), updated["batch_stats"]
+
+    gradients, statistics = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    for name, part in gradients.items():
+        frozen = name in ("conv1", "bn1", "layer1_0", "layer2_0")
+        assert all(np.any(np.asarray(x)) != frozen for x in jax.tree.leaves(part)), name
+        if name in statistics:
+            moved = jax.tree.map(
+                lambda a, b: bool(np.any(a != b)), statistics[name], variables["batch_stats"][name]
+            )
+            assert all(x != frozen for x in jax.tree.leaves(moved)), name
+
+
+@pytest.mark.parametrize(("backbone", "stages"), [("resnet50", 5), ("resnet50", -1), ("vgg16", 1)])
+def test_stages_that_a_backbone_cannot_freeze_are_refused(backbone, stages):
+    with pytest.raises(ValueError, match=f"frozen_stages is {stages}; {backbone} takes 0"):
+        create_backbone(backbone, frozen_stages=stages)

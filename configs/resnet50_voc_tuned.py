@@ -1,0 +1,35 @@
+"""Fine-tunes the last two stages of ResNet-50, from what configs/resnet50_voc.py has trained.
+
+python train.py --config configs/resnet50_voc_tuned.py --config.data_dir=DATA \
+    --config.start_from=EXPORT --export resnet50_voc_tuned
+"""
+
+from ml_collections import ConfigDict
+
+from configs import resnet50_voc
+
+
+def get_config() -> ConfigDict:
+    """What differs from the recipe with the frozen backbone."""
+    config = resnet50_voc.get_config()
+    config.start_from = "resnet50_voc"  # an export of configs/resnet50_voc.py
+    config.cache_dir = ""
+    config.model.freeze_backbone = False
+    config.model.frozen_stages = 2
+    config.model.fix_batch_stats = True
+
+    config.augment.max_scale = 1.5
+    config.augment.brightness = 0.3
+    config.augment.contrast = 0.3
+    config.augment.saturation = 0.3
+
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.backbone_rate = 0.15
+    config.optimizer.warmup_steps = 50
+    config.optimizer.halve_every = 250
+    config.optimizer.average_decay = 0.99
+
+    config.steps = 900
+    config.eval_every = 225
+    config.checkpoint_every = 75
+    return config
