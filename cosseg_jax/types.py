@@ -14,8 +14,9 @@ Letters, in every shape of this package:
     K      categories that occur in one photograph
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -78,11 +79,39 @@ class SpatialPrior(NamedTuple):
     loss: Float[Array, " B"]
 
 
+class PhotoStatistics(NamedTuple):
+    """What the semantic modulator keeps of a photograph; None for the order that it does not use.
+
+    second: of HSP's lower level; first: of the mean over positions.
+    """
+
+    second: Float[Array | Ndarray, "*B d"] | None
+    first: Float[Array | Ndarray, "*B c"] | None
+
+
+class Description(NamedTuple):
+    """All that a group's modulators have to know of a photograph; None for one that is off.
+
+    fused: phi(I), for the spatial modulator.
+    statistics: for the semantic one.
+    """
+
+    fused: Float[Array | Ndarray, "*B h w d"] | None
+    statistics: PhotoStatistics | None
+
+
 class Semantics(NamedTuple):
     """What the semantic modulator says of a group (section 3.3)."""
 
     gamma: Float[Array, "B d"]
     class_logits: Float[Array, "B L"]
+
+
+class Relation(NamedTuple):
+    """What the photographs of a group have in common: all that the head has to know of it."""
+
+    prior: SpatialPrior
+    semantics: Semantics
 
 
 class GroupMasks(NamedTuple):
@@ -107,3 +136,13 @@ class Prediction(NamedTuple):
     gamma: Float[Array, "B d"]
     prior: SpatialPrior
     category_logits: tuple[Float[Array, "B N _ _ _"], ...] | None = None
+
+
+def in_groups(tree: Any, groups: int, photos: int) -> Any:
+    """Every array [B N, ...] of a tree as [B, N, ...]."""
+    return jax.tree.map(lambda x: x.reshape(groups, photos, *x.shape[1:]), tree)
+
+
+def flattened(tree: Any) -> Any:
+    """Every array [B, N, ...] of a tree as [B N, ...]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)

@@ -29,11 +29,9 @@ class SegmentationHead(nn.Module):
     in a 1x1 convolution and bilinear upsampling to the input's size.
 
     features: d.
-    size: height and width of the network's input.
     """
 
     features: int
-    size: tuple[int, int]
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -42,7 +40,9 @@ class SegmentationHead(nn.Module):
         maps: FeatureMaps,
         gamma: Float[Array, "B d"],
         indicator: Float[Array, "B N h w"],
+        size: tuple[int, int],
     ) -> Float[Array, "B N H W"]:
+        """Logits at (height, width) = `size`, that of the network's input."""
         groups, photos = indicator.shape[:2]
         top = None
         for stride, level in reversed(list(zip(STRIDES, maps, strict=True))):
@@ -56,5 +56,5 @@ class SegmentationHead(nn.Module):
             top = nn.relu(conv(y))
         assert top is not None
         logits = PointwiseConv(1, dtype=self.dtype, name="predict")(top)
-        logits = resize(logits.astype(jnp.float32), *self.size)  # [B*N, H, W, 1]
-        return logits.reshape(groups, photos, *self.size)
+        logits = resize(logits.astype(jnp.float32), *size)  # [B*N, H, W, 1]
+        return logits.reshape(groups, photos, *size)

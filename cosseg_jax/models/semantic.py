@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cosseg_jax.options import check_choice
-from cosseg_jax.types import Semantics
+from cosseg_jax.types import PhotoStatistics, Semantics, in_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +89,18 @@ class HierarchicalPooling(nn.Module):
     bias: float = 0.0
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "B N P C"]) -> Float[Array, "B d"]:
-        groups, photos, positions, channels = x.shape
+    def setup(self) -> None:
         pool: dict[str, Any] = dict(features=self.features, options=self.options, dtype=self.dtype)
-        flat = x.reshape(groups * photos, positions, channels)  # [B*N, P, C]
-        each = SecondOrderPooling(**pool, name="photo")(flat)
-        each = each.reshape(groups, photos, self.features)  # [B, N, d]
-        return SecondOrderPooling(**pool, bias=self.bias, name="group")(each)
+        self.photo = SecondOrderPooling(**pool)
+        self.group = SecondOrderPooling(**pool, bias=self.bias)
+
+    def describe(self, x: Float[Array, "M P C"]) -> Float[Array, "M d"]:
+        """The lower level, of each photograph by itself."""
+        return self.photo(x)
+
+    def relate(self, each: Float[Array, "B N d"]) -> Float[Array, "B d"]:
+        """The upper level."""
+        return self.group(each)
 
 
 class MeanPooling(nn.Module):
@@ -107,17 +111,26 @@ class MeanPooling(nn.Module):
     bias: float = 0.0
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "B N P C"]) -> Float[Array, "B d"]:
-        x = nn.LayerNorm(dtype=self.dtype, name="norm")(jnp.mean(x, axis=2))  # [B, N, C]
-        x = nn.relu(nn.Dense(self.options.reduced, dtype=self.dtype, name="hidden")(x))
-        x = jnp.mean(x, axis=1)  # [B, c]
+    def setup(self) -> None:
+        self.norm = nn.LayerNorm(dtype=self.dtype)
+        self.hidden = nn.Dense(self.options.reduced, dtype=self.dtype)
         bias = nn.initializers.constant(self.bias)
-        return nn.Dense(self.features, dtype=self.dtype, bias_init=bias, name="expand")(x)
+        self.expand = nn.Dense(self.features, dtype=self.dtype, bias_init=bias)
+
+    def describe(self, x: Float[Array, "M P C"]) -> Float[Array, "M c"]:
+        """Up to the MLP's hidden layer, of each photograph by itself."""
+        return nn.relu(self.hidden(self.norm(jnp.mean(x, axis=1))))
+
+    def relate(self, each: Float[Array, "B N c"]) -> Float[Array, "B d"]:
+        """The mean over the group, and the MLP's last layer."""
+        return self.expand(jnp.mean(each, axis=1))
 
 
 class SemanticModulator(nn.Module):
     """gamma and the co-category logits of each group, from the coarsest backbone map.
+
+    In two steps, so that the photographs of a large group need not be in memory together:
+    `describe` looks at each by itself, `relate` at what it said of all of them.
 
     features: d, channels that gamma scales.
     categories: L.
@@ -128,20 +141,38 @@ class SemanticModulator(nn.Module):
     options: SemanticOptions = SemanticOptions()
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, coarsest: Float[Array, "B N h w C"]) -> Semantics:
-        groups, photos, height, width, channels = coarsest.shape
-        x = coarsest.reshape(groups, photos, height * width, channels)  # [B, N, P, C]
-        settings: dict[str, Any] = dict(
+    def setup(self) -> None:
+        options: dict[str, Any] = dict(
             features=self.features, options=self.options, dtype=self.dtype
         )
-        bias = self.options.gamma_bias
-        gammas = []
-        if self.options.pooling in ("second", "both"):
-            gammas.append(HierarchicalPooling(**settings, bias=bias, name="second_order")(x))
+        bias, pooling = self.options.gamma_bias, self.options.pooling
+        if pooling in ("second", "both"):
+            self.second_order = HierarchicalPooling(**options, bias=bias)
             bias = 0.0  # once is enough where both are added
-        if self.options.pooling in ("first", "both"):
-            gammas.append(MeanPooling(**settings, bias=bias, name="first_order")(x))
+        if pooling in ("first", "both"):
+            self.first_order = MeanPooling(**options, bias=bias)
+        self.classify = nn.Dense(self.categories)
+
+    def describe(self, coarsest: Float[Array, "M h w C"]) -> PhotoStatistics:
+        """The statistics of each photograph."""
+        x = coarsest.reshape(coarsest.shape[0], -1, coarsest.shape[-1])  # [M, P, C]
+        pooling = self.options.pooling
+        return PhotoStatistics(
+            self.second_order.describe(x) if pooling in ("second", "both") else None,
+            self.first_order.describe(x) if pooling in ("first", "both") else None,
+        )
+
+    def relate(self, statistics: PhotoStatistics) -> Semantics:
+        """What the statistics of a group's photographs, [B, N, ...], say together."""
+        gammas = []
+        if statistics.second is not None:
+            gammas.append(self.second_order.relate(jnp.asarray(statistics.second)))
+        if statistics.first is not None:
+            gammas.append(self.first_order.relate(jnp.asarray(statistics.first)))
         gamma = sum(gammas[1:], start=gammas[0]).astype(jnp.float32)
-        logits = nn.Dense(self.categories, name="classify")(gamma)  # eq. 11, before the sigmoid
-        return Semantics(gamma, logits)
+        return Semantics(gamma, self.classify(gamma))  # eq. 11, before the sigmoid
+
+    def __call__(self, coarsest: Float[Array, "B N h w C"]) -> Semantics:
+        groups, photos = coarsest.shape[:2]
+        statistics = self.describe(coarsest.reshape(-1, *coarsest.shape[2:]))
+        return self.relate(in_groups(statistics, groups, photos))

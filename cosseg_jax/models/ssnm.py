@@ -20,13 +20,26 @@ from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.options import check_choice
-from cosseg_jax.types import FeatureMaps, Ndarray, Prediction, Semantics, SpatialPrior
+from cosseg_jax.types import (
+    Description,
+    FeatureMaps,
+    Ndarray,
+    Prediction,
+    Relation,
+    Semantics,
+    SpatialPrior,
+    flattened,
+    in_groups,
+)
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class SSNM(nn.Module):
     """Spatial-semantic modulated network, for groups of any size with the same parameters.
+
+    A call takes whole groups. Its steps may be called one by one: `encode`, `describe` and
+    `segment` look at photographs one by one; `relate` takes a group, but little of each photograph.
 
     backbone: a name of `models.backbones.BACKBONES`.
     categories: L, classes of the class head.
@@ -56,7 +69,24 @@ class SSNM(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
-    @nn.compact
+    def setup(self) -> None:
+        self.network = create_backbone(
+            self.backbone,
+            dtype=self.dtype,
+            frozen_stages=self.frozen_stages,
+            axis_name=self.axis_name,
+            module_name="backbone",
+        )
+        if self.use_spatial:
+            self.fusion = Fusion(self.features, self.spatial_stride, dtype=self.dtype)
+        if self.use_semantic:
+            self.modulator = SemanticModulator(
+                self.features, self.categories, self.semantic, dtype=self.dtype, name="semantic"
+            )
+        if self.category_head:
+            self.category = CategoryHead(self.categories)
+        self.head = SegmentationHead(self.features, dtype=self.dtype)
+
     def __call__(
         self,
         images: UInt8[Array | Ndarray, "B N H W 3"],
@@ -74,60 +104,70 @@ class SSNM(nn.Module):
         Raises:
             ValueError: if the groups are empty.
         """
-        groups, photos, *size, _ = images.shape
+        groups, photos, height, width, _ = images.shape
         if photos < 1:
             raise ValueError("the groups are empty (N = 0); each takes at least one photograph")
         if maps is None:
-            maps = self._backbone_maps(images, train=train)
-        maps = FeatureMaps(*(x.reshape(-1, *x.shape[-3:]).astype(self.dtype) for x in maps))
-
-        prior = self._spatial_prior(maps, groups, photos)
-        semantics = self._semantics(maps.stride32, groups, photos)
-        head = SegmentationHead(self.features, (size[0], size[1]), dtype=self.dtype, name="head")
-        mask_logits = head(maps, semantics.gamma, prior.indicator)
-        category_logits = self._category_logits(maps, groups)
+            flat = self.encode(jnp.asarray(images).reshape(-1, height, width, 3), train=train)
+        else:
+            flat = flattened(maps)
+        relation = self.relate(in_groups(self.describe(flat), groups, photos), groups, photos)
+        mask_logits = self.segment(in_groups(flat, groups, photos), relation, (height, width))
+        prior, semantics = relation
         return Prediction(
-            mask_logits, semantics.class_logits, semantics.gamma, prior, category_logits
+            mask_logits,
+            semantics.class_logits,
+            semantics.gamma,
+            prior,
+            self._category_logits(flat, groups),
         )
 
-    def _backbone_maps(
-        self, images: UInt8[Array | Ndarray, "B N H W 3"], *, train: bool
-    ) -> FeatureMaps:
-        flat = images.reshape(-1, *images.shape[2:]).astype(jnp.float32) / 255  # [B*N, H, W, 3]
-        network = create_backbone(
-            self.backbone,
-            dtype=self.dtype,
-            frozen_stages=self.frozen_stages,
-            axis_name=self.axis_name,
-            module_name="backbone",
-        )
+    def encode(self, images: UInt8[Array | Ndarray, "M H W 3"], *, train: bool) -> FeatureMaps:
+        """The backbone's maps of each photograph, RGB of 0..255."""
         train = train and not (self.freeze_backbone or self.fix_batch_stats)
-        maps = network(normalise(flat, self.backbone), train=train)
+        pixels = normalise(jnp.asarray(images).astype(jnp.float32) / 255, self.backbone)
+        maps = self.network(pixels, train=train)
         return jax.lax.stop_gradient(maps) if self.freeze_backbone else maps
 
-    def _spatial_prior(self, maps: FeatureMaps, groups: int, photos: int) -> SpatialPrior:
-        if not self.use_spatial:
-            return SpatialPrior(jnp.zeros((groups, photos, 1, 1)), jnp.zeros(groups))
-        fused = Fusion(self.features, self.spatial_stride, dtype=self.dtype, name="fusion")(maps)
-        fused = fused.reshape(groups, photos, *fused.shape[1:])  # [B, N, h, w, d]
-        return spatial_modulator(fused, self.spatial)
-
-    def _semantics(
-        self, coarsest: Float[Array | Ndarray, "M h w C"], groups: int, photos: int
-    ) -> Semantics:
-        if not self.use_semantic:
-            gamma = jnp.ones((groups, self.features))
-            return Semantics(gamma, jnp.zeros((groups, self.categories)))
-        x = jnp.asarray(coarsest).reshape(groups, photos, *coarsest.shape[1:])  # [B, N, h, w, C]
-        modulator = SemanticModulator(
-            self.features, self.categories, self.semantic, dtype=self.dtype, name="semantic"
+    def describe(self, maps: FeatureMaps) -> Description:
+        """What the modulators have to know of each photograph, from its maps [M, h, w, C]."""
+        maps = self._cast(maps)
+        return Description(
+            self.fusion(maps) if self.use_spatial else None,
+            self.modulator.describe(jnp.asarray(maps.stride32)) if self.use_semantic else None,
         )
-        return modulator(x)
+
+    def relate(self, description: Description, groups: int, photos: int) -> Relation:
+        """What the photographs of each group share, from their descriptions [B, N, ...]."""
+        if description.fused is None:
+            prior = SpatialPrior(jnp.zeros((groups, photos, 1, 1)), jnp.zeros(groups))
+        else:
+            prior = spatial_modulator(jnp.asarray(description.fused), self.spatial)
+        if description.statistics is None:
+            gamma, logits = (
+                jnp.ones((groups, self.features)),
+                jnp.zeros((groups, self.categories)),
+            )
+            return Relation(prior, Semantics(gamma, logits))
+        return Relation(prior, self.modulator.relate(description.statistics))
+
+    def segment(
+        self, maps: FeatureMaps, relation: Relation, size: tuple[int, int]
+    ) -> Float[Array, "B N H W"]:
+        """Mask logits at (height, width) = `size` of photographs with maps [B, N, h, w, C].
+
+        They may be some of their groups only; the relation's indicator is then of the same ones.
+        """
+        maps = self._cast(flattened(maps))
+        return self.head(maps, relation.semantics.gamma, relation.prior.indicator, size)
+
+    def _cast(self, maps: FeatureMaps) -> FeatureMaps:
+        return jax.tree.map(lambda x: jnp.asarray(x).astype(self.dtype), maps)
 
     def _category_logits(self, maps: FeatureMaps, groups: int) -> tuple[Array, ...] | None:
         if not self.category_head:
             return None
-        levels = CategoryHead(self.categories, name="category")(maps)
+        levels = self.category(self._cast(maps))
         return tuple(x.reshape(groups, -1, *x.shape[1:]) for x in levels)  # [B, N, h, w, 1+L] each
 
 

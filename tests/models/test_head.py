@@ -1,5 +1,7 @@
 """Modulation by hand (eq. 5), and the decoder on weights that make its output a plain sum."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,8 +35,8 @@ def plain_sum(maps: FeatureMaps, gamma: float, indicator: jax.Array, size: tuple
     params |= {f"conv_{stride}": conv for stride in STRIDES}
     params["predict"] = lateral
     groups = indicator.shape[0]
-    head = SegmentationHead(1, size)
-    return head.apply({"params": params}, maps, jnp.full((groups, 1), gamma), indicator)
+    head = SegmentationHead(1)
+    return head.apply({"params": params}, maps, jnp.full((groups, 1), gamma), indicator, size)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +44,11 @@ def head():
     """Two groups of three photographs of 48 x 64: inputs, variables and the compiled call."""
     maps = maps_of(6, 48, 64)
     gamma, indicator = noise(2, 4, seed=1), noise(2, 3, 2, 2, seed=2)
-    module = SegmentationHead(4, (48, 64))
-    shapes = jax.eval_shape(module.init, jax.random.key(0), maps, gamma, indicator)
+    module = SegmentationHead(4)
+    init = partial(module.init, size=(48, 64))
+    shapes = jax.eval_shape(init, jax.random.key(0), maps, gamma, indicator)
     variables = jax.tree.map(lambda leaf: 0.3 * noise(*leaf.shape), shapes)
-    return maps, gamma, indicator, variables, jax.jit(module.apply)
+    return maps, gamma, indicator, variables, jax.jit(partial(module.apply, size=(48, 64)))
 
 
 def test_modulate_by_hand():
@@ -133,15 +136,14 @@ def test_photographs_do_not_hear_one_another(head):
 def test_logits_have_the_size_of_the_input(height, width):
     maps, size = maps_of(6, height, width), (height, width)
     inputs = (maps, jnp.ones((2, 4)), jnp.zeros((2, 3, *maps.stride32.shape[1:3])))
-    shape, _ = jax.eval_shape(
-        SegmentationHead(4, size).init_with_output, jax.random.key(0), *inputs
-    )
+    call = partial(SegmentationHead(4).init_with_output, size=size)
+    shape, _ = jax.eval_shape(call, jax.random.key(0), *inputs)
     assert shape.shape == (2, 3, height, width)
 
 
 def test_bfloat16_gives_float32_logits():
     inputs = (maps_of(1, 32, 32), jnp.ones((1, 4)), jnp.zeros((1, 1, 1, 1)))
-    module = SegmentationHead(4, (32, 32), dtype=jnp.bfloat16)
-    shape, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), *inputs)
+    call = partial(SegmentationHead(4, dtype=jnp.bfloat16).init_with_output, size=(32, 32))
+    shape, variables = jax.eval_shape(call, jax.random.key(0), *inputs)
     assert shape.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

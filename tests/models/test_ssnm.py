@@ -153,8 +153,8 @@ def test_the_prior_has_the_stride_of_the_config(stride):
 
 def head_alone(variables, maps: FeatureMaps, gamma, indicator):
     flat = FeatureMaps(*(jnp.asarray(x).reshape(-1, *x.shape[2:]) for x in maps))
-    head = SegmentationHead(FEATURES, (SIZE, SIZE))
-    return head.apply({"params": variables["params"]["head"]}, flat, gamma, indicator)
+    head = SegmentationHead(FEATURES)
+    return head.apply({"params": variables["params"]["head"]}, flat, gamma, indicator, (SIZE, SIZE))
 
 
 def test_without_the_spatial_modulator_S_is_zero():
