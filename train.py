@@ -18,7 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from cosseg_jax import cli, runs
-from cosseg_jax.checkpoints import check_export_folder, export
+from cosseg_jax.exports import check_export_folder, export
 from cosseg_jax.journal import Journal, mean_of
 from cosseg_jax.training import TrainState, first_replica
 
@@ -29,6 +29,7 @@ WORKDIR = flags.DEFINE_string(
 EXPORT = flags.DEFINE_string(
     "export", None, "A new folder for the best parameters and the config, for evaluation."
 )
+HALF = flags.DEFINE_bool("half", False, "Export kernels in half precision: half the room.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "host:port of process 0, where several processes train together."
 )
@@ -176,7 +177,7 @@ def main(_: list[str]) -> None:
     if config.test_split:
         print(runs.test_report(outcome.config, variables))
     if EXPORT.value and jax.process_index() == 0:
-        export(Path(EXPORT.value), outcome.config, variables)
+        export(Path(EXPORT.value), outcome.config, variables, half=HALF.value)
         print(f"exported to {EXPORT.value}")
     print(f"done in {(time.time() - start) / 60:.1f} minutes; see {workdir}")
 

@@ -22,13 +22,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
 from configs import vgg16
-from cosseg_jax.checkpoints import load_exported
 from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.evaluation.group_figures import SharedImages
 from cosseg_jax.evaluation.passes import batched_by_size, evaluate
+from cosseg_jax.exports import load_exported
 from cosseg_jax.metrics import PROTOCOLS
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import Predictor, make_predictor

@@ -69,6 +69,14 @@ def get_config() -> ConfigDict:
     config.cache_dtype = "bfloat16"  # in which they are computed; they are kept as float16
     config.cache_mirror = False  # flip cached maps instead of computing a flipped image's own
 
+    # Prediction with the trained network; validation during training takes neither
+    config.prediction = ConfigDict(
+        dict(
+            image_size=0,  # the input's side in pixels, a multiple of 32; 0: as in training
+            mirror=False,  # the mean of the probabilities of photographs and their mirror images
+        )
+    )
+
     # Losses
     config.loss = ConfigDict(
         dict(

@@ -26,10 +26,10 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 5e-4
     config.optimizer.backbone_rate = 0.15
     config.optimizer.warmup_steps = 50
-    config.optimizer.halve_every = 250
+    config.optimizer.halve_every = 200
     config.optimizer.average_decay = 0.99
 
-    config.steps = 900
-    config.eval_every = 225
-    config.checkpoint_every = 75
+    config.steps = 700
+    config.eval_every = 175
+    config.checkpoint_every = 50
     return config

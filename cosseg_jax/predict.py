@@ -39,9 +39,29 @@ def make_forward(config: ConfigDict) -> Forward:
     return forward
 
 
+def prediction_size(config: ConfigDict) -> int:
+    """The side, in pixels, to which a network's photographs are resized; training's by default."""
+    return config.get("prediction", {}).get("image_size") or config.image_size
+
+
 def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predictor:
-    """A function from images or maps to probabilities and S, as of `make_forward`."""
-    return with_variables(make_forward(config), variables)
+    """A function from images or maps to probabilities and S, as of `make_forward`.
+
+    Where the config's `prediction.mirror` is set, the probabilities of images (not of maps) are the
+    mean of theirs and of their mirror images'.
+    """
+    predict = with_variables(make_forward(config), variables)
+    if not config.get("prediction", {}).get("mirror"):
+        return predict
+
+    def with_mirror_images(inputs: Any) -> GroupMasks:
+        masks = predict(inputs)
+        if isinstance(inputs, FeatureMaps):
+            return masks
+        mirrored = predict(inputs[..., ::-1, :]).probabilities[..., ::-1]
+        return masks._replace(probabilities=(masks.probabilities + mirrored) / 2)
+
+    return with_mirror_images
 
 
 def with_variables(forward: Forward, variables: Mapping[str, Any]) -> Predictor:

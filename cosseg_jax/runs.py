@@ -48,6 +48,8 @@ FREE_FIELDS = {
     "picture_groups",
     "checkpoint_every",
     "test_split",
+    "prediction.image_size",
+    "prediction.mirror",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from cosseg_jax.checkpoints import load_exported
+from cosseg_jax.exports import load_exported
 
 # What tells the training set's categories apart, and starts anew where they are others.
 CLASS_HEADS = ("params/semantic/classify/", "params/category/")

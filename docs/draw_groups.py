@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosseg_jax.checkpoints import load_exported
 from cosseg_jax.data.sources import load_source
+from cosseg_jax.exports import load_exported
 from cosseg_jax.validation import Validation
 
 

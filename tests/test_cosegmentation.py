@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosseg_jax.checkpoints import load_exported
 from cosseg_jax.data.partition import EvalGroup, fives
 from cosseg_jax.data.sources import load_source
 from cosseg_jax.evaluation.passes import evaluate, truth_of
+from cosseg_jax.exports import load_exported
 from cosseg_jax.predict import make_predictor
 
 EXPORT = Path(__file__).parent / "goldens" / "quickstart"

@@ -181,7 +181,6 @@ def test_table_5_of_four_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("flags", "message"),
     [
         ({"dataset": None}, "--dataset is missing"),
-        ({"checkpoint": None}, "--checkpoint is missing"),
         ({"ablation": "dir"}, "--checkpoint does not go with --ablation"),
         ({"ablation": "dir", "checkpoint": None, "save_masks": "m"}, "--save_masks does not go"),
         ({"ablation": "dir", "checkpoint": None, "dataset": "all"}, "--dataset all goes with"),

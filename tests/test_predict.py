@@ -9,7 +9,7 @@ from toy_networks import ToyBackbone, drawn_variables
 from configs import hrnet
 from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import make_forward, make_predictor
+from cosseg_jax.predict import make_forward, make_predictor, prediction_size
 from cosseg_jax.types import FeatureMaps
 
 SIZE = 64
@@ -51,6 +51,28 @@ def test_probabilities_are_the_sigmoid_of_the_mask_logits(trained):
         probabilities, 1 / (1 + np.exp(-np.float64(prediction.mask_logits))), rtol=1e-5
     )
     np.testing.assert_array_equal(predict(IMAGES).probabilities, probabilities)
+
+
+def test_mirror_images_are_averaged_where_the_config_asks(trained):
+    config, variables, predict = trained
+    config = config.copy_and_resolve_references()
+    config.prediction.mirror = True
+    masks = make_predictor(config, variables)(IMAGES)
+    mirrored = predict(IMAGES[:, :, :, ::-1]).probabilities[..., ::-1]
+    plain = predict(IMAGES)
+    assert np.abs(mirrored - plain.probabilities).max() > 1e-3
+    mean = (mirrored + plain.probabilities) / 2
+    np.testing.assert_allclose(masks.probabilities, mean, rtol=1e-5)
+    np.testing.assert_array_equal(masks.indicator, plain.indicator)
+
+
+def test_photographs_are_predicted_at_the_size_that_the_config_says():
+    config = hrnet.get_config()
+    assert prediction_size(config) == 224
+    config.prediction.image_size = 320
+    assert prediction_size(config) == 320
+    del config["prediction"]  # as in exports of older versions
+    assert prediction_size(config) == 224
 
 
 def test_the_class_head_has_the_configs_categories(trained):

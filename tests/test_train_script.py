@@ -16,7 +16,8 @@ from toy_runs import tiny_config
 
 import train
 from cosseg_jax import runs
-from cosseg_jax.checkpoints import Checkpoints, export, load_exported
+from cosseg_jax.checkpoints import Checkpoints
+from cosseg_jax.exports import export, load_exported
 from cosseg_jax.journal import METRICS_FILE
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import make_predictor
@@ -128,6 +129,25 @@ def test_an_export_predicts_as_the_run_does(finished, tmp_path):
     expected = make_predictor(outcome.config, variables)(images)
     found = make_predictor(config, loaded)(images)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_an_export_in_half_precision_restores_to_nearly_the_same(finished, tmp_path):
+    _, outcome = finished
+    variables = outcome.state.variables
+    export(tmp_path / "half", outcome.config, variables, half=True)
+    _, loaded = load_exported(tmp_path / "half")
+    for one, other in zip(jax.tree.leaves(variables), jax.tree.leaves(loaded), strict=True):
+        assert one.dtype == other.dtype
+        expected = np.float32(np.float16(one)) if one.ndim > 1 else one
+        np.testing.assert_array_equal(expected, other)
+
+
+def test_a_kernel_that_half_precision_cannot_hold_is_named(finished, tmp_path):
+    _, outcome = finished
+    variables = jax.tree.map(lambda x: 1e6 * x, outcome.state.variables)
+    with pytest.raises(ValueError, match=r"\['kernel'\] does not fit half precision"):
+        export(tmp_path / "half", outcome.config, variables, half=True)
+    assert not (tmp_path / "half" / "config.json").exists()
 
 
 def test_an_export_never_overwrites(finished, tmp_path):

@@ -31,12 +31,17 @@ def decode_image(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W 3
     """
     opened = _open(encoded, name)
     try:
-        upright = ImageOps.exif_transpose(opened)
-        if upright.mode in SIXTEEN_BIT_MODES:
-            return np.repeat(_high_byte(upright)[:, :, None], 3, axis=2)  # [H, W, 3]
-        return np.array(upright.convert("RGB"))
+        return upright_rgb(opened)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(_undecodable(encoded, name, error)) from error
+
+
+def upright_rgb(opened: Image.Image) -> UInt8[Ndarray, "H W 3"]:
+    """A photograph of any mode as RGB, 0..255, turned by its EXIF tag."""
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode in SIXTEEN_BIT_MODES:
+        return np.repeat(_high_byte(upright)[:, :, None], 3, axis=2)  # [H, W, 3]
+    return np.array(upright.convert("RGB"))
 
 
 def decode_labels(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W"]:

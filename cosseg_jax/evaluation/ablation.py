@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from cosseg_jax.checkpoints import CONFIG_FILE, load_config
+from cosseg_jax.exports import CONFIG_FILE, load_config
 from cosseg_jax.options import check_choice
 
 

@@ -8,11 +8,10 @@ depends on the partition, so each is made once.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from cosseg_jax.checkpoints import load_exported
 from cosseg_jax.data.partition import EvalGroup, Grouping, Partition, partitions
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
@@ -27,10 +26,12 @@ from cosseg_jax.evaluation.passes import (
     evaluate,
 )
 from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
+from cosseg_jax.exports import load_exported
 from cosseg_jax.metrics import PROTOCOLS
-from cosseg_jax.predict import make_predictor
+from cosseg_jax.predict import make_predictor, prediction_size
 from cosseg_jax.published import TABLES
 
+SHIPPED_NAME = "cosseg_jax"  # in tables, the network that comes with the package
 ALWAYS = ("original", "ssnm")  # protocols that are never left out, before all others
 
 
@@ -57,10 +58,12 @@ class Network(NamedTuple):
     predict: Predict
 
 
-def load_network(folder: str | Path) -> Network:
-    """An exported network; raises as `checkpoints.load_exported` does."""
+def load_network(folder: str | Path | None = None) -> Network:
+    """An exported network, by default the shipped one; raises as `exports.load_exported` does."""
     config, variables = load_exported(folder)
-    return Network(str(folder), config, make_predictor(config, variables))
+    return Network(
+        SHIPPED_NAME if folder is None else str(folder), config, make_predictor(config, variables)
+    )
 
 
 def load_unmodulated(folder: str | Path) -> Network:
@@ -198,7 +201,7 @@ def _runner(
             network.predict,
             source,
             groups,
-            image_size=cast(int, network.config.image_size),
+            image_size=prediction_size(network.config),
             groups_per_batch=settings.groups_per_batch,
             images_per_batch=settings.images_per_batch,
             protocols=protocols,
