@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.group_size = 5  # N, 4.1
     config.groups_per_step = 4  # B, 4.1
     config.sampling = ConfigDict(  # groups beyond the paper's; see data/groups.py
-        dict(category="uniform", several=0.0, contrast=0.0, distractors=0.0)
+        dict(category="uniform", several=0.0, contrast=0.0, distractors=0.0, prompted=0.0)
     )
     config.augment = ConfigDict(
         dict(flip=False, max_scale=1.0, brightness=0.0, contrast=0.0, saturation=0.0)

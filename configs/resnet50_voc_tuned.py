@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.model.frozen_stages = 2
     config.model.fix_batch_stats = True
 
+    config.sampling.prompted = 0.3
     config.augment.max_scale = 1.5
     config.augment.brightness = 0.3
     config.augment.contrast = 0.3
@@ -26,10 +27,10 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 5e-4
     config.optimizer.backbone_rate = 0.15
     config.optimizer.warmup_steps = 50
-    config.optimizer.halve_every = 200
+    config.optimizer.halve_every = 170
     config.optimizer.average_decay = 0.99
 
-    config.steps = 700
-    config.eval_every = 175
+    config.steps = 600
+    config.eval_every = 200
     config.checkpoint_every = 50
     return config

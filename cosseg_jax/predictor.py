@@ -135,7 +135,8 @@ class Predictor:
 
     def _read(self, photo: Photo, number: int) -> "_Small":
         name, image = read_photograph(photo, str(number))
-        return _Small(name, *image.shape[:2], resized_image(image, self._size))
+        height, width = image.shape[:2]
+        return _Small(name, height, width, resized_image(image, self._size))
 
     def _predict(
         self, images: UInt8[Ndarray, "N S S 3"], chunk: int, report: Callable[[int], None]

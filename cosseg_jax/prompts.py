@@ -72,3 +72,16 @@ def coverage(marked: Bool[Ndarray, "H W"], height: int, width: int) -> Float[Nda
     picture = Image.fromarray(marked.astype(np.float32))
     share = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
     return share / share.sum()
+
+
+def drawn_prompt(mask: Bool[Ndarray, "H W"], rng: np.random.Generator) -> Prompt:
+    """A prompt such as a user might give for an object, which must not be empty: for training."""
+    kind = rng.choice(("point", "box", "mask"))
+    rows, columns = np.nonzero(mask)
+    if kind == "point":
+        place = rng.integers(len(rows))
+        return Prompt(0, point=(columns[place] + 0.5, rows[place] + 0.5))
+    if kind == "box":
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        return Prompt(0, box=tuple(float(side) for side in box))  # type: ignore[arg-type]
+    return Prompt(0, mask=mask)

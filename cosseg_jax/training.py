@@ -189,6 +189,7 @@ def make_update(
             images,
             train=True,
             maps=batch.maps,
+            marks=batch.marks,
             mutable=["batch_stats"],
         )
         losses = total_loss(prediction, batch, **loss_options)

@@ -58,6 +58,8 @@ class GroupBatch(NamedTuple):
     labels: multi-hot, 1 for every category that all N photographs share.
     maps: cached maps of a frozen backbone, or None.
     category_maps: 1 + the index of the category at each pixel, 0 for none; or None.
+    marks: weights, of sum 1, of each photograph's cells at stride 32: where a user has marked the
+        object, and alike in photographs without a mark; or None.
     """
 
     images: UInt8[Array | Ndarray, "*B N H W 3"] | None
@@ -66,6 +68,7 @@ class GroupBatch(NamedTuple):
     labels: Float[Array | Ndarray, "*B L"]
     maps: FeatureMaps | None = None
     category_maps: UInt8[Array | Ndarray, "*B N H W"] | None = None
+    marks: Float[Array | Ndarray, "*B N h w"] | None = None
 
 
 class SpatialPrior(NamedTuple):

@@ -44,16 +44,19 @@ class SamplingOptions:
         for another of its categories: one photograph, two masks, in one batch.
     distractors: share of the groups in which one or more photographs, always less than half, lack
         the object.
+    prompted: share of the groups in whose first photograph the object is marked, by a point, a box
+        or its mask.
     """
 
     category: str = "uniform"
     several: float = 0.0
     contrast: float = 0.0
     distractors: float = 0.0
+    prompted: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("sampling.category", self.category, tuple(SAMPLINGS))
-        for name in ("several", "contrast", "distractors"):
+        for name in ("several", "contrast", "distractors", "prompted"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise ValueError(f"sampling.{name} is {share}; it is a share, from 0 to 1")

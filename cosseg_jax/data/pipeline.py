@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import grain
 import jax
 import numpy as np
+from jaxtyping import Bool, Float
 
 from cosseg_jax.data.groups import (
     GroupSampler,
@@ -31,9 +32,11 @@ from cosseg_jax.data.transforms import (
     network_view,
     resized_mask,
 )
-from cosseg_jax.types import Example, FeatureMaps, GroupBatch
+from cosseg_jax.prompts import coverage, drawn_prompt, region
+from cosseg_jax.types import Example, FeatureMaps, GroupBatch, Ndarray
 
 END_OF_STREAM = 2**40  # steps; no run gets there
+COARSEST = 32  # stride of the maps whose cells are marked
 NO_AUGMENT = AugmentOptions()
 PAPER_SAMPLING = SamplingOptions()
 
@@ -57,6 +60,7 @@ class StepBatches(NamedTuple):
     process_count: int
     cache: MapReader | None
     category_maps: bool = False
+    prompted: float = 0.0
 
     def __call__(self, step: int) -> GroupBatch:
         share = self.groups_per_step // self.process_count
@@ -69,7 +73,8 @@ class StepBatches(NamedTuple):
             valid=np.stack([group.valid for group in groups]),  # [B, N, H, W]
             labels=np.stack([group.labels for group in groups]),  # [B, L]
             maps=_stacked_maps([group.maps for group in groups if group.maps is not None]),
-            category_maps=_stacked_category_maps([group.category_maps for group in groups]),
+            category_maps=_stacked([group.category_maps for group in groups]),
+            marks=_stacked([group.marks for group in groups]),  # [B, N, h, w]
         )
 
     def group(self, index: int) -> GroupBatch:
@@ -100,8 +105,19 @@ class StepBatches(NamedTuple):
             valid=~np.stack([view.void for view in views]),  # [N, H, W]
             labels=multi_hot(shared, len(self.source.categories)),
             maps=maps,
-            category_maps=_stacked_category_maps([view.category_map for view in views]),
+            category_maps=_stacked([view.category_map for view in views]),
+            marks=self._marks([view.mask for view in views], index) if self.prompted else None,
         )
+
+    def _marks(self, masks: Sequence[Bool[Ndarray, "S S"]], index: int) -> Float[Ndarray, "N h w"]:
+        """The first photograph's mark, in the share of the groups that has one."""
+        side = -(-self.image_size // COARSEST)
+        marks = np.full((len(masks), side, side), side**-2, np.float32)
+        rng = np.random.default_rng([self.sampler.seed, index, 2])
+        if masks[0].any() and rng.random() < self.prompted:
+            marked = region(drawn_prompt(masks[0], rng), self.image_size, self.image_size)
+            marks[0] = coverage(marked, side, side)
+        return marks
 
     def _view(self, example: Example, shared: Sequence[int]) -> View:
         found = category_map(example) if self.category_maps else None
@@ -220,6 +236,7 @@ def training_batches(
         process_count,
         cache,
         category_maps,
+        sampling.prompted,
     )
     start_step = _checked_step(start_step)
     return Batches(steps, threads=threads, processes=processes, start_step=start_step)
@@ -236,8 +253,8 @@ def _stacked_maps(maps: Sequence[FeatureMaps]) -> FeatureMaps | None:
     return FeatureMaps(*map(np.stack, zip(*maps, strict=True))) if maps else None
 
 
-def _stacked_category_maps(maps: Sequence[Any]) -> np.ndarray | None:
-    present = [category_map for category_map in maps if category_map is not None]
+def _stacked(arrays: Sequence[Any]) -> np.ndarray | None:
+    present = [array for array in arrays if array is not None]
     return np.stack(present) if present else None
 
 

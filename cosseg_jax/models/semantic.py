@@ -45,12 +45,25 @@ class SemanticOptions:
             raise ValueError(f"model.semantic.reduced is {self.reduced}; it takes 1 or more")
 
 
-def covariance(x: Float[Array, "M P c"], *, centred: bool) -> Float[Array, "M c c"]:
-    """Channel covariance over positions, divided by their number P; in float32."""
+def covariance(
+    x: Float[Array, "M P c"], weights: Float[Array, "M P"] | None = None, *, centred: bool
+) -> Float[Array, "M c c"]:
+    """Channel covariance over positions, weighted alike or with `weights` of sum 1; in float32."""
     x = x.astype(jnp.float32)
     if centred:
-        x = x - jnp.mean(x, axis=1, keepdims=True)
-    return jnp.einsum("mpc,mpk->mck", x, x) / x.shape[1]  # [M, c, c]
+        x = x - position_mean(x, weights)[:, None, :]
+    if weights is None:
+        return jnp.einsum("mpc,mpk->mck", x, x) / x.shape[1]  # [M, c, c]
+    return jnp.einsum("mp,mpc,mpk->mck", weights, x, x)
+
+
+def position_mean(
+    x: Float[Array, "M P c"], weights: Float[Array, "M P"] | None
+) -> Float[Array, "M c"]:
+    """The mean over positions, of equal weights or of those given, whose sum is 1."""
+    if weights is None:
+        return jnp.mean(x, axis=1)
+    return jnp.einsum("mp,mpc->mc", weights.astype(x.dtype), x)
 
 
 def signed_sqrt_l2(x: Float[Array, "M k"]) -> Float[Array, "M k"]:
@@ -68,12 +81,14 @@ class SecondOrderPooling(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "M P C"]) -> Float[Array, "M d"]:
+    def __call__(
+        self, x: Float[Array, "M P C"], weights: Float[Array, "M P"] | None = None
+    ) -> Float[Array, "M d"]:
         options = self.options
         if options.layer_norm:
             x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
         x = nn.relu(nn.Dense(options.reduced, dtype=self.dtype, name="reduce")(x))
-        pooled = covariance(x, centred=options.centred)
+        pooled = covariance(x, weights, centred=options.centred)
         pooled = pooled.reshape(pooled.shape[0], -1)  # [M, c*c]
         if options.covariance == "sqrt_l2":
             pooled = signed_sqrt_l2(pooled)
@@ -94,9 +109,11 @@ class HierarchicalPooling(nn.Module):
         self.photo = SecondOrderPooling(**pool)
         self.group = SecondOrderPooling(**pool, bias=self.bias)
 
-    def describe(self, x: Float[Array, "M P C"]) -> Float[Array, "M d"]:
+    def describe(
+        self, x: Float[Array, "M P C"], weights: Float[Array, "M P"] | None
+    ) -> Float[Array, "M d"]:
         """The lower level, of each photograph by itself."""
-        return self.photo(x)
+        return self.photo(x, weights)
 
     def relate(self, each: Float[Array, "B N d"]) -> Float[Array, "B d"]:
         """The upper level."""
@@ -117,9 +134,11 @@ class MeanPooling(nn.Module):
         bias = nn.initializers.constant(self.bias)
         self.expand = nn.Dense(self.features, dtype=self.dtype, bias_init=bias)
 
-    def describe(self, x: Float[Array, "M P C"]) -> Float[Array, "M c"]:
+    def describe(
+        self, x: Float[Array, "M P C"], weights: Float[Array, "M P"] | None
+    ) -> Float[Array, "M c"]:
         """Up to the MLP's hidden layer, of each photograph by itself."""
-        return nn.relu(self.hidden(self.norm(jnp.mean(x, axis=1))))
+        return nn.relu(self.hidden(self.norm(position_mean(x, weights))))
 
     def relate(self, each: Float[Array, "B N c"]) -> Float[Array, "B d"]:
         """The mean over the group, and the MLP's last layer."""
@@ -153,13 +172,17 @@ class SemanticModulator(nn.Module):
             self.first_order = MeanPooling(**options, bias=bias)
         self.classify = nn.Dense(self.categories)
 
-    def describe(self, coarsest: Float[Array, "M h w C"]) -> PhotoStatistics:
-        """The statistics of each photograph."""
+    def describe(
+        self, coarsest: Float[Array, "M h w C"], weights: Float[Array, "M h w"] | None = None
+    ) -> PhotoStatistics:
+        """The statistics of each photograph; `weights` of its positions have sum 1."""
+        if weights is not None:
+            weights = weights.reshape(weights.shape[0], -1)  # [M, P]
         x = coarsest.reshape(coarsest.shape[0], -1, coarsest.shape[-1])  # [M, P, C]
         pooling = self.options.pooling
         return PhotoStatistics(
-            self.second_order.describe(x) if pooling in ("second", "both") else None,
-            self.first_order.describe(x) if pooling in ("first", "both") else None,
+            self.second_order.describe(x, weights) if pooling in ("second", "both") else None,
+            self.first_order.describe(x, weights) if pooling in ("first", "both") else None,
         )
 
     def relate(self, statistics: PhotoStatistics) -> Semantics:

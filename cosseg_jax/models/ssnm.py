@@ -93,6 +93,7 @@ class SSNM(nn.Module):
         *,
         train: bool,
         maps: FeatureMaps | None = None,
+        marks: Float[Array | Ndarray, "B N h w"] | None = None,
     ) -> Prediction:
         """Segments what each group's photographs share.
 
@@ -100,6 +101,7 @@ class SSNM(nn.Module):
             images: RGB, 0..255. With `maps` given only its shape is used.
             train: batch norm uses and updates the batch's statistics.
             maps: the backbone's maps [B, N, h, w, C], computed before, instead of the images.
+            marks: as in `types.GroupBatch`; the semantic modulator heeds them.
 
         Raises:
             ValueError: if the groups are empty.
@@ -111,7 +113,8 @@ class SSNM(nn.Module):
             flat = self.encode(jnp.asarray(images).reshape(-1, height, width, 3), train=train)
         else:
             flat = flattened(maps)
-        relation = self.relate(in_groups(self.describe(flat), groups, photos), groups, photos)
+        described = self.describe(flat, None if marks is None else flattened(marks))
+        relation = self.relate(in_groups(described, groups, photos), groups, photos)
         mask_logits = self.segment(in_groups(flat, groups, photos), relation, (height, width))
         prior, semantics = relation
         return Prediction(
@@ -129,12 +132,20 @@ class SSNM(nn.Module):
         maps = self.network(pixels, train=train)
         return jax.lax.stop_gradient(maps) if self.freeze_backbone else maps
 
-    def describe(self, maps: FeatureMaps) -> Description:
-        """What the modulators have to know of each photograph, from its maps [M, h, w, C]."""
+    def describe(
+        self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None = None
+    ) -> Description:
+        """What the modulators have to know of each photograph, from its maps [M, h, w, C].
+
+        weights: of the coarsest map's positions for the semantic one, of sum 1; by default equal.
+        """
+        weights = None if weights is None else jnp.asarray(weights)
         maps = self._cast(maps)
         return Description(
             self.fusion(maps) if self.use_spatial else None,
-            self.modulator.describe(jnp.asarray(maps.stride32)) if self.use_semantic else None,
+            self.modulator.describe(jnp.asarray(maps.stride32), weights)
+            if self.use_semantic
+            else None,
         )
 
     def relate(self, description: Description, groups: int, photos: int) -> Relation:
