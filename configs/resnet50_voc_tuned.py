@@ -27,10 +27,10 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 5e-4
     config.optimizer.backbone_rate = 0.15
     config.optimizer.warmup_steps = 50
-    config.optimizer.halve_every = 170
+    config.optimizer.halve_every = 280
     config.optimizer.average_decay = 0.99
 
-    config.steps = 600
-    config.eval_every = 200
+    config.steps = 1_000
+    config.eval_every = 250
     config.checkpoint_every = 50
     return config

@@ -20,10 +20,12 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
+from cosseg_jax.models.marked import marked_prior
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.photographs import Photo, read_photograph
 from cosseg_jax.pictures import resized
 from cosseg_jax.predict import prediction_size
+from cosseg_jax.prompts import Prompt, coverage, region
 from cosseg_jax.types import Description, FeatureMaps, Ndarray, Relation, SpatialPrior
 
 CHUNK = 5  # photographs that the network sees at once
@@ -100,6 +102,7 @@ class Predictor:
         photos: Sequence[Photo],
         *,
         names: Sequence[str] | None = None,
+        prompt: Prompt | None = None,
         chunk: int = CHUNK,
         progress: Progress | None = None,
     ) -> GroupResult:
@@ -108,12 +111,14 @@ class Predictor:
         Args:
             photos: one or more: paths, files' bytes, PIL images or uint8 arrays, of any sizes.
             names: of the photographs; by default files' names without suffix, or numbers from 1.
+            prompt: the object, marked in one of them; the whole group follows.
             chunk: how many the network sees at once; costs memory, changes no result beyond
                 rounding.
             progress: called after every chunk with the photographs done and their number.
 
         Raises:
-            ValueError: if there are none, or for one that does not decode; names it.
+            ValueError: if there are none, for one that does not decode (names it), or a prompt
+                that does not fit its photograph.
             FileNotFoundError: for a path that leads nowhere.
         """
         if isinstance(photos, str | bytes | Path) or not len(photos):
@@ -125,11 +130,13 @@ class Predictor:
         read = [self._read(photo, number) for number, photo in enumerate(photos, start=1)]
         if names is not None:
             read = [photo._replace(name=name) for photo, name in zip(read, names, strict=True)]
+        mark = None if prompt is None else _mark_of(prompt, read)
         small = np.stack([photo.small for photo in read])  # [N, S, S, 3]
         report = _halfway(progress, len(read), 2 if self._mirror else 1)
-        maps, relation = self._predict(small, chunk, report)
+        maps, relation = self._predict(small, mark, chunk, report)
         if self._mirror:
-            mirrored, _ = self._predict(small[:, :, ::-1], chunk, report)
+            mark = mark and mark._replace(marked=mark.marked[:, ::-1])
+            mirrored, _ = self._predict(small[:, :, ::-1], mark, chunk, report)
             maps = (maps + mirrored[..., ::-1]) / 2
         return self._result(read, maps, relation)
 
@@ -139,20 +146,27 @@ class Predictor:
         return _Small(name, height, width, resized_image(image, self._size))
 
     def _predict(
-        self, images: UInt8[Ndarray, "N S S 3"], chunk: int, report: Callable[[int], None]
+        self,
+        images: UInt8[Ndarray, "N S S 3"],
+        mark: "_Mark | None",
+        chunk: int,
+        report: Callable[[int], None],
     ) -> tuple[Float[Ndarray, "N S S"], Relation]:
         """Probabilities, and what the photographs have in common."""
         count = len(images)
         described, kept = [], []
-        for part, used in _chunks(images, chunk):
+        for number, (part, used) in enumerate(_chunks(images, chunk)):
             maps = self._encode(self._variables, part)
-            description = self._describe(self._variables, maps)
+            weights = _weights(mark, number * chunk, maps.stride32.shape)
+            description = self._describe(self._variables, maps, weights)
             described.append(jax.tree.map(lambda x, n=used: np.asarray(x[:n]), description))
             if count <= KEPT_MAPS:
                 kept.append(maps)
             report(used)
         whole = jax.tree.map(lambda *x: np.concatenate(x)[None], *described)  # [1, N, ...]
         relation = jax.device_get(self._relate(self._variables, whole, count))
+        if mark is not None:
+            relation = _guided(relation, whole, mark)
         found = []
         for number, (part, used) in enumerate(_chunks(images, chunk)):
             maps = kept[number] if kept else self._encode(self._variables, part)
@@ -169,7 +183,7 @@ class Predictor:
     @functools.cached_property
     def _describe(self) -> Callable[..., Description]:
         network = self._network
-        return jax.jit(lambda v, maps: network.apply(v, maps, method="describe"))
+        return jax.jit(lambda v, maps, w: network.apply(v, maps, w, method="describe"))
 
     @functools.cached_property
     def _relate(self) -> Callable[..., Relation]:
@@ -213,6 +227,13 @@ class _Small(NamedTuple):
     small: UInt8[Ndarray, "S S 3"]
 
 
+class _Mark(NamedTuple):
+    """A photograph's place in the group, and its marked pixels."""
+
+    photo: int
+    marked: Bool[Ndarray, "H W"]
+
+
 def load(checkpoint: str | Path | None = None) -> Predictor:
     """The predictor of an exported network; by default of the one that comes with the package.
 
@@ -239,6 +260,37 @@ def _chunks(
         part = images[first : first + chunk]
         missing = chunk - len(part)
         yield np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0))), len(part)
+
+
+def _mark_of(prompt: Prompt, read: Sequence[_Small]) -> _Mark:
+    if not 0 <= prompt.photo < len(read):
+        raise ValueError(
+            f"the prompt marks photograph {prompt.photo}; the group's are 0 to {len(read) - 1}"
+        )
+    photo = read[prompt.photo]
+    return _Mark(prompt.photo, region(prompt, photo.height, photo.width))
+
+
+def _weights(
+    mark: _Mark | None, first: int, shape: tuple[int, ...]
+) -> Float[Ndarray, "M h w"] | None:
+    """Of the cells of a chunk's photographs, by what is marked; None where nothing is."""
+    count, height, width = shape[:3]
+    if mark is None or not first <= mark.photo < first + count:
+        return None
+    weights = np.full((count, height, width), 1 / (height * width), np.float32)
+    weights[mark.photo - first] = coverage(mark.marked, height, width)
+    return weights
+
+
+def _guided(relation: Relation, whole: Description, mark: _Mark) -> Relation:
+    """The relation with its spatial prior drawn towards the marked object."""
+    if whole.fused is None:
+        return relation
+    fused = whole.fused[0]  # [N, h, w, d]
+    weights = coverage(mark.marked, *fused.shape[1:3])
+    indicator = marked_prior(fused, relation.prior.indicator[0], mark.photo, weights)
+    return relation._replace(prior=relation.prior._replace(indicator=np.asarray(indicator)[None]))
 
 
 def _of_chunk(relation: Relation, first: int, count: int) -> Relation:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cosseg_jax.types import Ndarray
 
+Number = int | float
 POINT_RADIUS = 0.05  # of a point's disc, as a share of the photograph's longer side
 
 
@@ -22,8 +23,8 @@ class Prompt:
     """
 
     photo: int
-    point: tuple[float, float] | None = None
-    box: tuple[float, float, float, float] | None = None
+    point: tuple[Number, Number] | None = None
+    box: tuple[Number, Number, Number, Number] | None = None
     mask: Bool[Ndarray, "H W"] | None = None
 
     def __post_init__(self) -> None:
