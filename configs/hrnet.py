@@ -74,6 +74,7 @@ def get_config() -> ConfigDict:
         dict(
             image_size=0,  # the input's side in pixels, a multiple of 32; 0: as in training
             mirror=False,  # the mean of the probabilities of photographs and their mirror images
+            refine=False,  # edges at the photographs' own size; see cosseg_jax/refinement.py
         )
     )
 

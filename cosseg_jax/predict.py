@@ -1,7 +1,7 @@
 """A trained network as a function from groups of photographs to masks and spatial priors."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +39,24 @@ def make_forward(config: ConfigDict) -> Forward:
     return forward
 
 
-def prediction_size(config: ConfigDict) -> int:
-    """The side, in pixels, to which a network's photographs are resized; training's by default."""
-    return config.get("prediction", {}).get("image_size") or config.image_size
+class PredictionOptions(NamedTuple):
+    """How a trained network is used, as `config.prediction` says.
+
+    image_size: the side, in pixels, to which photographs are resized.
+    mirror: the probabilities are the mean of a photograph's and its mirror image's.
+    refine: masks at a photograph's own size go through `refinement.refined`.
+    """
+
+    image_size: int
+    mirror: bool
+    refine: bool
+
+
+def prediction_options(config: ConfigDict) -> PredictionOptions:
+    """The options of a config; exports of versions that had none are used as they were trained."""
+    given = config.get("prediction", {})
+    size = given.get("image_size") or config.image_size
+    return PredictionOptions(size, bool(given.get("mirror")), bool(given.get("refine")))
 
 
 def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predictor:
@@ -51,7 +66,7 @@ def make_predictor(config: ConfigDict, variables: Mapping[str, Any]) -> Predicto
     mean of theirs and of their mirror images'.
     """
     predict = with_variables(make_forward(config), variables)
-    if not config.get("prediction", {}).get("mirror"):
+    if not prediction_options(config).mirror:
         return predict
 
     def with_mirror_images(inputs: Any) -> GroupMasks:

@@ -24,8 +24,9 @@ from cosseg_jax.models.marked import marked_prior
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.photographs import Photo, read_photograph
 from cosseg_jax.pictures import resized
-from cosseg_jax.predict import prediction_size
+from cosseg_jax.predict import prediction_options
 from cosseg_jax.prompts import Prompt, coverage, region
+from cosseg_jax.refinement import refined
 from cosseg_jax.types import Description, FeatureMaps, Ndarray, Relation, SpatialPrior
 
 CHUNK = 5  # photographs that the network sees at once
@@ -41,23 +42,34 @@ class PhotoResult:
     """One photograph's share of a group's result.
 
     name: the file's name without suffix, or the photograph's place in the group.
+    photo: the photograph as it was given: a path, not its content.
     height, width: its own, upright.
     map: probability of the shared object, 0..1, at the network's size.
     prior: S, the spatial modulator's indicator; positive where it expects the object.
     presence: how probable it is that the object is there at all, 0..1: the mean probability of the
         surest hundredth of the pixels.
+    refine: whether the probability's edges are drawn to the photograph's own.
     """
 
     name: str
+    photo: Photo
     height: int
     width: int
     map: Float[Ndarray, "S S"]
     prior: Float[Ndarray, "h w"]
     presence: float
+    refine: bool
+
+    @property
+    def image(self) -> UInt8[Ndarray, "H W 3"]:
+        """The photograph, upright RGB; read again when asked."""
+        return read_photograph(self.photo, self.name).image
 
     @property
     def probability(self) -> Float[Ndarray, "H W"]:
         """Probability of the shared object at the photograph's own size; computed when asked."""
+        if self.refine:
+            return refined(self.map, self.image)
         return resized(self.map, (self.height, self.width))
 
     @property
@@ -88,12 +100,12 @@ class Predictor:
     """A trained network that segments groups of photographs; `load` makes one.
 
     categories: names of the categories that the network was trained on.
+    options: how it predicts; `refine` and `mirror` may be exchanged, by `options._replace`.
     """
 
     def __init__(self, config: ConfigDict, variables: Mapping[str, Any]):
         self.categories = tuple(config.categories)
-        self._size = prediction_size(config)
-        self._mirror = bool(config.get("prediction", {}).get("mirror"))
+        self.options = prediction_options(config)
         self._network = from_config(config.model, len(self.categories))
         self._variables = jax.device_put(dict(variables))
 
@@ -132,9 +144,9 @@ class Predictor:
             read = [photo._replace(name=name) for photo, name in zip(read, names, strict=True)]
         mark = None if prompt is None else _mark_of(prompt, read)
         small = np.stack([photo.small for photo in read])  # [N, S, S, 3]
-        report = _halfway(progress, len(read), 2 if self._mirror else 1)
+        report = _halfway(progress, len(read), 2 if self.options.mirror else 1)
         maps, relation = self._predict(small, mark, chunk, report)
-        if self._mirror:
+        if self.options.mirror:
             mark = mark and mark._replace(marked=mark.marked[:, ::-1])
             mirrored, _ = self._predict(small[:, :, ::-1], mark, chunk, report)
             maps = (maps + mirrored[..., ::-1]) / 2
@@ -143,7 +155,7 @@ class Predictor:
     def _read(self, photo: Photo, number: int) -> "_Small":
         name, image = read_photograph(photo, str(number))
         height, width = image.shape[:2]
-        return _Small(name, height, width, resized_image(image, self._size))
+        return _Small(name, photo, height, width, resized_image(image, self.options.image_size))
 
     def _predict(
         self,
@@ -196,7 +208,7 @@ class Predictor:
 
     @functools.cached_property
     def _segment(self) -> Callable[..., jax.Array]:
-        network, size = self._network, (self._size, self._size)
+        network, size = self._network, (self.options.image_size, self.options.image_size)
 
         def segment(variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
             maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
@@ -210,8 +222,14 @@ class Predictor:
         self, read: Sequence["_Small"], maps: Float[Ndarray, "N S S"], relation: Relation
     ) -> GroupResult:
         photos = tuple(
-            PhotoResult(photo.name, photo.height, photo.width, each, prior, presence_of(each))
-            for photo, each, prior in zip(read, maps, relation.prior.indicator[0], strict=True)
+            PhotoResult(
+                *photo[:4],
+                map=each,
+                prior=S,
+                presence=presence_of(each),
+                refine=self.options.refine,
+            )
+            for photo, each, S in zip(read, maps, relation.prior.indicator[0], strict=True)
         )
         logits = relation.semantics.class_logits[0]
         scores = 1 / (1 + np.exp(-np.float64(logits)))
@@ -219,9 +237,10 @@ class Predictor:
 
 
 class _Small(NamedTuple):
-    """What is kept of a photograph that was read: its name, its own size, and itself resized."""
+    """What is kept of a photograph that was read: name, source, own size, and itself resized."""
 
     name: str
+    photo: Photo
     height: int
     width: int
     small: UInt8[Ndarray, "S S 3"]

@@ -50,6 +50,7 @@ FREE_FIELDS = {
     "test_split",
     "prediction.image_size",
     "prediction.mirror",
+    "prediction.refine",
 }
 
 

@@ -9,7 +9,7 @@ from toy_networks import ToyBackbone, drawn_variables
 from configs import hrnet
 from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import make_forward, make_predictor, prediction_size
+from cosseg_jax.predict import make_forward, make_predictor, prediction_options
 from cosseg_jax.types import FeatureMaps
 
 SIZE = 64
@@ -68,11 +68,11 @@ def test_mirror_images_are_averaged_where_the_config_asks(trained):
 
 def test_photographs_are_predicted_at_the_size_that_the_config_says():
     config = hrnet.get_config()
-    assert prediction_size(config) == 224
+    assert prediction_options(config) == (224, False, False)
     config.prediction.image_size = 320
-    assert prediction_size(config) == 320
+    assert prediction_options(config).image_size == 320
     del config["prediction"]  # as in exports of older versions
-    assert prediction_size(config) == 224
+    assert prediction_options(config) == (224, False, False)
 
 
 def test_the_class_head_has_the_configs_categories(trained):

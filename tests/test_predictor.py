@@ -1,5 +1,6 @@
 """The predictor on the golden network of the quick start, against whole groups in one call."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
 from cosseg_jax.predict import make_predictor
 from cosseg_jax.predictor import KEPT_MAPS, Predictor, presence_of
+from cosseg_jax.refinement import refined
 
 EXPORT = Path(__file__).parent / "goldens" / "quickstart"
 
@@ -68,7 +70,7 @@ def test_probabilities_and_masks_have_the_photographs_own_size(result, pictures)
 
 
 def test_a_photograph_without_the_object_has_an_empty_mask(result):
-    absent = result.photos[0].__class__("absent", 9, 8, np.full((4, 4), 0.6), np.ones((1, 1)), 0.4)
+    absent = dataclasses.replace(result.photos[0], presence=0.4, map=np.full((4, 4), 0.6, "f4"))
     assert not absent.mask.any()
     assert absent.mask_at(0.3).all()
 
@@ -90,6 +92,14 @@ def test_photographs_may_come_in_any_form(predictor, pictures, result, tmp_path)
     for photo in found:
         np.testing.assert_array_equal(photo.map, result.photos[0].map)
     assert predictor(pictures[:1], names=["mine"]).photos[0].name == "mine"
+
+
+def test_refined_edges_follow_the_photograph(predictor, pictures, result, monkeypatch):
+    monkeypatch.setattr(predictor, "options", predictor.options._replace(refine=True))
+    photo = predictor(pictures).photos[3]
+    np.testing.assert_array_equal(photo.image, pictures[3])
+    np.testing.assert_array_equal(photo.probability, refined(photo.map, pictures[3]))
+    assert np.abs(photo.probability - result.photos[3].probability).max() > 0.01
 
 
 def test_progress_ends_with_all_of_them(predictor, pictures):

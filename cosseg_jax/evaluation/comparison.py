@@ -28,7 +28,7 @@ from cosseg_jax.evaluation.passes import (
 from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
 from cosseg_jax.exports import load_exported
 from cosseg_jax.metrics import PROTOCOLS
-from cosseg_jax.predict import make_predictor, prediction_size
+from cosseg_jax.predict import make_predictor, prediction_options
 from cosseg_jax.published import TABLES
 
 SHIPPED_NAME = "cosseg_jax"  # in tables, the network that comes with the package
@@ -195,13 +195,15 @@ def _runner(
     network: Network, source: Source, settings: Settings, protocols: Sequence[str]
 ) -> group_figures.Run:
     """Evaluates the network on groups of the data set, under a progress bar of the given label."""
+    options = prediction_options(network.config)
 
     def run(groups: Sequence[EvalGroup], on_image: OnImage | None, label: str) -> Evaluation:
         return evaluate(
             network.predict,
             source,
             groups,
-            image_size=prediction_size(network.config),
+            image_size=options.image_size,
+            refine=options.refine,
             groups_per_batch=settings.groups_per_batch,
             images_per_batch=settings.images_per_batch,
             protocols=protocols,

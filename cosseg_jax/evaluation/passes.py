@@ -19,6 +19,7 @@ from cosseg_jax import metrics
 from cosseg_jax.data.partition import EvalGroup
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.batches import IMAGES_PER_BATCH, Loaded, batched_by_size, load_ahead
+from cosseg_jax.refinement import refined
 from cosseg_jax.types import Example, GroupMasks, Ndarray
 
 Predict = Callable[[Any], GroupMasks]  # of images [B, N, S, S, 3], or of other inputs
@@ -78,6 +79,7 @@ def evaluate(
     groups: Sequence[EvalGroup],
     *,
     image_size: int,
+    refine: bool = False,
     groups_per_batch: int = 4,
     images_per_batch: int = IMAGES_PER_BATCH,
     protocols: Sequence[str] = ("original", "ssnm"),
@@ -92,6 +94,7 @@ def evaluate(
         source: the photographs and their true masks.
         groups: which photographs the network sees together, for which category.
         image_size: S, the side to which photographs are resized for the network.
+        refine: probabilities go through `refinement.refined` before they are scored.
         groups_per_batch: B; fewer where a group size N has fewer groups.
         images_per_batch: B N at most, unless a single group is larger.
         protocols: names in `metrics.PROTOCOLS`.
@@ -116,7 +119,7 @@ def evaluate(
         batches = list(batched_by_size(groups, groups_per_batch, images_per_batch))
         loaded = load_ahead(pool, source, batches, image_size, load_inputs)
         predicted = _predict_all(predict, batches, loaded, source)
-        for found in _score_behind(pool, chosen, predicted, keep=on_image is not None):
+        for found in _score_behind(pool, chosen, predicted, refine, keep=on_image is not None):
             category = found.member.group.category
             for i, protocol in enumerate(chosen):
                 tallies[i] = metrics.update(tallies[i], protocol, category, found.counts[i])
@@ -215,6 +218,7 @@ def _score_behind(
     pool: concurrent.futures.Executor,
     protocols: Sequence[metrics.Protocol],
     predicted: Iterator[list[_Predicted]],
+    refine: bool,
     *,
     keep: bool,
 ) -> Iterator[_Counted]:
@@ -222,9 +226,11 @@ def _score_behind(
 
     def score(member: _Predicted) -> _Counted:
         truth = truth_of(member.example, member.group.category)
-        void = member.example.void
-        counts = [metrics.count(p, member.probability, truth, void) for p in protocols]
-        at_own_size = metrics.resize_map(member.probability, truth.shape) if keep else None
+        void, probability = member.example.void, member.probability
+        if refine:
+            probability = refined(probability, member.example.image)
+        counts = [metrics.count(p, probability, truth, void) for p in protocols]
+        at_own_size = metrics.resize_map(probability, truth.shape) if keep else None
         return _Counted(member, counts, at_own_size)
 
     waiting: collections.deque[list[concurrent.futures.Future[_Counted]]] = collections.deque()
