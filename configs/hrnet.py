@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """Every field that a run has."""
     config = ConfigDict()
     config.seed = 0
-    config.start_from = ""  # an exported network to begin with, instead of model.pretrained
+    config.start_from = ""  # instead of model.pretrained: an exported network, or "shipped"
 
     # Data
     config.dataset = "coco_seg"  # 4.1

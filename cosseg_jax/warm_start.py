@@ -8,6 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.exports import load_exported
 
+SHIPPED_NAME = "shipped"  # in the place of a folder: the network that comes with the package
 # What tells the training set's categories apart, and starts anew where they are others.
 CLASS_HEADS = ("params/semantic/classify/", "params/category/")
 
@@ -18,7 +19,7 @@ def warm_start(
     """The variables of an exported network, in the place of a run's fresh ones.
 
     Args:
-        folder: written by `train.py --export`.
+        folder: written by `train.py --export`, or `SHIPPED_NAME`.
         fresh: of the run's network; its class heads stay where the categories differ.
         categories: names of the run's categories.
 
@@ -26,7 +27,8 @@ def warm_start(
         FileNotFoundError: if the folder is not an export.
         ValueError: if its network is not the run's; lists names and shapes.
     """
-    config, variables = load_exported(Path(folder).expanduser())
+    shipped = str(folder) == SHIPPED_NAME
+    config, variables = load_exported(None if shipped else Path(folder).expanduser())
     found: dict[str, Any] = flatten_dict(variables, sep="/")
     wanted: dict[str, Any] = flatten_dict(dict(fresh), sep="/")
     if list(config.categories) != list(categories):

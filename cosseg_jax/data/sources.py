@@ -43,6 +43,21 @@ def _load_cosegmentation(name: str) -> Callable[[str, Path], Source]:
     return load
 
 
+def _load_folder(split: str, data_dir: Path) -> Source:
+    from cosseg_jax.data import cosegmentation
+    from cosseg_jax.data.subset import drawn_split
+
+    source = cosegmentation.load("folder", data_dir)
+    if split == "test":
+        return source
+    if source[0].void.all():
+        raise ValueError(
+            f"the photographs in {data_dir} have no masks, of which training learns; add a tree "
+            "masks/<class>/<name>.png"
+        )
+    return drawn_split(source, split)
+
+
 SOURCES = {
     "shapes": Entry(("train", "val", "unseen"), False, _load_shapes),
     "voc": Entry(("train", "val"), True, _load_voc),
@@ -51,7 +66,7 @@ SOURCES = {
     "msrc": Entry(("test",), True, _load_cosegmentation("msrc")),
     "internet": Entry(("test",), True, _load_cosegmentation("internet")),
     "icoseg": Entry(("test",), True, _load_cosegmentation("icoseg")),
-    "folder": Entry(("test",), True, _load_cosegmentation("folder")),
+    "folder": Entry(("train", "val", "test"), True, _load_folder),  # test: all of it
 }
 
 
