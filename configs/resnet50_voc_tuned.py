@@ -24,13 +24,13 @@ def get_config() -> ConfigDict:
     config.augment.contrast = 0.3
     config.augment.saturation = 0.3
 
-    config.optimizer.learning_rate = 5e-4
-    config.optimizer.backbone_rate = 0.15
-    config.optimizer.warmup_steps = 50
-    config.optimizer.halve_every = 280
+    config.optimizer.learning_rate = 2.5e-4
+    config.optimizer.backbone_rate = 0.08
+    config.optimizer.warmup_steps = 100
+    config.optimizer.halve_every = 200
     config.optimizer.average_decay = 0.99
 
-    config.steps = 1_000
-    config.eval_every = 250
+    config.steps = 650
+    config.eval_every = 325
     config.checkpoint_every = 50
     return config
