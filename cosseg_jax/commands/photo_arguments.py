@@ -90,6 +90,14 @@ def with_prompted(group: Group, prompted: Path) -> tuple[Group, Path]:
     return with_prompted(group, called[0])
 
 
+def check_apart(photos: Iterable[Listed], written: Iterable[Path]) -> None:
+    """Raises UserError if a file that will be written is one of the photographs."""
+    read = {photo.path.resolve() for photo in photos}
+    for path in written:
+        if path.resolve() in read:
+            raise UserError(f"{path} is one of the photographs; give another --out")
+
+
 def natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
     """A key that sorts names as people do: img2 before img10, whatever the case."""
     parts = re.split(r"(\d+)", path.name.casefold())  # numbers have odd places

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from cosseg_jax import coco_format, mask_files
 from cosseg_jax.commands import network, outputs, reading
-from cosseg_jax.commands.photo_arguments import Group
+from cosseg_jax.commands.photo_arguments import Group, check_apart
 from cosseg_jax.predictor import GroupResult, Predictor
 
 SHOWN_CATEGORIES = 3
@@ -39,6 +39,7 @@ def segment_groups(
         for order in orders
         for path in outputs.planned(order.folder, order.names.values(), options.kinds)
     ]
+    check_apart([photo for group in groups for photo in group.photos], paths)
     mask_files.check_all_writable(paths, "files", force=options.force)
     predictor = network.load_network(options)
     summaries = [_segment(predictor, order, options, marked) for order in orders]
@@ -102,15 +103,21 @@ def _write(
             }
         )
     if "json" in options.kinds:
-        info = {
-            "description": "the object that the images share, segmented by cosseg-jax",
-            "version": importlib.metadata.version("cosseg-jax"),
-            "threshold": options.threshold,
-            "group_categories": result.categories,
-        }
-        content = json.dumps(coco_format.data_set(found, info))
-        mask_files.write_whole(order.folder / outputs.JSON_FILE, f"{content}\n".encode())
+        _write_json(order.folder, found, result, options.threshold)
     return entries
+
+
+def _write_json(
+    folder: Path, found: list[coco_format.Segmented], result: GroupResult, threshold: float
+) -> None:
+    info = {
+        "description": "the object that the images share, segmented by cosseg-jax",
+        "version": importlib.metadata.version("cosseg-jax"),
+        "threshold": threshold,
+        "group_categories": result.categories,
+    }
+    content = json.dumps(coco_format.data_set(found, info))
+    mask_files.write_whole(folder / outputs.JSON_FILE, f"{content}\n".encode())
 
 
 def _table(summary: dict[str, Any]) -> str:

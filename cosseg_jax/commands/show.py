@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from cosseg_jax.commands import parser as shared
-from cosseg_jax.commands.photo_arguments import Group, one_group, with_prompted
+from cosseg_jax.commands.photo_arguments import Group, check_apart, one_group, with_prompted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 WIDEST = 3.0  # of a tile, as width by height
@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
     group, marked = one_group(options.photos), None
     if options.prompt is not None:
         group, marked = with_prompted(group, options.prompt)
+    check_apart(group.photos, [options.out])
     _draw(group, options, marked)
 
 
