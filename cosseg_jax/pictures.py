@@ -27,10 +27,10 @@ class Row(NamedTuple):
 
 def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
     """One group as a picture: a column for each photograph; image, S, probability, truth below."""
-    return np.concatenate([column(row, (side, side)) for row in rows], axis=1)
+    return np.concatenate([tiles_of(row, (side, side)) for row in rows], axis=1)
 
 
-def column(row: Row, size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+def tiles_of(row: Row, size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
     """One photograph as tiles of (height, width) = `size`: image, S, probability, truth below."""
     photo = resized(row.image, size)
     prior, probability = warmth(row.indicator, size), _grey(row.probability, size)

@@ -10,11 +10,11 @@ from cosseg_jax.pictures import (
     VOID,
     WARM,
     Row,
-    column,
     hatched,
     resized,
     resized_mask,
     sheet,
+    tiles_of,
     tinted,
     warmth,
     wrapped,
@@ -56,7 +56,7 @@ def test_below_it_stand_prior_probability_and_truth():
 
 
 def test_a_column_keeps_the_size_that_it_is_given():
-    assert column(row(10), (SIDE, 30)).shape == (4 * TILE, 30 + GAP, 3)
+    assert tiles_of(row(10), (SIDE, 30)).shape == (4 * TILE, 30 + GAP, 3)
 
 
 def test_columns_wrap_and_the_last_line_is_filled_with_white():

@@ -80,7 +80,7 @@ def _draw(group: Group, options: argparse.Namespace, marked: Path | None) -> Non
         image = pictures.resized(read_photograph(photo.path, found.name).image, size)
         mask = pictures.resized_mask(found.mask_at(options.threshold), size)
         row = pictures.Row(image, found.prior, found.map, mask)
-        columns.append(pictures.column(row, size))
+        columns.append(pictures.tiles_of(row, size))
     sheet = pictures.wrapped(columns, options.columns)
     file_format = {".jpg": "JPEG", ".jpeg": "JPEG"}.get(options.out.suffix.casefold())
     file_format = file_format or options.out.suffix[1:].upper()
