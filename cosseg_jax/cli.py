@@ -1,39 +1,32 @@
 """Runs a command-line program so that wrong input ends in one clear line, not in a traceback.
 
 A mistake of the user (an unknown name) or of the surroundings (a missing folder, a full disk) exits
-with status 2 and its message; a fault of the program keeps its traceback and exits with 1. Messages
-of ValueError, KeyError and ImportError count as written for the user only where this package raised
-them.
+with status 2 and its message; a fault of the program keeps its traceback and exits with 1.
 """
 
 import functools
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
 
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import is_user_error, message_of
 from cosseg_jax.folders import cache_dir
 
 COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache", True, "Keep compiled programs on disk, so that later starts are quick."
 )
 
-_ALWAYS = (UserError, OSError, FloatingPointError)
-_WHERE_WE_RAISED_IT = (ValueError, KeyError, ImportError)
-_PACKAGE = Path(__file__).parent
-
 
 def run(main: Callable[[list[str]], Any], *, positionals: int = 0) -> NoReturn:
     """Parses the flags, runs `main` and exits: 0 after success, 2 for wrong input.
 
-    Beside flags the program takes as many arguments as `positionals` says, at most.
+    `--help` shows the docstring and the flags of the module that `main` is from. Beside flags the
+    program takes as many arguments as `positionals` says, at most.
 
     Libraries' chatter below warnings is left out unless `--verbosity` asks for it, and compiled
     programs are kept unless `--nocompilation_cache` forbids it.
@@ -46,6 +39,9 @@ def run(main: Callable[[list[str]], Any], *, positionals: int = 0) -> NoReturn:
             keep_compilations()
         return main(argv)
 
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        _show_help(main.__module__)
+        raise SystemExit(0)
     try:
         app.run(quietly, flags_parser=functools.partial(_parse, positionals))
     except Exception as error:
@@ -62,22 +58,10 @@ def keep_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def is_user_error(error: BaseException) -> bool:
-    """Whether the error's message alone tells the user what to change."""
-    if isinstance(error, _ALWAYS):
-        return True
-    if not isinstance(error, _WHERE_WE_RAISED_IT) or error.__traceback__ is None:
-        return False
-    if isinstance(error, KeyError) and " " not in message_of(error):
-        return False  # a failed look-up, not a sentence
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return _PACKAGE in raised_in.parents
-
-
-def message_of(error: BaseException) -> str:
-    """The error's message on one line."""
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(message.split())
+def _show_help(module: str) -> None:
+    named = sys.argv[0] if module == "__main__" else module  # as absl calls it
+    listed = flags.FLAGS.module_help(named).strip().partition("\n")[2]
+    print(f"{sys.modules[module].__doc__ or ''}\nflags:\n{listed}\n\n--helpfull lists all flags.")
 
 
 def _parse(positionals: int, argv: Sequence[str]) -> list[str]:

@@ -102,14 +102,29 @@ def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
         FileNotFoundError: if the folder holds no variables.
         ValueError: if names or shapes are not those of `like`; lists the differences.
     """
+    found = {name: tuple(leaf.shape) for name, leaf in stored_leaves(folder).items()}
+    _check_same(folder, found, _shapes(like))
+    target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(like))
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore((folder / VARIABLES).absolute(), target)
+
+
+def stored_leaves(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of an export's variables as they are on disk, by name; reads none of them.
+
+    Raises:
+        FileNotFoundError: if the folder holds no variables.
+    """
     path = (folder / VARIABLES).absolute()
     if not path.is_dir():
         raise FileNotFoundError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
     with ocp.StandardCheckpointer() as checkpointer:
-        found = _shapes(checkpointer.metadata(path).item_metadata.tree)
-        _check_same(folder, found, _shapes(like))
-        target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(like))
-        return checkpointer.restore(path, target)
+        tree = checkpointer.metadata(path).item_metadata.tree
+    leaves, _ = tree_flatten_with_path(tree)
+    return {
+        keystr(at, simple=True, separator="/"): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        for at, leaf in leaves
+    }
 
 
 def _halved(variables: Mapping[str, Any]) -> dict[str, Any]:

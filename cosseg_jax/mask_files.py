@@ -42,13 +42,22 @@ def check_mask_paths(
                 )
             if counted:
                 writer_of[path] = source.names[index]
-    existing = [path for path in writer_of if path.exists()]
+    check_all_writable(list(writer_of), "masks", force=force)
+
+
+def check_all_writable(paths: Sequence[Path], kind: str, *, force: bool = False) -> None:
+    """Makes sure, before anything is computed, that files can be written.
+
+    kind: what the files are, for the message.
+    Raises UserError if one exists and `force` is not given, or if a folder cannot be written.
+    """
+    existing = [path for path in paths if path.exists()]
     if existing and not force:
         raise UserError(
-            f"{len(existing)} of the masks exist already, {existing[0]} the first: give another "
+            f"{len(existing)} of the {kind} exist already, {existing[0]} the first: give another "
             "folder, or --force to overwrite them"
         )
-    for parent in {path.parent for path in writer_of}:
+    for parent in sorted({path.parent for path in paths}):
         _check_folder(parent)
 
 

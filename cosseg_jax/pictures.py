@@ -27,15 +27,27 @@ class Row(NamedTuple):
 
 def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
     """One group as a picture: a column for each photograph; image, S, probability, truth below."""
-    columns = [np.concatenate([_framed(tile) for tile in _tiles(row, side)]) for row in rows]
-    return np.concatenate(columns, axis=1)
+    return np.concatenate([tiles_of(row, (side, side)) for row in rows], axis=1)
 
 
-def _tiles(row: Row, side: int) -> list[UInt8[Ndarray, "T T 3"]]:
-    size = (side, side)
+def tiles_of(row: Row, size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+    """One photograph as tiles of (height, width) = `size`: image, S, probability, truth below."""
     photo = resized(row.image, size)
     prior, probability = warmth(row.indicator, size), _grey(row.probability, size)
-    return [photo, prior, probability, tinted(photo, resized_mask(row.truth, size))]
+    truth = tinted(photo, resized_mask(row.truth, size))
+    return np.concatenate([_framed(tile) for tile in (photo, prior, probability, truth)])
+
+
+def wrapped(columns: Sequence[UInt8[Ndarray, "T _ 3"]], per_line: int) -> UInt8[Ndarray, "H W 3"]:
+    """Columns of one height as lines of `per_line` at most, the lines one below the other."""
+    starts = range(0, len(columns), per_line)
+    lines = [np.concatenate(columns[start : start + per_line], axis=1) for start in starts]
+    width = max(line.shape[1] for line in lines)
+    filled = [
+        np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255)
+        for line in lines
+    ]
+    return np.concatenate(filled)
 
 
 def warmth(indicator: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
@@ -78,5 +90,5 @@ def _grey(probability: Float[Ndarray, "S S"], size: tuple[int, int]) -> UInt8[Nd
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _framed(tile: UInt8[Ndarray, "T T 3"]) -> UInt8[Ndarray, "_ _ 3"]:
+def _framed(tile: UInt8[Ndarray, "h w 3"]) -> UInt8[Ndarray, "_ _ 3"]:
     return np.pad(tile, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)

@@ -1,16 +1,10 @@
 """Wrong input ends in one line and status 2; a fault of the program keeps its traceback."""
 
-import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from cosseg_jax import cli, metrics
-from cosseg_jax.errors import UserError
-from cosseg_jax.models.lpips_files import lpips_file
 
 PROGRAM = """
 from absl import flags
@@ -100,43 +94,22 @@ def test_a_config_that_refuses_its_argument_speaks_without_a_traceback(tmp_path:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_help_lists_the_flags_of_the_programs_module(program: str):
+    done = subprocess.run(
+        [sys.executable, f"{program}.py", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = {"train": ["--config", "--workdir"], "evaluate": ["--dataset", "--save_masks"]}
+    assert done.stdout.startswith(program.capitalize()[:5])
+    assert all(f"\n  {flag}: " in done.stdout for flag in expected[program])
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     done = run("[][1]")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-
-
-def error_of(function, *arguments) -> Exception:
-    try:
-        function(*arguments)
-    except Exception as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-@pytest.mark.parametrize(
-    ("function", "arguments", "expected"),
-    [
-        (metrics.protocol_named, ("iou",), True),
-        (np.zeros(3).reshape, (2, 2), False),
-        (int, ("x",), False),
-        (Path("nowhere").read_text, (), True),
-        ({}.__getitem__, ("key",), False),
-    ],
-)
-def test_only_errors_that_we_raised_speak_to_the_user(function, arguments, expected: bool):
-    assert cli.is_user_error(error_of(function, *arguments)) is expected
-
-
-def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
-    def absent(name: str):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "distribution", absent)
-    assert cli.is_user_error(error_of(lpips_file))
-    assert not cli.is_user_error(error_of(importlib.import_module, "no_such_module"))
-
-
-def test_a_message_is_one_line_without_quotes_around_it():
-    assert cli.message_of(KeyError("no class 'x';\n  valid: y")) == "no class 'x'; valid: y"
-    assert cli.message_of(UserError("wrong")) == "wrong"

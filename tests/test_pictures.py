@@ -14,8 +14,10 @@ from cosseg_jax.pictures import (
     resized,
     resized_mask,
     sheet,
+    tiles_of,
     tinted,
     warmth,
+    wrapped,
 )
 
 SIDE = 20
@@ -51,6 +53,19 @@ def test_below_it_stand_prior_probability_and_truth():
     for line, colour in enumerate(expected):
         wanted = np.broadcast_to(np.int64(colour), 3)
         assert (tile(picture, line, 0) == wanted[None, None]).all()
+
+
+def test_a_column_keeps_the_size_that_it_is_given():
+    assert tiles_of(row(10), (SIDE, 30)).shape == (4 * TILE, 30 + GAP, 3)
+
+
+def test_columns_wrap_and_the_last_line_is_filled_with_white():
+    columns = [np.full((2, width, 3), 7, np.uint8) for width in (3, 4, 5)]
+    picture = wrapped(columns, per_line=2)
+    assert picture.shape == (4, 7, 3)
+    assert (picture[:2] == 7).all()
+    assert (picture[2:, :5] == 7).all()
+    assert (picture[2:, 5:] == 255).all()
 
 
 def test_gaps_are_white():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cosseg_jax.types import Ndarray
 
@@ -120,7 +120,9 @@ def _called(encoded: bytes | Path, name: str) -> str:
 
 
 def _undecodable(encoded: bytes | Path, name: str, error: Exception) -> str:
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "its format is none that we know" if unknown else error
     return (
-        f"{_called(encoded, name)} does not decode as an image ({error}); "
+        f"{_called(encoded, name)} does not decode as an image ({reason}); "
         "replace the file by an intact copy"
     )

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from toy_runs import tiny_config
 
-import train
 from cosseg_jax import runs
 from cosseg_jax.checkpoints import Checkpoints
+from cosseg_jax.commands import train
 from cosseg_jax.exports import export, load_exported
 from cosseg_jax.journal import METRICS_FILE
 from cosseg_jax.models.ssnm import from_config
@@ -24,7 +24,7 @@ from cosseg_jax.predict import make_predictor
 from cosseg_jax.training import initial_variables
 from cosseg_jax.warm_start import warm_start
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_run_killed_outright_goes_on(finished, tmp_path):
     _, outcome = finished
     script = (
         f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]; import conftest\n"
-        "import train, toy_runs\nfrom pathlib import Path\n"
+        "import toy_runs\nfrom cosseg_jax.commands import train\nfrom pathlib import Path\n"
         f"train.train_and_evaluate(toy_runs.tiny_config(), Path({str(tmp_path)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)

@@ -15,12 +15,12 @@ from fake_source import SIDE, FakeSource, perfect, without_prior
 from ml_collections import ConfigDict
 from PIL import Image
 
-import evaluate
+from cosseg_jax.commands import evaluate
 from cosseg_jax.errors import UserError
 from cosseg_jax.evaluation import comparison
 from cosseg_jax.evaluation.ablation import VARIANTS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCE = FakeSource([(0,)] * 6 + [(1,)] * 3, categories=2)
 SOURCE.name = "pascal"
 

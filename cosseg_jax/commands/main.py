@@ -1,0 +1,71 @@
+"""The command line `cosseg`, put together of its subcommands.
+
+Exit codes: 0 success, 2 wrong input (one line on stderr), 130 interrupted; a fault of the program
+keeps its traceback and exits with 1. Nothing heavy is imported before a subcommand needs it.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from cosseg_jax.commands import info, segment, show
+from cosseg_jax.commands.parser import Parser
+from cosseg_jax.errors import is_user_error, message_of
+
+COMMANDS = (segment, show, info)
+FLAG_PROGRAMS = {  # modules with flags of their own, which are defined as they are imported
+    "train": "train a network by a config",
+    "evaluate": "score a network on the benchmarks",
+}
+INTERRUPTED = 130
+
+DESCRIPTION = "Segments the object that a group of photographs shares."
+EXAMPLES = """\
+examples:
+  cosseg segment holiday/ --out found      masks, cut-outs and overlays of a folder of photographs
+  cosseg show holiday/ --out sheet.png     a sheet to look at what the network sees in them
+  cosseg info                              versions, devices and the network in use
+
+`cosseg COMMAND --help` explains a command. Exit codes: 0 success, 2 wrong input, 1 a fault of the
+program, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; `argv` is without the program's name, by default sys.argv's.
+
+    Returns the exit code. Raises SystemExit after --help and for a malformed command line, and
+    whatever is a fault of the program.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if argv and argv[0] in FLAG_PROGRAMS:
+            _launch(argv[0], argv[1:])
+        options = make_parser().parse_args(argv)
+        options.run(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        print(f"error: {message_of(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of every subcommand; the parsed options hold its function as `run`."""
+    parser = Parser("cosseg", description=DESCRIPTION, epilog=EXAMPLES)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_to(commands)
+    for name, purpose in FLAG_PROGRAMS.items():
+        commands.add_parser(name, help=purpose, add_help=False)
+    return parser
+
+
+def _launch(name: str, arguments: list[str]) -> None:
+    """Runs a program of absl flags, which reads sys.argv; it ends in SystemExit."""
+    sys.argv = [f"cosseg {name}", *arguments]
+    importlib.import_module(f"cosseg_jax.commands.{name}").launch()

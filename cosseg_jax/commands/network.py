@@ -1,0 +1,39 @@
+"""The network of the options, and a group's way through it with a progress bar."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+from tqdm import tqdm
+
+from cosseg_jax.cli import keep_compilations
+from cosseg_jax.commands.reading import Sound
+from cosseg_jax.predictor import GroupResult, Predictor, load
+from cosseg_jax.prompts import Prompt
+
+
+def load_network(options: argparse.Namespace) -> Predictor:
+    """The predictor of --checkpoint; quiet, and with its compiled programs kept on disk."""
+    logging.set_verbosity(logging.WARNING)
+    keep_compilations()
+    return load(options.checkpoint)
+
+
+def segment(
+    predictor: Predictor,
+    photos: Sequence[Sound],
+    options: argparse.Namespace,
+    *,
+    prompt: Prompt | None,
+    title: str = "segmenting",
+) -> GroupResult:
+    """What the photographs share; progress goes to stderr."""
+    paths = [photo.path for photo in photos]
+    marked: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
+    with tqdm(total=len(paths), desc=title, unit="photo") as bar:
+
+        def advance(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
+        return predictor(paths, chunk=options.chunk, progress=advance, **marked)

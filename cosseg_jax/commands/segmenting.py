@@ -1,0 +1,139 @@
+"""What `cosseg segment` does: groups through the network, files one photograph at a time."""
+
+import argparse
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from cosseg_jax import coco_format, mask_files
+from cosseg_jax.commands import network, outputs, reading
+from cosseg_jax.commands.photo_arguments import Group, check_apart
+from cosseg_jax.predictor import GroupResult, Predictor
+
+SHOWN_CATEGORIES = 3
+
+
+class Order(NamedTuple):
+    """A group, where its files go and what they are called: a name for each photograph's."""
+
+    group: Group
+    folder: Path
+    names: dict[Path, str]
+
+
+def segment_groups(
+    groups: Sequence[Group], options: argparse.Namespace, marked: Path | None
+) -> None:
+    """Segments groups, writes their files and prints a summary.
+
+    marked: the photograph that the options' prompt is about, if there is one.
+    Raises UserError if files exist already, or if no photograph decodes.
+    """
+    orders = [_order(group, options.out) for group in groups]
+    paths = [
+        path
+        for order in orders
+        for path in outputs.planned(order.folder, order.names.values(), options.kinds)
+    ]
+    check_apart([photo for group in groups for photo in group.photos], paths)
+    mask_files.check_all_writable(paths, "files", force=options.force)
+    predictor = network.load_network(options)
+    summaries = [_segment(predictor, order, options, marked) for order in orders]
+    reading.check_any([photo for summary in summaries for photo in summary["photos"]])
+    if options.json:
+        print(json.dumps({"groups": summaries}, indent=2))
+    else:
+        print("\n\n".join(_table(summary) for summary in summaries))
+
+
+def _order(group: Group, out: Path) -> Order:
+    paths = [photo.path for photo in group.photos]
+    names = dict(zip(paths, outputs.names_of(paths), strict=True))
+    return Order(group, out / group.name if group.name else out, names)
+
+
+def _segment(
+    predictor: Predictor, order: Order, options: argparse.Namespace, marked: Path | None
+) -> dict[str, Any]:
+    """Segments a group and writes its files; returns its part of the summary."""
+    photos, skipped = reading.check(order.group.photos)
+    summary: dict[str, Any] = {
+        "name": order.group.name,
+        "out": str(order.folder),
+        "categories": {},
+        "photos": [],
+        "skipped": [{"photo": str(path), "reason": reason} for path, reason in skipped],
+    }
+    if not photos:
+        return summary
+    prompt = reading.prompt_of(options, photos, marked)
+    title = f"segmenting {order.group.name}".strip()
+    result = network.segment(predictor, photos, options, prompt=prompt, title=title)
+    summary["categories"] = result.categories
+    summary["photos"] = _write(order, photos, result, options)
+    return summary
+
+
+def _write(
+    order: Order,
+    photos: Sequence[reading.Sound],
+    result: GroupResult,
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Writes a group's files; returns what the summary says of each photograph."""
+    entries, found = [], []
+    file_names = outputs.relative_names([photo.path for photo in photos])
+    bar = tqdm(photos, desc="writing", unit="photo", leave=False)
+    for photo, file_name, each in zip(bar, file_names, result.photos, strict=True):
+        mask = each.mask_at(options.threshold)
+        name = order.names[photo.path]
+        files = outputs.write(order.folder, name, photo.path, mask, options.kinds)
+        if "json" in options.kinds:
+            found.append(coco_format.segmented(mask, file_name, each.presence))
+        entries.append(
+            {
+                "name": file_name,
+                "presence": each.presence,
+                "share": float(mask.mean()),
+                "files": {kind: str(path) for kind, path in files.items()},
+            }
+        )
+    if "json" in options.kinds:
+        _write_json(order.folder, found, result, options.threshold)
+    return entries
+
+
+def _write_json(
+    folder: Path, found: list[coco_format.Segmented], result: GroupResult, threshold: float
+) -> None:
+    info = {
+        "description": "the object that the images share, segmented by cosseg-jax",
+        "version": importlib.metadata.version("cosseg-jax"),
+        "threshold": threshold,
+        "group_categories": result.categories,
+    }
+    content = json.dumps(coco_format.data_set(found, info))
+    mask_files.write_whole(folder / outputs.JSON_FILE, f"{content}\n".encode())
+
+
+def _table(summary: dict[str, Any]) -> str:
+    """A group's summary for people."""
+    likeliest = sorted(summary["categories"].items(), key=lambda item: -item[1])
+    shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
+    width = max([len(photo["name"]) for photo in summary["photos"]] + [len("photograph")])
+    lines = [f"{'photograph':{width}}  presence  pixels"]
+    lines += [
+        f"{photo['name']:{width}}  {photo['presence']:8.2f}  {100 * photo['share']:5.1f}%"
+        for photo in summary["photos"]
+    ]
+    title = f"{summary['name']}: " if summary["name"] else ""
+    lines.append(f"{title}{len(summary['photos'])} photographs, written to {summary['out']}")
+    if summary["skipped"]:
+        lines.append(f"left out, since they do not decode: {len(summary['skipped'])}")
+    if shared:
+        lines.append(f"of the categories that the network was trained on they share: {shared}")
+    return "\n".join(lines)

@@ -1,0 +1,47 @@
+"""Which errors speak to the user, and how their messages read."""
+
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosseg_jax import metrics
+from cosseg_jax.errors import UserError, is_user_error, message_of
+from cosseg_jax.models.lpips_files import lpips_file
+
+
+def error_of(function, *arguments) -> Exception:
+    try:
+        function(*arguments)
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        (metrics.protocol_named, ("iou",), True),
+        (np.zeros(3).reshape, (2, 2), False),
+        (int, ("x",), False),
+        (Path("nowhere").read_text, (), True),
+        ({}.__getitem__, ("key",), False),
+    ],
+)
+def test_only_errors_that_we_raised_speak_to_the_user(function, arguments, expected: bool):
+    assert is_user_error(error_of(function, *arguments)) is expected
+
+
+def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
+    def absent(name: str):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    assert is_user_error(error_of(lpips_file))
+    assert not is_user_error(error_of(importlib.import_module, "no_such_module"))
+
+
+def test_a_message_is_one_line_without_quotes_around_it():
+    assert message_of(KeyError("no class 'x';\n  valid: y")) == "no class 'x'; valid: y"
+    assert message_of(UserError("wrong")) == "wrong"
