@@ -21,6 +21,8 @@ let mark = null; // { tile, mark }
 let result = null; // of the server, with its version
 let following = false;
 let settling = 0;
+let [changes, sent] = [0, 0]; // of the group: made by the user, and answered by the server
+let latest = 0; // version of the job that was asked for last
 
 const threshold = () => Number(slider.value) / 100;
 const how = () => ({ view: controls.querySelector("[name=view]:checked").value, threshold: threshold() });
@@ -30,7 +32,9 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.tile.setVisible(isIntersecting);
 }, { rootMargin: "200px" });
 
+// share: of the work that is done; null where there is none.
 function say(text, share = null) {
+  list.ariaBusy = String(share !== null);
   if (status.textContent !== text) status.textContent = text;
   progress.classList.toggle("on", share !== null);
   if (share !== null) progress.value = share;
@@ -38,6 +42,7 @@ function say(text, share = null) {
 
 function fail(error) {
   notices.tell(error.message);
+  say("");
   if (error.gone) close();
 }
 
@@ -53,7 +58,8 @@ function open(id) {
 function close() {
   sessionStorage.removeItem(KEY);
   clearTimeout(settling);
-  [session, tiles, mark, result] = [null, [], null, null];
+  [session, tiles, mark, result, latest] = [null, [], null, null, 0];
+  sent = changes;
   list.replaceChildren();
   download.disabled = true;
   say("");
@@ -102,7 +108,7 @@ function leave(tile) {
   tile.setOut(!tile.out);
   tile.show(how());
   if (mark?.tile === tile) setMark(null);
-  clearTimeout(settling);
+  change();
   settling = setTimeout(segment, SETTLE_MS);
 }
 
@@ -151,13 +157,23 @@ function markInPixels() {
   return { photo: number, [kind]: scaled(values) };
 }
 
-async function segment() {
+function change() {
+  list.ariaBusy = "true";
   clearTimeout(settling);
+  return ++changes;
+}
+
+async function segment() {
+  const [own, id] = [change(), session];
+  const out = tiles.filter((tile) => tile.out).map((tile) => tile.number);
   try {
-    const out = tiles.filter((tile) => tile.out).map((tile) => tile.number);
-    await take(session, await server.segment(session, out, markInPixels()));
-    follow();
+    const state = await server.segment(id, out, markInPixels());
+    if (own !== changes || id !== session) return;
+    [sent, latest] = [own, state.job.version];
+    if (await take(id, state)) follow();
   } catch (error) {
+    if (id !== session) return;
+    sent = own;
     fail(error);
   }
 }
@@ -176,7 +192,7 @@ async function follow() {
       if (session !== own || !(await take(own, state))) break;
     }
   } catch (error) {
-    fail(error);
+    if (session === own) fail(error);
   } finally {
     following = false;
   }
@@ -185,6 +201,7 @@ async function follow() {
 
 // Shows a state; whether there is more to come.
 async function take(own, { job, result: found }) {
+  if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
   if (found && found.version !== result?.version) await showResult(own, found);
   if (session !== own) return false;
   if (job?.stage === "waiting") {
