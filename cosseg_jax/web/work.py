@@ -84,15 +84,18 @@ class Worker:
             waiting = self._queue.index(job) if job in self._queue else 0
             return waiting + (self._current is not None and self._current is not job)
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Ends the thread, after the chunk of photographs that it is at."""
+    def close(self) -> None:
+        """Ends the thread, after the chunk of photographs that it is at.
+
+        Waits for it: a process that ends while XLA compiles in another thread crashes.
+        """
         with self._changed:
             self._closed = True
             self._queue.clear()
             if self._current is not None:
                 self._current.wanted = False
             self._changed.notify()
-        self._thread.join(timeout_s)
+        self._thread.join()
 
     def _run(self) -> None:
         while (job := self._next()) is not None:

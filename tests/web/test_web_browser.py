@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from web_client import Client, Told, running
+from web_client import Client, Told, png, running
 
 from cosseg_jax.web.examples import example
 from cosseg_jax.web.limits import Limits
@@ -212,6 +212,15 @@ def test_a_group_survives_a_reload(page):
     page.click("#restart")
     page.reload()
     assert page.locator("#choose").is_visible()
+
+
+@pytest.mark.parametrize("size", [(900, 200), (200, 900), (300, 200)])
+def test_photographs_keep_their_shape(page, size):
+    content = png(*size)
+    choose(page, dict(name="long.png", mimeType="image/png", buffer=content))
+    wait_for(page, "1 photograph segmented")
+    box = page.locator(".stage").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.01)
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])

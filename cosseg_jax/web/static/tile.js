@@ -27,7 +27,9 @@ export class Tile {
     this.stale = false;
     this.visible = true;
 
-    this.node.style.setProperty("--ratio", Math.min(Math.max(this.width / this.height, 0.6), 2.4));
+    const ratio = this.width / this.height;
+    this.node.style.setProperty("--ratio", ratio);
+    this.node.style.setProperty("--share", Math.min(Math.max(ratio, 0.65), 2.4)); // of its row
     const image = part("img");
     image.width = this.width;
     image.height = this.height;
