@@ -1,0 +1,58 @@
+// Files from the picker, dropped (folders too) or pasted.
+
+const TYPES = /^image\//;
+
+// Calls take(files) with each lot of pictures.
+export function listenForFiles(take) {
+  const picker = document.getElementById("files");
+  const dropping = document.getElementById("dropping");
+  for (const id of ["choose", "add"]) {
+    document.getElementById(id).addEventListener("click", () => picker.click());
+  }
+  picker.addEventListener("change", () => {
+    const files = [...picker.files];
+    picker.value = "";
+    if (files.length) take(files);
+  });
+
+  let depth = 0; // dragenter and dragleave come for every element that is crossed
+  const lift = (by) => {
+    depth = Math.max(0, depth + by);
+    dropping.classList.toggle("on", depth > 0);
+  };
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => carriesFiles(event) && lift(1));
+  addEventListener("dragleave", (event) => carriesFiles(event) && lift(-1));
+  addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
+  addEventListener("drop", async (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    lift(-depth);
+    const files = await dropped(event.dataTransfer);
+    if (files.length) take(files);
+  });
+  addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])].filter((file) => TYPES.test(file.type));
+    if (files.length) take(files);
+  });
+}
+
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  return (await Promise.all(entries.map(filesOf))).flat();
+}
+
+// The pictures in a folder and below it; a file that was dropped itself is taken whatever it is.
+async function filesOf(entry) {
+  if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+    if (!some.length) break;
+    found.push(...some);
+  }
+  const files = (await Promise.all(found.map(filesOf))).flat();
+  return files.filter((file) => TYPES.test(file.type)).sort((a, b) => a.name.localeCompare(b.name));
+}

@@ -1,0 +1,95 @@
+// Marks the object in a photograph: click, drag, or keys. Coordinates are shares of the photograph,
+// 0..1; a mark is { point: [x, y] } or { box: [left, top, right, bottom] }.
+
+const DRAGGED = 6; // pixels of the screen from which a click is a box
+const STEP = 0.02;
+
+const within = (value) => Math.min(Math.max(value, 0), 1);
+const percent = (value) => `${(100 * value).toFixed(3)}%`;
+
+// Shows a mark in its element, or hides it.
+export function show(element, mark) {
+  element.hidden = !mark;
+  if (!mark) return;
+  const [left, top, right, bottom] = mark.box ?? [...mark.point, ...mark.point];
+  element.classList.toggle("box", Boolean(mark.box));
+  element.style.left = percent(left);
+  element.style.top = percent(top);
+  element.style.width = mark.box ? percent(right - left) : "";
+  element.style.height = mark.box ? percent(bottom - top) : "";
+}
+
+// Calls marked(mark) when the user has marked something on the stage.
+export function listen(stage, marked) {
+  byPointer(stage, marked);
+  byKeys(stage, marked);
+}
+
+function byPointer(stage, marked) {
+  const drawn = stage.querySelector(".mark");
+  let start = null;
+
+  const at = (event) => {
+    const { left, top, width, height } = stage.getBoundingClientRect();
+    return [within((event.clientX - left) / width), within((event.clientY - top) / height)];
+  };
+  const far = (event) =>
+    Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) > DRAGGED;
+  const boxTo = (event) => {
+    const [a, b] = [start.at, at(event)];
+    return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])];
+  };
+  const stop = () => {
+    start = null;
+    stage.dispatchEvent(new Event("unmarked"));
+  };
+
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || event.target.closest("button")) return;
+    start = { at: at(event), clientX: event.clientX, clientY: event.clientY };
+    stage.setPointerCapture(event.pointerId);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (start && far(event)) show(drawn, { box: boxTo(event) });
+  });
+  stage.addEventListener("pointerup", (event) => {
+    if (!start) return;
+    const mark = far(event) ? { box: boxTo(event) } : { point: start.at };
+    start = null;
+    const [left, top, right, bottom] = mark.box ?? [0, 0, 1, 1];
+    if (right > left && bottom > top) marked(mark);
+  });
+  stage.addEventListener("pointercancel", stop); // the finger scrolls the page
+  stage.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && start) stop();
+  });
+}
+
+function byKeys(stage, marked) {
+  const cross = stage.querySelector(".cross");
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  let at = null;
+
+  const place = (point) => {
+    at = point;
+    cross.hidden = !at;
+    if (at) [cross.style.left, cross.style.top] = at.map(percent);
+  };
+  stage.addEventListener("keydown", (event) => {
+    if (event.target !== stage) return;
+    const move = moves[event.key];
+    if (event.key === "Enter" || event.key === " ") {
+      if (at) marked({ point: at });
+      place(at ? null : [0.5, 0.5]);
+    } else if (event.key === "Escape" && at) {
+      place(null);
+    } else if (move && at) {
+      const step = event.shiftKey ? 4 * STEP : STEP;
+      place([within(at[0] + step * move[0]), within(at[1] + step * move[1])]);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+  stage.addEventListener("blur", () => place(null));
+}

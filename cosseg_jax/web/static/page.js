@@ -1,0 +1,290 @@
+// The page: takes photographs in, follows the server's work on them, shows what it found.
+
+import { listenForFiles } from "./files.js";
+import * as notices from "./notices.js";
+import * as server from "./server.js";
+import { Tile } from "./tile.js";
+
+const POLL_MS = 300;
+const SETTLE_MS = 500; // after which a change of the group is sent
+const BEAT_MS = 60_000; // between signs that the page is still looked at
+const KEY = "cosseg-session";
+
+const part = (id) => document.getElementById(id);
+const [welcome, work, list, status, progress] = ["welcome", "work", "photos", "status", "progress"].map(part);
+const [slider, download, controls, boxing] = ["threshold", "download", "controls", "box"].map(part);
+const limits = document.body.dataset;
+
+let session = null; // its id
+let tiles = [];
+let mark = null; // { tile, mark }
+let result = null; // of the server, with its version
+let following = false;
+let settling = 0;
+let [changes, sent] = [0, 0]; // of the group: made by the user, and answered by the server
+let latest = 0; // version of the job that was asked for last
+
+const threshold = () => Number(slider.value) / 100;
+const how = () => ({ view: controls.querySelector("[name=view]:checked").value, threshold: threshold() });
+const counted = (count) => (count === 1 ? "1 photograph" : `${count} photographs`);
+
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) target.tile.setVisible(isIntersecting);
+}, { rootMargin: "200px" });
+
+// share: of the work that is done; null where there is none.
+function say(text, share = null) {
+  list.ariaBusy = String(share !== null);
+  if (status.textContent !== text) status.textContent = text;
+  progress.classList.toggle("on", share !== null);
+  if (share !== null) progress.value = share;
+}
+
+function fail(error) {
+  notices.tell(error.message);
+  say("");
+  if (error.gone) close();
+}
+
+// What is on the page
+
+function open(id) {
+  session = id;
+  sessionStorage.setItem(KEY, id);
+  welcome.hidden = true;
+  work.hidden = false;
+}
+
+function close() {
+  sessionStorage.removeItem(KEY);
+  clearTimeout(settling);
+  [session, tiles, mark, result, latest] = [null, [], null, null, 0];
+  sent = changes;
+  list.replaceChildren();
+  download.disabled = true;
+  say("");
+  welcome.hidden = false;
+  work.hidden = true;
+}
+
+function addTile(photo) {
+  const tile = new Tile(session, photo, { marked: setMark, cleared: () => setMark(null), left: leave });
+  tile.stage.tile = tile;
+  tile.show(how());
+  tiles[photo.number] = tile;
+  list.append(tile.node);
+  seen.observe(tile.stage);
+}
+
+let drawing = 0;
+function redraw() {
+  part("threshold-value").value = `${slider.value} %`;
+  cancelAnimationFrame(drawing);
+  drawing = requestAnimationFrame(() => tiles.forEach((tile) => tile.show(how())));
+}
+
+// As a download, so that an error of the server does not take the page's place.
+function downloadArchive() {
+  const link = document.createElement("a");
+  link.href = server.archiveAddress(session, threshold());
+  link.download = "cosseg.zip";
+  link.click();
+}
+
+// What the user does with the group
+
+function setMark(tile, found = null) {
+  mark = tile && !tile.out ? { tile, mark: found } : null;
+  for (const each of tiles) each.setMark(each === mark?.tile ? found : null);
+  segment();
+}
+
+function leave(tile) {
+  const left = tiles.filter((each) => !each.out).length;
+  if (!tile.out && left === 1) {
+    notices.tell("One photograph has to stay.");
+    return;
+  }
+  tile.setOut(!tile.out);
+  tile.show(how());
+  if (mark?.tile === tile) setMark(null);
+  change();
+  settling = setTimeout(segment, SETTLE_MS);
+}
+
+async function takeIn(count, add) {
+  try {
+    if (!session) open(await server.newSession());
+    const own = session;
+    for (let k = 0; k < count && session === own; k++) {
+      say(count === 1 ? "Reading…" : `Reading ${k + 1} of ${count}…`, k / count);
+      try {
+        for (const photo of await add(own, k)) if (session === own) addTile(photo);
+      } catch (error) {
+        fail(error);
+      }
+    }
+    if (session !== own) return;
+    if (tiles.length) await segment();
+    else close();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function takeFiles(files) {
+  notices.clear();
+  const most = Number(limits.mostPhotos) - tiles.length;
+  const fitting = files.filter((file) => file.size <= Number(limits.mostBytes));
+  for (const file of files) {
+    if (!fitting.includes(file)) {
+      notices.tell(`${file.name} is larger than ${limits.fileSize}, the most for one photograph; make it smaller first.`);
+    }
+  }
+  if (fitting.length > most) {
+    notices.tell(`A group has ${limits.mostPhotos} photographs at most; ${fitting.length - most} were not added.`);
+  }
+  const taken = fitting.slice(0, most);
+  if (taken.length) await takeIn(taken.length, async (id, k) => [await server.addPhoto(id, taken[k])]);
+}
+
+// Coordinates of the mark in the photograph's own pixels.
+function markInPixels() {
+  if (!mark) return null;
+  const { width, height, number } = mark.tile;
+  const scaled = (values) => values.map((value, k) => value * (k % 2 ? height : width));
+  const [[kind, values]] = Object.entries(mark.mark);
+  return { photo: number, [kind]: scaled(values) };
+}
+
+function change() {
+  list.ariaBusy = "true";
+  clearTimeout(settling);
+  return ++changes;
+}
+
+async function segment() {
+  const [own, id] = [change(), session];
+  const out = tiles.filter((tile) => tile.out).map((tile) => tile.number);
+  try {
+    const state = await server.segment(id, out, markInPixels());
+    if (own !== changes || id !== session) return;
+    [sent, latest] = [own, state.job.version];
+    if (await take(id, state)) follow();
+  } catch (error) {
+    if (id !== session) return;
+    sent = own;
+    fail(error);
+  }
+}
+
+// What the server does meanwhile
+
+async function follow() {
+  if (following) return;
+  following = true;
+  const own = session;
+  try {
+    for (;;) {
+      await new Promise((done) => setTimeout(done, POLL_MS));
+      if (session !== own) break;
+      const state = await server.stateOf(own);
+      if (session !== own || !(await take(own, state))) break;
+    }
+  } catch (error) {
+    if (session === own) fail(error);
+  } finally {
+    following = false;
+  }
+  if (session && session !== own) follow();
+}
+
+// Shows a state; whether there is more to come.
+async function take(own, { job, result: found }) {
+  if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
+  if (found && found.version !== result?.version) await showResult(own, found);
+  if (session !== own) return false;
+  if (job?.stage === "waiting") {
+    const others = job.ahead === 1 ? "one other group" : `${job.ahead} other groups`;
+    say(job.ahead ? `Waiting for ${others}…` : "Waiting…", 0);
+    return true;
+  }
+  if (job?.stage === "working") {
+    say(`Looking for what ${counted(job.of)} share…`, job.done / job.of);
+    return true;
+  }
+  if (job?.stage === "failed") {
+    say("");
+    notices.tell(job.message);
+  } else if (found) {
+    say(summary(found));
+  }
+  return false;
+}
+
+async function showResult(own, found) {
+  const maps = await server.mapsOf(own, found.version);
+  if (session !== own) return;
+  result = found;
+  const size = found.side ** 2;
+  for (const tile of tiles) {
+    const place = found.numbers.indexOf(tile.number);
+    const map = place < 0 ? null : maps.subarray(place * size, (place + 1) * size);
+    tile.setMap(map, found.side, found.presence[place]);
+  }
+  download.disabled = false;
+  redraw();
+}
+
+function summary({ numbers, category }) {
+  const like = category ? `; it looks like “${category.name}” (${Math.round(100 * category.probability)} %)` : "";
+  return `${counted(numbers.length)} segmented${like}.`;
+}
+
+// After a reload the session is still there.
+async function resume(id) {
+  try {
+    const state = await server.stateOf(id);
+    if (!state.photos.length) return;
+    open(id);
+    state.photos.forEach(addTile);
+    for (const number of state.job?.left_out ?? []) tiles[number].setOut(true);
+    if (state.job?.mark) showMark(state.job.mark);
+    if (!state.job) await segment();
+    else if (await take(id, state)) follow();
+  } catch {
+    sessionStorage.removeItem(KEY);
+  }
+}
+
+function showMark({ photo, ...values }) {
+  const tile = tiles[photo];
+  const [[kind, pixels]] = Object.entries(values);
+  const share = { [kind]: pixels.map((value, k) => value / (k % 2 ? tile.height : tile.width)) };
+  mark = { tile, mark: share };
+  tile.setMark(share);
+}
+
+listenForFiles(takeFiles);
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", () => {
+    notices.clear();
+    takeIn(1, (id) => server.addExample(id, button.dataset.example));
+  });
+}
+slider.addEventListener("input", redraw);
+controls.addEventListener("change", redraw);
+boxing.addEventListener("change", () => list.classList.toggle("boxing", boxing.checked));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+download.addEventListener("click", downloadArchive);
+part("restart").addEventListener("click", () => {
+  server.forget(session).catch(() => {});
+  notices.clear();
+  close();
+  part("choose").focus();
+});
+setInterval(() => {
+  if (session && !document.hidden) server.stateOf(session).catch((error) => error.gone && fail(error));
+}, BEAT_MS);
+const stored = sessionStorage.getItem(KEY);
+if (stored) resume(stored);

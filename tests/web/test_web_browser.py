@@ -1,0 +1,246 @@
+"""The page itself in a browser without a window: from the files to the zip.
+
+To run it: pip install playwright, and apt-get install chromium or playwright install chromium.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from web_client import Client, Told, png, running
+
+from cosseg_jax.web.examples import example
+from cosseg_jax.web.limits import Limits
+
+playwright = pytest.importorskip(
+    "playwright.sync_api",
+    reason="needs a browser: pip install playwright && playwright install chromium",
+)
+
+CHROMIUM = Path("/usr/bin/chromium")  # of Debian
+PATIENCE_MS = 60_000
+OPAQUE = """
+canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let clear = 0;
+  for (let k = 3; k < data.length; k += 4) clear += data[k] < 128;
+  return 4 * clear / data.length;
+}
+"""  # the share of a cut-out's canvas through which the photograph is seen
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        try:
+            path = str(CHROMIUM) if CHROMIUM.exists() else None
+            started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except playwright.Error:
+            pytest.skip(
+                "found no browser: playwright install chromium, or apt-get install chromium"
+            )
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def small(network) -> Iterator[Client]:
+    """A server of the quick start's network that takes six photographs of 2 MB."""
+    with running(network, Limits(photos=6, file_bytes=2_000_000)) as client:
+        yield client
+
+
+@pytest.fixture
+def page(browser, small) -> Iterator[Any]:
+    """The page, just opened on a desktop; nothing may go wrong in it."""
+    yield from opened(browser, small, width=1280, height=900)
+
+
+def opened(browser: Any, client: Client, **viewport: int) -> Iterator[Any]:
+    context = browser.new_context(viewport=viewport)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda sent: faults.extend(foreign(sent.url, client.port)))
+    page.goto(f"http://127.0.0.1:{client.port}/")
+    yield page
+    context.close()
+    assert faults == []
+
+
+def foreign(address: str, port: int) -> list[str]:
+    """The address, if it leads elsewhere."""
+    return [] if address.startswith((f"http://127.0.0.1:{port}/", "data:")) else [address]
+
+
+def files() -> list[dict[str, Any]]:
+    return [
+        dict(name=name, mimeType="image/png", buffer=content)
+        for name, content in example("disc-dot").items()
+    ]
+
+
+def choose(page: Any, *chosen: dict[str, Any]) -> None:
+    page.set_input_files("#files", list(chosen))
+
+
+def wait_for(page: Any, status: str) -> None:
+    """Waits until nothing is computed any more; the status then begins so."""
+    page.locator("#photos[aria-busy=false]").wait_for(state="attached")
+    assert page.locator("#status").inner_text().startswith(status)
+
+
+def seen(page: Any, number: int) -> float:
+    """The share of a photograph's cut-out that is drawn, once the next frame is."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+    return page.locator("canvas").nth(number).evaluate(OPAQUE)
+
+
+def set_threshold(page: Any, percent: int) -> None:
+    page.locator("#threshold").fill(str(percent))
+
+
+def test_from_photographs_to_masks(page):
+    """Files, overlay, slider, a mark, one left out, and the zip."""
+    choose(page, *files())
+    wait_for(page, "5 photographs segmented")
+    assert page.locator(".says").all_inner_texts() == [
+        f"present, {share} %" for share in shares(page)
+    ]
+    page.check("[name=view][value=cutout]", force=True)
+    at_half = seen(page, 0)
+    assert 0.03 < at_half < 0.4
+
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    set_threshold(page, 20)
+    assert seen(page, 0) > at_half
+    set_threshold(page, 99)
+    assert seen(page, 0) == 0
+    assert page.locator(".says").first.inner_text().startswith("not found")
+    set_threshold(page, 60)
+    assert 0 < seen(page, 0) < at_half
+    assert asked == []
+
+    page.locator(".stage").nth(0).click(position={"x": 55, "y": 175})
+    wait_for(page, "5 photographs segmented")
+    assert page.locator(".mark").nth(0).is_visible()
+    page.locator(".clear").nth(0).click()
+    assert not page.locator(".mark").nth(0).is_visible()
+
+    page.locator(".leave").nth(2).click()
+    wait_for(page, "4 photographs segmented")
+    assert page.locator(".says").nth(2).inner_text() == "left out"
+
+    with page.expect_download() as waiting:
+        page.click("#download")
+    with zipfile.ZipFile(waiting.value.path()) as file:
+        names = [f"disc-dot {k}" for k in (1, 2, 4, 5)]
+        masks = [f"masks/{name}.png" for name in names]
+        cut_outs = [f"cutouts/{name}.png" for name in names]
+        assert sorted(file.namelist()) == sorted([*masks, *cut_outs, "group.json"])
+        alpha = np.asarray(Image.open(io.BytesIO(file.read(cut_outs[0]))))[..., 3]
+        mask = np.asarray(Image.open(io.BytesIO(file.read(masks[0]))))
+    np.testing.assert_array_equal(alpha, mask)
+    assert np.mean(mask == 255) == pytest.approx(seen(page, 0), abs=0.005)
+
+
+def shares(page: Any) -> list[int]:
+    widths = page.locator(".bar span").evaluate_all("bars => bars.map(b => b.style.width)")
+    return [round(float(width.removesuffix("%"))) for width in widths]
+
+
+def test_a_box_is_drawn_by_dragging(browser):
+    told = Told()
+    with running(told) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, *files()[:2])
+            wait_for(page, "2 photographs segmented")
+            stage = page.locator(".stage").nth(1).bounding_box()
+            corners = [(0.25, 0.25), (0.75, 0.5)]
+            (x, y), (right, bottom) = [
+                (stage["x"] + stage["width"] * a, stage["y"] + stage["height"] * b)
+                for a, b in corners
+            ]
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(right, bottom, steps=4)
+            page.mouse.up()
+            page.wait_for_selector(".mark.box")
+            wait_for(page, "2 photographs segmented")
+        assert told.calls[-1]["prompt"].photo == 1
+        assert told.calls[-1]["prompt"].box == pytest.approx((80, 80, 240, 160), abs=2)
+
+
+def test_keys_mark_too(browser):
+    told = Told()
+    with running(told) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, files()[0])
+            wait_for(page, "1 photograph segmented")
+            page.locator(".stage").focus()
+            for key in ("Enter", "ArrowRight", "Shift+ArrowUp", "Enter"):
+                page.keyboard.press(key)
+            page.wait_for_selector(".mark")
+            wait_for(page, "1 photograph segmented")
+        assert told.calls[-1]["prompt"].point == pytest.approx((0.52 * 320, 0.42 * 320), abs=0.5)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_segmented(page):
+    bad = dict(name="letter.png", mimeType="image/png", buffer=b"no picture")
+    big = dict(name="big.png", mimeType="image/png", buffer=bytes(2_000_001))
+    choose(page, bad, big, *files()[:2])
+    wait_for(page, "2 photographs segmented")
+    notices = page.locator("#notices p").all_inner_texts()
+    assert [notice.partition(" is ")[0] for notice in notices] == ["big.png", "letter.png"]
+
+
+def test_a_group_survives_a_reload(page):
+    page.click("[data-example=disc-dot]")
+    wait_for(page, "5 photographs segmented")
+    page.locator(".leave").nth(1).click()
+    wait_for(page, "4 photographs segmented")
+    page.reload()
+    wait_for(page, "4 photographs segmented")
+    assert page.locator(".says").nth(1).inner_text() == "left out"
+    page.click("#restart")
+    page.reload()
+    assert page.locator("#choose").is_visible()
+
+
+@pytest.mark.parametrize("size", [(900, 200), (200, 900), (300, 200)])
+def test_photographs_keep_their_shape(page, size):
+    content = png(*size)
+    choose(page, dict(name="long.png", mimeType="image/png", buffer=content))
+    wait_for(page, "1 photograph segmented")
+    box = page.locator(".stage").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_wider_than_the_window(browser, small, width):
+    for page in opened(browser, small, width=width, height=844):
+        for _ in range(2):
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            if page.locator("#welcome").is_visible():
+                page.click("[data-example=disc-dot]")
+                wait_for(page, "5 photographs segmented")
+        page.click("#restart")
+        page.wait_for_timeout(200)
+
+
+def test_every_control_has_a_name(page):
+    page.click("[data-example=disc-dot]")
+    wait_for(page, "5 photographs segmented")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("#work button, #work input, #work [role=button]")]
+            .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length))
+            .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []

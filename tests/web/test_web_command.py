@@ -1,0 +1,48 @@
+"""`cosseg app` on the command line."""
+
+import argparse
+import builtins
+import sys
+
+import pytest
+
+from cosseg_jax.commands import app
+from cosseg_jax.errors import UserError
+from cosseg_jax.web import server
+from cosseg_jax.web.limits import Limits
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    app.add_parser(parser.add_subparsers())
+    return parser.parse_args(["app", *arguments])
+
+
+def test_what_is_asked_for_reaches_the_server(monkeypatch):
+    served = []
+    monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
+    arguments = parsed("--port", "0", "--checkpoint", "net", "--max-photos", "7")
+    assert app.run(arguments) == 0
+    assert served == [("127.0.0.1", 0, "net", Limits(photos=7))]
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("uvicorn"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "cosseg_jax.web.server")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"needs uvicorn.*pip install 'cosseg_jax\[app\]'"):
+        app.run(parsed())
+
+
+def test_a_port_that_is_taken_is_named():
+    with server.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert server.address_of(taken, "127.0.0.1") == f"http://127.0.0.1:{port}/"
+        with pytest.raises(UserError, match=f"cannot listen at port {port} of 127.0.0.1"):
+            server.listen("127.0.0.1", port)
