@@ -1,15 +1,16 @@
 """`cosseg app`: a web page on this machine, for people with a folder of photographs."""
 
 import argparse
-from typing import Any
+
+from cosseg_jax.commands import parser as shared
 
 HOST, PORT = "127.0.0.1", 8765
 EXTRA = ("starlette", "uvicorn", "anyio")
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Adds the subcommand to what `ArgumentParser.add_subparsers` gave."""
-    parser = subparsers.add_parser(
+def add_to(commands: shared.Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
         "app",
         help="open a web page to segment photographs with",
         description="Serves a web page to segment groups of photographs with. Photographs stay on "
@@ -19,17 +20,16 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--host", default=HOST, help="address to listen at; 0.0.0.0 opens it to the network"
     )
     parser.add_argument("--port", type=int, default=PORT, help="0: any free one, which is printed")
-    parser.add_argument("--checkpoint", help="folder of an exported network; else the shipped one")
+    shared.add_checkpoint_option(parser)
     parser.add_argument("--max-photos", type=int, help="in a group")
     parser.add_argument("--max-megabytes", type=float, help="of one photograph's file")
     parser.add_argument("--max-total-megabytes", type=float, help="of a group's files")
     parser.add_argument("--max-megapixels", type=float, help="of one photograph")
     parser.set_defaults(run=run)
-    return parser
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serves until it is interrupted; 0. Raises ImportError where the extra is missing."""
+def run(arguments: argparse.Namespace) -> None:
+    """Serves until it is interrupted. Raises ImportError where the extra is missing."""
     try:
         from cosseg_jax.web.limits import MEGA, Limits
         from cosseg_jax.web.server import serve
@@ -48,4 +48,3 @@ def run(arguments: argparse.Namespace) -> int:
     )
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     serve(arguments.host, arguments.port, arguments.checkpoint, limits)
-    return 0

@@ -53,7 +53,7 @@ def _devices() -> list[str]:
 def _network(checkpoint: str | None) -> dict[str, Any] | None:
     """The facts about an export; None if it is the shipped one and this installation has none."""
     from cosseg_jax import exports
-    from cosseg_jax.predict import prediction_size
+    from cosseg_jax.predict import prediction_options
 
     folder = exports.SHIPPED if checkpoint is None else Path(checkpoint)
     if checkpoint is None and not folder.is_dir():
@@ -65,7 +65,7 @@ def _network(checkpoint: str | None) -> dict[str, Any] | None:
         "folder": str(folder),
         "backbone": config.model.backbone,
         "features": config.model.features,
-        "image_size": prediction_size(config),
+        "image_size": prediction_options(config).image_size,
         "categories": list(config.categories),
         "parameters": sum(leaf.size for leaf in parameters),
         "stored_as": sorted({str(leaf.dtype) for leaf in parameters}),

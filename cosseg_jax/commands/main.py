@@ -9,11 +9,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from cosseg_jax.commands import info, segment, show
+from cosseg_jax.commands import app, info, segment, show
 from cosseg_jax.commands.parser import Parser
 from cosseg_jax.errors import is_user_error, message_of
 
-COMMANDS = (segment, show, info)
+COMMANDS = (segment, show, app, info)
 FLAG_PROGRAMS = {  # modules with flags of their own, which are defined as they are imported
     "train": "train a network by a config",
     "evaluate": "score a network on the benchmarks",
@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   cosseg segment holiday/ --out found      masks, cut-outs and overlays of a folder of photographs
   cosseg show holiday/ --out sheet.png     a sheet to look at what the network sees in them
+  cosseg app                               a web page on this machine to do it with
   cosseg info                              versions, devices and the network in use
 
 `cosseg COMMAND --help` explains a command. Exit codes: 0 success, 2 wrong input, 1 a fault of the

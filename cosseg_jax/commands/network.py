@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from absl import logging
 from tqdm import tqdm
@@ -17,7 +16,10 @@ def load_network(options: argparse.Namespace) -> Predictor:
     """The predictor of --checkpoint; quiet, and with its compiled programs kept on disk."""
     logging.set_verbosity(logging.WARNING)
     keep_compilations()
-    return load(options.checkpoint)
+    predictor = load(options.checkpoint)
+    if options.refine is not None:
+        predictor.options = predictor.options._replace(refine=options.refine)
+    return predictor
 
 
 def segment(
@@ -30,10 +32,9 @@ def segment(
 ) -> GroupResult:
     """What the photographs share; progress goes to stderr."""
     paths = [photo.path for photo in photos]
-    marked: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
     with tqdm(total=len(paths), desc=title, unit="photo") as bar:
 
         def advance(done: int, _: int) -> None:
             bar.update(done - bar.n)
 
-        return predictor(paths, chunk=options.chunk, progress=advance, **marked)
+        return predictor(paths, chunk=options.chunk, progress=advance, prompt=prompt)

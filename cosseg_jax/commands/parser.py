@@ -45,6 +45,11 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         help="photographs that the network sees at once; less memory with fewer, the same result "
         "(default: %(default)s)",
     )
+    group.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="draw the masks' edges to the photographs' own (default: as the network's config says)",
+    )
 
 
 def add_checkpoint_option(parser: argparse._ActionsContainer) -> None:

@@ -25,7 +25,7 @@ class Subset:
         self._indices = np.asarray(indices, dtype=np.int64)
         self.name = source.name
         self.categories: tuple[str, ...] = source.categories
-        self.names: Sequence[str] = [source.names[i] for i in self._indices]
+        self.names: Sequence[str] = [source.names[int(i)] for i in self._indices]
         self.members: Sequence[Int[Ndarray, " _"]] = [
             np.flatnonzero(np.isin(self._indices, members)) for members in source.members
         ]

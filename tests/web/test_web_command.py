@@ -14,7 +14,7 @@ from cosseg_jax.web.limits import Limits
 
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    app.add_parser(parser.add_subparsers())
+    app.add_to(parser.add_subparsers())
     return parser.parse_args(["app", *arguments])
 
 
@@ -22,7 +22,7 @@ def test_what_is_asked_for_reaches_the_server(monkeypatch):
     served = []
     monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
     arguments = parsed("--port", "0", "--checkpoint", "net", "--max-photos", "7")
-    assert app.run(arguments) == 0
+    app.run(arguments)
     assert served == [("127.0.0.1", 0, "net", Limits(photos=7))]
 
 
