@@ -48,7 +48,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--refine",
         action=argparse.BooleanOptionalAction,
-        help="draw the masks' edges to the photographs' own (default: as the network's config says)",
+        help="draw the masks' edges to those of the photographs (default: as in the network's "
+        "recipe)",
     )
 
 
