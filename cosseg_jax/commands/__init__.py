@@ -1,0 +1,1 @@
+"""The command line `cosseg`: one subcommand a file, put together in `main`."""
