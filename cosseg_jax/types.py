@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 Ndarray = np.ndarray
+Count = Any  # an int; a symbolic dimension of `jax.export` where groups of any size are exported
 
 
 class Example(NamedTuple):
@@ -141,7 +142,7 @@ class Prediction(NamedTuple):
     category_logits: tuple[Float[Array, "B N _ _ _"], ...] | None = None
 
 
-def in_groups(tree: Any, groups: int, photos: int) -> Any:
+def in_groups(tree: Any, groups: int, photos: Count) -> Any:
     """Every array [B N, ...] of a tree as [B, N, ...]."""
     return jax.tree.map(lambda x: x.reshape(groups, photos, *x.shape[1:]), tree)
 

@@ -94,4 +94,4 @@ def normalise(
     centre = jnp.asarray(mean, images.dtype).reshape(shape)  # [1, ..., 1, 3]
     scale = jnp.asarray(std, images.dtype).reshape(shape)  # [1, ..., 1, 3]
     normalised = (images - centre) / scale
-    return normalised[..., ::-1] if bgr else normalised
+    return jnp.flip(normalised, axis=-1) if bgr else normalised

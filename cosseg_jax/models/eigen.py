@@ -28,6 +28,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 BLOCKS = 7  # that a basis grows by between two restarts
 TOLERANCE = 5e-6  # residual / (1 + eigenvalue) to stop at; over the relative gap, the error angle
 DEPENDENT = 1e-6  # squared length, against a block's rows', below which a direction is rounding
+SQUARINGS = 24  # by which eigenvalues as near to each other as float32 can tell part
 CG_STEPS = 64  # of the implicit derivative
 MISSING = -1.0  # stands for a Ritz value; the best real one is never negative
 
@@ -164,14 +165,15 @@ def dense_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
 def subspace_eigenvector(
     x: Float[Array, "n d"], *, block_size: int, iterations: int
 ) -> Float[Array, " n"]:
-    """Matrix-free; the dense solution where n is too small to hold the basis.
+    """Matrix-free; the dense solution where n is known to be too small to hold the basis.
 
     Args:
         x: descriptors of length 1 (or 0), one a row.
         block_size: k >= 3, vectors multiplied at once.
         iterations: the most products of G and a block, rounded up to whole restarts.
     """
-    if x.shape[0] <= 2 * block_size * (BLOCKS + 1):
+    n = x.shape[0]
+    if isinstance(n, int) and n <= 2 * block_size * (BLOCKS + 1):  # no int: exported for any n
         return dense_eigenvector(x)
 
     def unfinished(state: tuple[Int[Array, ""], Ritz]) -> Bool[Array, ""]:
@@ -187,6 +189,30 @@ def subspace_eigenvector(
         unfinished, lambda state: (state[0] + 1, improve(x, state[1])), (jnp.array(0), start)
     )
     return unit(ritz.vectors[0])
+
+
+def squared_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """By squaring G + c 1 again and again: matrix products alone, and always as many.
+
+    For run times that know neither eigenvalues nor loops; forms G, at 2 n^3 operations a squaring.
+
+    c makes the matrix positive semidefinite, or the negative eigenvalue would win. On the constant
+    vector and its complement G is [[a, b'], [b, K]] with K >= 0, so that its eigenvalues are at
+    least those of [[a, -|b|], [-|b|, 0]].
+    """
+    n = x.shape[0]
+    gram = matmul(x, x.T) - 1
+    means = jnp.mean(gram, axis=1)
+    a = jnp.sum(means)
+    b = jnp.sqrt(jnp.sum((means - jnp.mean(means)) ** 2) * n)  # its length
+    shift = (jnp.sqrt(a**2 + 4 * b**2) - a) / 2 + DEPENDENT  # never a matrix of zeros
+    power = gram + shift * jnp.eye(n)
+    for _ in range(SQUARINGS):
+        power = power / jnp.sqrt(jnp.sum(power**2))
+        power = matmul(power, power)
+    found = matmul(first_block(x, 4), power)  # [4, n], all along the eigenvector
+    lengths = jnp.sum(found**2, axis=1, keepdims=True)  # [4, 1]
+    return unit(jnp.sum(jnp.where(lengths == jnp.max(lengths), found, 0), axis=0))
 
 
 def unit(v: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -30,7 +30,9 @@ class PointwiseConv(nn.Module):
     def __call__(self, x: Float[Array | Ndarray, "M h w C"]) -> Float[Array, "M h2 w2 F"]:
         shape = (1, 1, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        x = jnp.asarray(x, self.dtype)[:, :: self.stride, :: self.stride]
+        x = jnp.asarray(x, self.dtype)
+        if self.stride > 1:  # as a slice, not a gather, also where M is open
+            x = jax.lax.slice(x, (0, 0, 0, 0), x.shape, (1, self.stride, self.stride, 1))
         y = jax.lax.dot_general(x, kernel[0, 0].astype(self.dtype), (((3,), (0,)), ((), ())))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)

@@ -25,7 +25,7 @@ from cosseg_jax.models import eigen
 from cosseg_jax.options import check_choice
 from cosseg_jax.types import SpatialPrior
 
-SOLVERS = ("auto", "eigh", "subspace")
+SOLVERS = ("auto", "eigh", "subspace", "squaring")
 SIGNS = ("border", "majority", "none")
 SCALES = ("sqrt_n", "unit")
 GRADIENTS = ("stop", "implicit")
@@ -37,7 +37,8 @@ class SpatialOptions:
     """How S is computed from the descriptors.
 
     solver: "eigh" forms G, "subspace" never does; "auto" takes "eigh" for up to `dense_max`
-        descriptors a group. Both find the same vector.
+        descriptors a group. Both find the same vector. So does "squaring", less exactly, by
+        products alone: for exports.
     dense_max: see `solver`.
     block_size: vectors that "subspace" multiplies at once, 3 or more.
     iterations: the most products of G and a block that "subspace" spends; it stops when accurate,
@@ -95,6 +96,8 @@ def solve(x: Float[Array, "n d"], options: SpatialOptions) -> Float[Array, " n"]
     )
     if dense:
         return eigen.dense_eigenvector(x)
+    if options.solver == "squaring":
+        return eigen.squared_eigenvector(x)
     return eigen.subspace_eigenvector(
         x, block_size=options.block_size, iterations=options.iterations
     )
@@ -178,8 +181,9 @@ def _group_prior(features: Float[Array, "N h w d"], options: SpatialOptions) -> 
     # Hellmann-Feynman: the eigenvalue's gradient is that of s'Gs with s held constant
     constant = jax.lax.stop_gradient(s)
     energy = jnp.sum(eigen.matmul(constant[None], x) ** 2) - jnp.sum(constant) ** 2
-    maps = orient(s.reshape(grid) * n**0.5, jax.lax.stop_gradient(x), options.sign)  # [N, h, w]
-    return SpatialPrior(maps if options.scale == "sqrt_n" else maps / n**0.5, -energy / n)
+    root = jnp.sqrt(n)  # not n**0.5, which N of any number does not have
+    maps = orient(s.reshape(grid) * root, jax.lax.stop_gradient(x), options.sign)  # [N, h, w]
+    return SpatialPrior(maps if options.scale == "sqrt_n" else maps / root, -energy / n)
 
 
 def spatial_modulator(features: Float[Array, "B N h w d"], options: SpatialOptions) -> SpatialPrior:

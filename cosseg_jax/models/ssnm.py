@@ -21,6 +21,7 @@ from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.options import check_choice
 from cosseg_jax.types import (
+    Count,
     Description,
     FeatureMaps,
     Ndarray,
@@ -148,7 +149,7 @@ class SSNM(nn.Module):
             else None,
         )
 
-    def relate(self, description: Description, groups: int, photos: int) -> Relation:
+    def relate(self, description: Description, groups: int, photos: Count) -> Relation:
         """What the photographs of each group share, from their descriptions [B, N, ...]."""
         if description.fused is None:
             prior = SpatialPrior(jnp.zeros((groups, photos, 1, 1)), jnp.zeros(groups))

@@ -1,0 +1,53 @@
+"""`cosseg export`: its arguments, and that nothing is overwritten or half written."""
+
+import argparse
+
+import golden_group as groups
+import jax
+import pytest
+
+from cosseg_jax.commands import export
+from cosseg_jax.errors import UserError
+
+
+def parsed(*arguments: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    export.add_parser(parser.add_subparsers())
+    return parser.parse_args(["export", *(str(x) for x in arguments)])
+
+
+def test_it_writes_a_file_that_can_be_called(tmp_path, capsys):
+    pytest.importorskip("flatbuffers", reason="needs the extra: pip install 'cosseg_jax[export]'")
+    path = tmp_path / "new" / "network.stablehlo"
+    arguments = parsed(
+        path, "--format", "stablehlo", "--checkpoint", groups.GOLDEN, "--group_size", 3
+    )
+    assert arguments.run(arguments) == 0
+    found = jax.export.deserialize(path.read_bytes()).call(groups.pictures(3))
+    assert found["probabilities"].shape == (3, 96, 96)
+    assert [x.name for x in path.parent.iterdir()] == ["network.stablehlo"]
+    assert capsys.readouterr().out.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+def test_what_is_there_stays_before_anything_is_read(tmp_path, form):
+    path = tmp_path / "network"
+    path.write_bytes(b"mine")
+    arguments = parsed(path, "--format", form, "--checkpoint", tmp_path / "absent")
+    with pytest.raises(UserError, match="exists already"):
+        export.run(arguments)
+    assert path.read_bytes() == b"mine"
+    with pytest.raises(FileNotFoundError, match="no checkpoint in"):
+        export.run(parsed(path, "--format", form, "--checkpoint", tmp_path / "absent", "--force"))
+    assert path.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "2.5", "all"])
+def test_group_sizes_are_numbers_or_any(tmp_path, capsys, size):
+    with pytest.raises(SystemExit):
+        parsed(tmp_path / "network", "--format", "onnx", f"--group_size={size}")
+    assert "is neither 'any' nor a number from 1 on" in capsys.readouterr().err
+
+
+def test_the_default_is_groups_of_any_size(tmp_path):
+    assert parsed(tmp_path / "network", "--format", "onnx").group_size == "any"
