@@ -2,15 +2,16 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from cosseg_jax.commands import parser as shared
 
 FORMATS = ("stablehlo", "onnx")
 ANY = "any"
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Adds the subcommand to what `ArgumentParser.add_subparsers` gave."""
-    parser = subparsers.add_parser(
+def add_to(commands: shared.Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
         "export",
         help="write a network as one file, for use without this package",
         description="Writes a trained network, weights included, as one file that JAX alone "
@@ -18,9 +19,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="to write")
     parser.add_argument("--format", choices=FORMATS, required=True)
-    parser.add_argument(
-        "--checkpoint", metavar="DIR", help="folder of an exported network; else the shipped one"
-    )
+    shared.add_checkpoint_option(parser)
     parser.add_argument(
         "--group_size",
         type=_group_size,
@@ -30,11 +29,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     parser.set_defaults(run=run)
-    return parser
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Writes the file, whole or not at all; 0.
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the file, whole or not at all.
 
     Raises UserError if it exists already, ImportError where the extra is missing, and what
     `exports.load_exported` raises.
@@ -53,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     content = encode(config, variables, group_size)
     write_whole(arguments.file, content)
     print(f"{arguments.file}: {len(content) / 1e6:.1f} MB, groups of {arguments.group_size}")
-    return 0
 
 
 def _group_size(text: str) -> int | str:

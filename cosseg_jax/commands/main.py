@@ -9,11 +9,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from cosseg_jax.commands import app, info, segment, show
+from cosseg_jax.commands import app, export, info, segment, show
 from cosseg_jax.commands.parser import Parser
 from cosseg_jax.errors import is_user_error, message_of
 
-COMMANDS = (segment, show, app, info)
+COMMANDS = (segment, show, app, export, info)
 FLAG_PROGRAMS = {  # modules with flags of their own, which are defined as they are imported
     "train": "train a network by a config",
     "evaluate": "score a network on the benchmarks",
