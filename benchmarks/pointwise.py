@@ -1,0 +1,60 @@
+"""The 1x1 convolution as a matrix product against flax's own, forward and with gradients.
+
+    python benchmarks/pointwise.py
+
+prints for shapes of ResNet-50 and of the head the times of both and their ratio; ratios within one
+run may be compared.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cosseg_jax.models.pointwise import PointwiseConv
+
+PHOTOGRAPHS = 20
+SHAPES = ((56, 256, 128), (28, 512, 128), (14, 1024, 256), (7, 2048, 512), (7, 512, 2048))
+REPEATS = 5
+
+
+def best_ms(function: Callable[..., Any], *arguments: Any) -> float:
+    """The least of some calls after one that compiles."""
+    jax.block_until_ready(function(*arguments))
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - start)
+    return 1e3 * min(times)
+
+
+def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
+    """Of the forward pass, and of the gradients of input and parameters."""
+    variables = layer.init(jax.random.key(0), x[:1])
+
+    def loss(variables: Any, x: jax.Array) -> jax.Array:
+        return jnp.mean(jnp.square(layer.apply(variables, x)))  # type: ignore[arg-type]
+
+    forward, gradient = jax.jit(layer.apply), jax.jit(jax.grad(loss, argnums=(0, 1)))
+    return best_ms(forward, variables, x), best_ms(gradient, variables, x)
+
+
+def main() -> None:
+    print("side channels   forward: conv, product, ratio   gradients: conv, product, ratio")
+    for side, channels, features in SHAPES:
+        x = jax.random.normal(jax.random.key(1), (PHOTOGRAPHS, side, side, channels))
+        conv = times_of(nn.Conv(features, (1, 1)), x)
+        product = times_of(PointwiseConv(features), x)
+        columns = (
+            f"{one:8.1f} {other:8.1f} {one / other:6.2f}"
+            for one, other in zip(conv, product, strict=True)
+        )
+        print(f"{side:4} {channels:4}->{features:<4}", *columns, "ms")
+
+
+if __name__ == "__main__":
+    main()
