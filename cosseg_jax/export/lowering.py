@@ -61,7 +61,8 @@ def lower(graph: Graph, closed: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
 
     def read(atom: Any) -> Tensor:
         if isinstance(atom, Literal):
-            return Tensor(np.asarray(atom.val, atom.aval.dtype), ())
+            aval: Any = atom.aval
+            return Tensor(np.asarray(atom.val, aval.dtype), ())
         return known[atom]
 
     for equation in jaxpr.eqns:
