@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
+from cosseg_jax import heic
 from cosseg_jax.data.decoding import decode_image, upright_rgb
 from cosseg_jax.types import Ndarray
 
@@ -42,7 +43,7 @@ def read_photograph(photo: Photo, name: str) -> Photograph:
         path = Path(photo)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is no file; give the path of a photograph")
-        return Photograph(path.stem, decode_image(path))
+        return Photograph(path.stem, _decoded(path))
     if isinstance(photo, bytes):
         return Photograph(name, decode_image(photo, name))
     if isinstance(photo, Image.Image):
@@ -56,6 +57,16 @@ def read_photograph(photo: Photo, name: str) -> Photograph:
         f"{name} is a {type(photo).__name__}; give a path, a file's bytes, a PIL image or a uint8 "
         "array [H, W, 3]"
     )
+
+
+def _decoded(path: Path) -> UInt8[Ndarray, "H W 3"]:
+    heic.register()
+    try:
+        return decode_image(path)
+    except ValueError as error:
+        if advice := heic.advice(path):
+            raise ValueError(f"{path} does not decode: {advice}") from error
+        raise
 
 
 def _rgb(array: Shaped[Ndarray, "..."], name: str) -> UInt8[Ndarray, "H W 3"]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax import Prompt
+from cosseg_jax import Prompt, heic
 from cosseg_jax.data.sources import load_source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
@@ -184,6 +184,15 @@ def test_a_prompt_takes_one_mark(given):
 def test_what_is_no_photograph_is_named(predictor, photos, options, message):
     with pytest.raises(ValueError, match=message):
         predictor(photos, **options)
+
+
+def test_heic_without_its_library_says_what_to_install(predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr(heic, "LIBRARY", "no_such_library")
+    (tmp_path / "phone.heic").write_bytes(b"ftypheic")
+    with pytest.raises(
+        ValueError, match=r"phone\.heic does not decode: .* pip install pillow-heif"
+    ):
+        predictor([tmp_path / "phone.heic"])
 
 
 def test_a_path_that_leads_nowhere_is_named(predictor):
