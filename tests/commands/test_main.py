@@ -66,7 +66,8 @@ def test_an_interruption_is_quiet(tmp_path: Path):
     (photo,) = write_shapes(tmp_path, ("a.png",)).iterdir()
     command = ["segment", str(photo), "--out", str(tmp_path / "out"), "--checkpoint", str(EXPORT)]
     script = (
-        "import sys; from cosseg_jax.commands import reading\n"
+        "import signal, sys; from cosseg_jax.commands import reading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
         "def wait(*_):\n    print('waiting', flush=True); import time; time.sleep(100)\n"
         "reading.check = wait\n"
         f"from cosseg_jax.commands.main import main; sys.exit(main({command!r}))"
