@@ -105,7 +105,9 @@ class Told:
         side[:, 2:] = 0.2
         prior = np.zeros((2, 2), np.float32)
         found = [
-            PhotoResult(name, photo.height, photo.width, side, prior, self.presence)
+            PhotoResult(
+                name, b"", photo.height, photo.width, side, prior, self.presence, refine=False
+            )
             for name, photo in zip(names, photos, strict=True)
         ]
         return GroupResult(tuple(found), {"sheep": 0.75, "cow": 0.1})
