@@ -31,7 +31,15 @@ def get_config() -> ConfigDict:
         dict(category="uniform", several=0.0, contrast=0.0, distractors=0.0, prompted=0.0)
     )
     config.augment = ConfigDict(
-        dict(flip=False, max_scale=1.0, brightness=0.0, contrast=0.0, saturation=0.0)
+        dict(
+            flip=False,
+            max_scale=1.0,
+            brightness=0.0,
+            contrast=0.0,
+            saturation=0.0,
+            paste=0.0,
+            transplant=0.0,
+        )
     )
     config.workers = 8  # threads that prepare batches
     config.worker_processes = 0  # more than 0: processes instead of threads
@@ -48,6 +56,7 @@ def get_config() -> ConfigDict:
             spatial_stride=32,  # figure 2
             use_spatial=True,  # table 5
             use_semantic=True,  # table 5
+            rounds=1,  # more: gamma again from where the masks are; see models/rounds.py
             category_head=False,  # for a backbone that starts from nothing
             dtype="float32",  # or "bfloat16"
         )

@@ -18,19 +18,26 @@ def get_config() -> ConfigDict:
     config.model.frozen_stages = 2
     config.model.fix_batch_stats = True
 
+    config.model.rounds = 2
+    config.model.category_head = True
+
     config.sampling.prompted = 0.3
     config.augment.max_scale = 1.5
     config.augment.brightness = 0.3
     config.augment.contrast = 0.3
     config.augment.saturation = 0.3
+    config.augment.paste = 0.3
+    config.augment.transplant = 0.25
 
-    config.optimizer.learning_rate = 2.5e-4
-    config.optimizer.backbone_rate = 0.08
+    config.optimizer.learning_rate = 3e-4
+    config.optimizer.backbone_rate = 0.1
     config.optimizer.warmup_steps = 100
-    config.optimizer.halve_every = 200
-    config.optimizer.average_decay = 0.99
+    config.optimizer.halve_every = 350
+    config.optimizer.average_decay = 0.995
 
-    config.steps = 650
+    config.prediction.image_size = 320
+
+    config.steps = 1_300
     config.eval_every = 325
-    config.checkpoint_every = 50
+    config.checkpoint_every = 65
     return config

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from cosseg_jax.models.category import category_loss
 from cosseg_jax.options import check_choice
-from cosseg_jax.types import GroupBatch, Ndarray, Prediction
+from cosseg_jax.types import GroupBatch, Ndarray, Prediction, Round
 
 # delta, an image's share of positive pixels -> weights of its positives and of its negatives
 SEG_WEIGHTINGS = {
@@ -89,16 +89,24 @@ def total_loss(
     dice_weight: float,
     category_weight: float,
 ) -> Losses:
-    """Eq. 14, with weights that are all 1 in the paper; Dice and the category head's are ours."""
+    """Eq. 14, with weights that are all 1 in the paper; Dice and the category head's are ours.
+
+    Where the network makes several rounds, each term is the mean over them.
+    """
     spatial = jnp.mean(prediction.prior.loss)
-    semantic = semantic_loss(prediction.class_logits, batch.labels)
-    segmentation = segmentation_loss(
-        prediction.mask_logits, batch.masks, batch.valid, seg_weighting
-    )
+    rounds = (*prediction.earlier, Round(prediction.mask_logits, prediction.class_logits))
+    each = [
+        (
+            semantic_loss(found.class_logits, batch.labels),
+            segmentation_loss(found.mask_logits, batch.masks, batch.valid, seg_weighting),
+            dice_loss(found.mask_logits, batch.masks, batch.valid),
+        )
+        for found in rounds
+    ]
+    semantic, segmentation, dice = (jnp.mean(jnp.stack(x)) for x in zip(*each, strict=True))
     total = (
         spatial_weight * spatial + semantic_weight * semantic + segmentation_weight * segmentation
     )
-    dice = dice_loss(prediction.mask_logits, batch.masks, batch.valid)
     total = total + dice_weight * dice
     category = jnp.zeros(())
     if prediction.category_logits is not None and batch.category_maps is not None:

@@ -129,10 +129,18 @@ class GroupMasks(NamedTuple):
     indicator: Float[Array | Ndarray, "B N h w"]
 
 
+class Round(NamedTuple):
+    """What a round before the last one said, for the losses: they judge every round."""
+
+    mask_logits: Float[Array, "B N H W"]
+    class_logits: Float[Array, "B L"]
+
+
 class Prediction(NamedTuple):
     """Everything that the network computes for a batch of groups.
 
     category_logits: of every cell of the four levels, or None without the category head.
+    earlier: the rounds before the last one, whose results are the fields above.
     """
 
     mask_logits: Float[Array, "B N H W"]
@@ -140,6 +148,7 @@ class Prediction(NamedTuple):
     gamma: Float[Array, "B d"]
     prior: SpatialPrior
     category_logits: tuple[Float[Array, "B N _ _ _"], ...] | None = None
+    earlier: tuple[Round, ...] = ()
 
 
 def in_groups(tree: Any, groups: int, photos: Count) -> Any:

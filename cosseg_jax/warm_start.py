@@ -10,13 +10,17 @@ from cosseg_jax.exports import load_exported
 
 SHIPPED_NAME = "shipped"  # in the place of a folder: the network that comes with the package
 # What tells the training set's categories apart, and starts anew where they are others.
-CLASS_HEADS = ("params/semantic/classify/", "params/category/")
+AID = "params/category/"
+CLASS_HEADS = ("params/semantic/classify/", AID)
 
 
 def warm_start(
     folder: str | Path, fresh: Mapping[str, Any], categories: Sequence[str]
 ) -> dict[str, Any]:
     """The variables of an exported network, in the place of a run's fresh ones.
+
+    The category head, a training aid, starts anew where the export has none, and is left out where
+    the run has none.
 
     Args:
         folder: written by `train.py --export`, or `SHIPPED_NAME`.
@@ -34,6 +38,8 @@ def warm_start(
     if list(config.categories) != list(categories):
         found = {name: x for name, x in found.items() if not name.startswith(CLASS_HEADS)}
         found |= {name: x for name, x in wanted.items() if name.startswith(CLASS_HEADS)}
+    found = {name: x for name, x in found.items() if name in wanted or not name.startswith(AID)}
+    found = {name: x for name, x in wanted.items() if name.startswith(AID)} | found
     shapes = [
         f"{name}: {_shape(found, name)} in the export, {_shape(wanted, name)} in the run"
         for name in sorted(found.keys() | wanted.keys())

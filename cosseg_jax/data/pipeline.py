@@ -22,6 +22,7 @@ from cosseg_jax.data.groups import (
     shared_categories,
     union_mask,
 )
+from cosseg_jax.data.pasting import cut_out, pasted
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import (
     AugmentOptions,
@@ -90,6 +91,12 @@ class StepBatches(NamedTuple):
         rng = np.random.default_rng([self.sampler.seed, index, 1])
         views = [self._view(example, shared) for example in examples]
         images, maps = None, None
+        if self.augment.paste or self.augment.transplant:
+            drawn = np.random.default_rng([self.sampler.seed, index, 3])
+            views = [
+                self._with_pasted(view, shared, drawn, has_object=n < len(views) - distractors)
+                for n, view in enumerate(views)
+            ]
         if self.cache is None:
             views = [network_view(view, self.image_size, rng, self.augment) for view in views]
             images = np.stack([view.image for view in views])  # [N, H, W, 3]
@@ -118,6 +125,39 @@ class StepBatches(NamedTuple):
             marked = region(drawn_prompt(masks[0], rng), self.image_size, self.image_size)
             marks[0] = coverage(marked, side, side)
         return marks
+
+    def _with_pasted(
+        self, view: View, shared: Sequence[int], rng: np.random.Generator, *, has_object: bool
+    ) -> View:
+        """The object before another background, or beside a foreign one, or both, or neither."""
+        if rng.random() < self.augment.transplant and has_object:
+            cutout = cut_out(view.image, view.mask, shared[0])
+            background = self._foreign(shared, rng)
+            if cutout is not None and background is not None:
+                view = pasted(self._view(background[0], shared), cutout, rng, shared=True)
+        if rng.random() < self.augment.paste:
+            foreign = self._foreign(shared, rng)
+            if foreign is not None:
+                example, category = foreign
+                mask = union_mask(example, [category])
+                cutout = cut_out(example.image, mask, category)
+                if cutout is not None:
+                    view = pasted(view, cutout, rng, shared=False)
+        return view
+
+    def _foreign(
+        self, shared: Sequence[int], rng: np.random.Generator
+    ) -> tuple[Example, int] | None:
+        """A photograph without the shared categories, and one that it has; None if luck is out."""
+        members = self.source.members
+        others = [c for c in range(len(members)) if c not in shared and len(members[c])]
+        if not others:
+            return None
+        category = others[int(rng.integers(len(others)))]
+        example = self.source[int(rng.choice(members[category]))]
+        if np.isin(example.categories, shared).any():
+            return None
+        return example, category
 
     def _view(self, example: Example, shared: Sequence[int]) -> View:
         found = category_map(example) if self.category_maps else None

@@ -22,6 +22,8 @@ class AugmentOptions(NamedTuple):
     max_scale: magnify by a random factor of 1 to `max_scale` and cut out a window of the original
         shape; the window always holds some of the object. 1 is off.
     brightness, contrast, saturation: multiply by a factor drawn from 1 - x to 1 + x; 0 is off.
+    paste: share of the photographs that get an object of another category; see `data/pasting.py`.
+    transplant: share of those whose object is put before the background of another photograph.
     """
 
     flip: bool = False
@@ -29,6 +31,8 @@ class AugmentOptions(NamedTuple):
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    paste: float = 0.0
+    transplant: float = 0.0
 
 
 class View(NamedTuple):
@@ -56,7 +60,7 @@ def check_options(options: AugmentOptions) -> None:
     """Raises ValueError when an option is out of its range."""
     if not 1.0 <= options.max_scale <= 10.0:
         raise ValueError(f"augment.max_scale is {options.max_scale}; expected 1 (off) to 10")
-    for field in ("brightness", "contrast", "saturation"):
+    for field in ("brightness", "contrast", "saturation", "paste", "transplant"):
         if not 0.0 <= getattr(options, field) <= 1.0:
             raise ValueError(f"augment.{field} is {getattr(options, field)}; expected 0 (off) to 1")
 

@@ -17,6 +17,7 @@ from cosseg_jax.models.backbones import (
 from cosseg_jax.models.category import CategoryHead
 from cosseg_jax.models.fusion import Fusion, check_stride
 from cosseg_jax.models.head import SegmentationHead
+from cosseg_jax.models.rounds import attended
 from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.options import check_choice
@@ -25,8 +26,10 @@ from cosseg_jax.types import (
     Description,
     FeatureMaps,
     Ndarray,
+    PhotoStatistics,
     Prediction,
     Relation,
+    Round,
     Semantics,
     SpatialPrior,
     flattened,
@@ -47,6 +50,7 @@ class SSNM(nn.Module):
     features: d, channels of the fused and of the modulated maps.
     spatial_stride: of S: 32 (the paper's figure), 16 or 8.
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
+    rounds: how often gamma and the masks are computed; more than once as `models.rounds` says.
     category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
     frozen_stages: the same for a ResNet's first stages only.
@@ -63,6 +67,7 @@ class SSNM(nn.Module):
     semantic: SemanticOptions = SemanticOptions()
     use_spatial: bool = True
     use_semantic: bool = True
+    rounds: int = 1
     category_head: bool = False
     freeze_backbone: bool = False
     frozen_stages: int = 0
@@ -114,16 +119,28 @@ class SSNM(nn.Module):
             flat = self.encode(jnp.asarray(images).reshape(-1, height, width, 3), train=train)
         else:
             flat = flattened(maps)
-        described = self.describe(flat, None if marks is None else flattened(marks))
+        grouped, size = in_groups(flat, groups, photos), (height, width)
+        marked = None if marks is None else flattened(marks)
+        described = self.describe(flat, marked)
         relation = self.relate(in_groups(described, groups, photos), groups, photos)
-        mask_logits = self.segment(in_groups(flat, groups, photos), relation, (height, width))
+        masks = self.segment(grouped, relation, size)
+        earlier: list[Round] = []
+        for _ in range(1, self.rounds):
+            earlier.append(Round(masks, relation.semantics.class_logits))
+            weights = attended(
+                jax.nn.sigmoid(flattened(masks)), marked, *flat.stride32.shape[1:3]
+            )  # [B*N, h, w]
+            heard = self.listen(flat, jax.lax.stop_gradient(weights))
+            relation = self.reconsider(relation, in_groups(heard, groups, photos))
+            masks = self.segment(grouped, relation, size)
         prior, semantics = relation
         return Prediction(
-            mask_logits,
+            masks,
             semantics.class_logits,
             semantics.gamma,
             prior,
             self._category_logits(flat, groups),
+            tuple(earlier),
         )
 
     def encode(self, images: UInt8[Array | Ndarray, "M H W 3"], *, train: bool) -> FeatureMaps:
@@ -140,14 +157,17 @@ class SSNM(nn.Module):
 
         weights: of the coarsest map's positions for the semantic one, of sum 1; by default equal.
         """
-        weights = None if weights is None else jnp.asarray(weights)
-        maps = self._cast(maps)
         return Description(
-            self.fusion(maps) if self.use_spatial else None,
-            self.modulator.describe(jnp.asarray(maps.stride32), weights)
-            if self.use_semantic
-            else None,
+            self.fusion(self._cast(maps)) if self.use_spatial else None,
+            self.listen(maps, weights) if self.use_semantic else None,
         )
+
+    def listen(
+        self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None
+    ) -> PhotoStatistics:
+        """The semantic modulator's share of `describe`."""
+        weights = None if weights is None else jnp.asarray(weights)
+        return self.modulator.describe(jnp.asarray(self._cast(maps).stride32), weights)
 
     def relate(self, description: Description, groups: int, photos: Count) -> Relation:
         """What the photographs of each group share, from their descriptions [B, N, ...]."""
@@ -162,6 +182,10 @@ class SSNM(nn.Module):
             )
             return Relation(prior, Semantics(gamma, logits))
         return Relation(prior, self.modulator.relate(description.statistics))
+
+    def reconsider(self, relation: Relation, statistics: PhotoStatistics) -> Relation:
+        """A relation whose gamma is of other statistics, [B, N, ...]: that of a further round."""
+        return relation._replace(semantics=self.modulator.relate(statistics))
 
     def segment(
         self, maps: FeatureMaps, relation: Relation, size: tuple[int, int]
@@ -193,6 +217,13 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
     check_choice("model.dtype", model.dtype, tuple(DTYPES))
     check_frozen_stages(model.backbone, model.get("frozen_stages", 0))
     check_stride(model.spatial_stride)
+    if model.get("rounds", 1) < 1:
+        raise ValueError(f"model.rounds is {model.rounds}; it takes 1 or more")
+    if model.get("rounds", 1) > 1 and not model.use_semantic:
+        raise ValueError(
+            f"model.rounds is {model.rounds}, but there is no gamma to compute anew without the "
+            "semantic modulator; set model.rounds=1 beside model.use_semantic=False"
+        )
     if model.features < 1:
         raise ValueError(f"model.features is {model.features}; it takes 1 or more")
     fields = dict(model)

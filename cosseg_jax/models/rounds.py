@@ -1,0 +1,33 @@
+"""Further rounds, beyond the paper: gamma again, from where the masks of the round before lie.
+
+The paper's gamma hears every position of a photograph alike, most of which show something else than
+the object. A round's masks tell where to listen in the next one. Nothing in it is trained.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cosseg_jax.models.fusion import resize
+from cosseg_jax.types import Ndarray
+
+FLOOR = 0.01  # added to a cell's probability: where nothing was found all cells count alike
+
+
+def attended(
+    probabilities: Float[Array | Ndarray, "M H W"],
+    weights: Float[Array | Ndarray, "M h w"] | None,
+    height: int,
+    width: int,
+) -> Float[Array, "M h w"]:
+    """Weights of the coarsest map's cells for the next round: half by the masks, half as before.
+
+    Args:
+        probabilities: of the foreground, 0..1.
+        weights: those of the first round, of sum 1, such as a user's mark; by default equal.
+        height, width: h and w.
+    """
+    cells = resize(jnp.asarray(probabilities)[..., None], height, width)[..., 0]  # [M, h, w]
+    cells = jnp.maximum(cells, 0.0) + FLOOR
+    found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
+    before = 1 / (height * width) if weights is None else jnp.asarray(weights)
+    return (found + before) / 2
