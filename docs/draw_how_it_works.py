@@ -34,6 +34,7 @@ COMMON = 2  # a picture that holds both
 PAPER, INK, GREY = (255, 255, 255), (25, 25, 25), (225, 229, 235)
 WARM, COLD, FRAME = (215, 45, 30), (30, 70, 190), (240, 150, 0)
 TEXT = 15  # height of letters
+COLOURS = 128  # of each picture
 FINER = 2  # the diagram is drawn so many times larger
 
 
@@ -253,7 +254,8 @@ def main() -> None:
     drawn["prior"], drawn["matrix"] = spatial(found, photos)
     drawn["rounds"] = rounds(found, photos)
     for name, image in drawn.items():
-        image.save(options.out / f"{name}.png", optimize=True)
+        few = image.quantize(COLOURS, dither=Image.Dither.NONE)  # a third of the bytes
+        few.save(options.out / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
