@@ -254,6 +254,22 @@ def test_class_heads_start_anew_where_the_categories_are_others(finished, tmp_pa
         jax.tree.map(np.testing.assert_array_equal, started["params"][part], before["params"][part])
 
 
+def test_the_category_head_comes_and_goes(finished, tmp_path):
+    _, outcome = finished
+    names = outcome.config.categories
+    models = {aided: outcome.config.model.copy_and_resolve_references() for aided in (False, True)}
+    fresh = {}
+    for aided, model in models.items():
+        model.category_head = aided
+        fresh[aided] = initial_variables(from_config(model, len(names)), seed=1)
+    for aided in (False, True):
+        config = outcome.config.copy_and_resolve_references()
+        config.model = models[aided]
+        export(tmp_path / str(aided), config, fresh[aided])
+        started = warm_start(tmp_path / str(aided), fresh[not aided], names)
+        assert jax.tree.structure(started) == jax.tree.structure(fresh[not aided])
+
+
 def test_an_export_of_another_network_is_no_start(finished, tmp_path):
     _, outcome = finished
     export(tmp_path / "export", outcome.config, outcome.state.variables)
