@@ -165,9 +165,8 @@ def categories_never_seen() -> Sequence[str]:
     names = load_config(Path(FLAGS.checkpoint)).get("held_out", ()) if FLAGS.checkpoint else ()
     if not names:
         raise UserError(
-            f"--categories is {HELD_OUT}, but the network of --checkpoint "
-            f"{FLAGS.checkpoint or 'ours'} was trained on all; name the categories, or a checkpoint "
-            "of configs/folds.py"
+            f"--categories is {HELD_OUT}, but --checkpoint {FLAGS.checkpoint or 'ours'} has seen "
+            "all; name the categories, or a checkpoint of configs/folds.py"
         )
     return names
 

@@ -98,7 +98,7 @@ def test_the_categories_that_a_network_never_saw(tmp_path: Path):
     content = results_of(tmp_path, checkpoint=str(tmp_path), categories=["held_out"])
     assert content["images"] == 6
     (tmp_path / "config.json").write_text(json.dumps({"held_out": []}))
-    with pytest.raises(UserError, match="was trained on all"):
+    with pytest.raises(UserError, match="has seen all"):
         run(checkpoint=str(tmp_path), categories=["held_out"])
 
 
