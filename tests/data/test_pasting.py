@@ -85,7 +85,17 @@ def test_small_and_absent_objects_are_not_cut_out():
     assert cut_out(image, mask, 0) is None
 
 
-SOURCE = ToySource([[i % 3] for i in range(18)], 3, size=(48, 64))
+class Solid(ToySource):
+    """Objects without holes: the left half of every photograph."""
+
+    def __getitem__(self, index):
+        example = super().__getitem__(index)
+        masks = np.zeros_like(example.masks)
+        masks[:, :, : masks.shape[2] // 2] = True
+        return example._replace(masks=masks)
+
+
+SOURCE = Solid([[i % 3] for i in range(18)], 3, size=(48, 64))
 
 
 def batches_of(sampling=PAPER_SAMPLING, **augment):
