@@ -13,12 +13,14 @@ others, which find the backbone's maps in the cache. Another one is named after 
 
 from ml_collections import ConfigDict
 
-from configs import hrnet, quickstart, vgg16, vgg16_voc
+from configs import hrnet, quickstart, resnet50_voc, resnet50_voc_tuned, vgg16, vgg16_voc
 from cosseg_jax.evaluation.ablation import set_variant
 from cosseg_jax.options import check_choice
 
 RECIPES = {
     "vgg16_voc": vgg16_voc.get_config,
+    "resnet50_voc": resnet50_voc.get_config,
+    "resnet50_voc_tuned": resnet50_voc_tuned.get_config,
     "quickstart": quickstart.get_config,
     "vgg16": vgg16.get_config,
     "hrnet": hrnet.get_config,

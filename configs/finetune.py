@@ -18,11 +18,14 @@ def get_config() -> ConfigDict:
     config.cache_dir = "~/.cache/cosseg_jax/maps"  # 3 MB a photograph
     config.model.freeze_backbone = True
     config.model.frozen_stages = 0
+    config.model.category_head = False  # it teaches the backbone
 
     config.augment.max_scale = 1.0  # cached maps are of whole photographs as they are
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
     config.augment.saturation = 0.0
+    config.augment.paste = 0.0
+    config.augment.transplant = 0.0
 
     config.optimizer.learning_rate = 2e-4
     config.optimizer.halve_every = 100

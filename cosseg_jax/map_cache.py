@@ -8,10 +8,10 @@ their folder, so that nothing stale is ever read. An interrupted computation is 
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -160,3 +160,14 @@ class MapCache:
                     f"the backbone's maps of {names} do not fit float16; check its weights"
                 )
             file[indices, side] = values
+
+
+class CachedSubset(NamedTuple):
+    """The cached maps of some photographs of a source. indices: where they lie in it."""
+
+    cache: MapCache
+    indices: Sequence[int]
+
+    def maps(self, index: int, flipped: bool) -> FeatureMaps:
+        """As of `MapCache`."""
+        return self.cache.maps(self.indices[index], flipped)

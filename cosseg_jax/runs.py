@@ -14,13 +14,14 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.checkpoints import Checkpoints
 from cosseg_jax.data.groups import SamplingOptions
-from cosseg_jax.data.held_out import without_categories
-from cosseg_jax.data.pipeline import Batches, training_batches
+from cosseg_jax.data.pipeline import Batches, MapReader, training_batches
+from cosseg_jax.data.some_categories import without_categories
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.subset import Subset
 from cosseg_jax.data.transforms import AugmentOptions
 from cosseg_jax.journal import Journal
-from cosseg_jax.map_cache import MapCache
+from cosseg_jax.map_cache import CachedSubset, MapCache
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.training import (
@@ -151,18 +152,24 @@ def starting_state(config: ConfigDict, variables: dict[str, Any]) -> TrainState:
     return initial_state(variables, make_optimizer(config), averaged=averaged)
 
 
-def open_cache(config: ConfigDict, source: Source, variables: Mapping[str, Any]) -> MapCache | None:
-    """The filled cache of backbone maps of a source, where the config asks for one."""
+def open_cache(
+    config: ConfigDict, source: Source, variables: Mapping[str, Any]
+) -> MapReader | None:
+    """The filled cache of backbone maps of a source, where the config asks for one.
+
+    Of a source that holds categories out it is the whole source's, which all folds then share.
+    """
     if not config.cache_dir:
         return None
     folder = Path(config.cache_dir).expanduser()
     mirror = config.cache_mirror or not config.augment.flip
-    cache = MapCache(folder, source, config, variables, mirror=mirror)
+    held_out = isinstance(source, Subset) and bool(config.held_out)
+    cache = MapCache(folder, source.whole if held_out else source, config, variables, mirror=mirror)
     cache.fill()
-    return cache
+    return CachedSubset(cache, source.indices) if held_out else cache
 
 
-def make_batches(config: ConfigDict, source: Source, cache: MapCache | None) -> Batches:
+def make_batches(config: ConfigDict, source: Source, cache: MapReader | None) -> Batches:
     """This process's stream of training batches."""
     in_threads = not config.worker_processes
     return training_batches(

@@ -8,10 +8,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cosseg_jax.data.partition import EvalGroup, fives
+from cosseg_jax.data.pipeline import MapReader
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.evaluation.passes import evaluate, truth_of
-from cosseg_jax.map_cache import MapCache
 from cosseg_jax.pictures import Row, sheet
 from cosseg_jax.predict import make_forward, with_variables
 from cosseg_jax.types import FeatureMaps, Ndarray
@@ -28,7 +28,7 @@ class Validation:
     """
 
     def __init__(
-        self, config: ConfigDict, source: Source, cache: MapCache | None = None, *, groups: int = 0
+        self, config: ConfigDict, source: Source, cache: MapReader | None = None, *, groups: int = 0
     ):
         self._config = config
         self._source = source

@@ -9,8 +9,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cosseg_jax.exports import load_exported
 
 SHIPPED_NAME = "shipped"  # in the place of a folder: the network that comes with the package
-# What tells the training set's categories apart, and starts anew where they are others.
 AID = "params/category/"
+MODULATORS = ("params/fusion/", "params/semantic/")
+# What tells the training set's categories apart, and starts anew where they are others.
 CLASS_HEADS = ("params/semantic/classify/", AID)
 
 
@@ -19,8 +20,8 @@ def warm_start(
 ) -> dict[str, Any]:
     """The variables of an exported network, in the place of a run's fresh ones.
 
-    The category head, a training aid, starts anew where the export has none, and is left out where
-    the run has none.
+    The category head, a training aid, starts anew where the export has none. It is left out where
+    the run has none, and so are modulators that the run has turned off.
 
     Args:
         folder: written by `train.py --export`, or `SHIPPED_NAME`.
@@ -38,7 +39,8 @@ def warm_start(
     if list(config.categories) != list(categories):
         found = {name: x for name, x in found.items() if not name.startswith(CLASS_HEADS)}
         found |= {name: x for name, x in wanted.items() if name.startswith(CLASS_HEADS)}
-    found = {name: x for name, x in found.items() if name in wanted or not name.startswith(AID)}
+    off = [part for part in (AID, *MODULATORS) if not any(name.startswith(part) for name in wanted)]
+    found = {name: x for name, x in found.items() if not name.startswith(tuple(off))}
     found = {name: x for name, x in wanted.items() if name.startswith(AID)} | found
     shapes = [
         f"{name}: {_shape(found, name)} in the export, {_shape(wanted, name)} in the run"

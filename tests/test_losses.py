@@ -14,7 +14,7 @@ from cosseg_jax.losses import (
     semantic_loss,
     total_loss,
 )
-from cosseg_jax.types import GroupBatch, Prediction, SpatialPrior
+from cosseg_jax.types import GroupBatch, Prediction, Round, SpatialPrior
 
 SHAPE = (2, 3, 4, 5)
 LN2 = math.log(2)
@@ -191,3 +191,25 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
     assert float(losses.dice) == pytest.approx(float(dice_loss(*pixels)))
     expected = 2 * losses.spatial + 30 * losses.semantic + 400 * losses.segmentation
     assert float(losses.total) == pytest.approx(float(expected + 7000 * losses.dice), rel=1e-6)
+
+
+def test_every_round_is_judged_alike(pixels):
+    logits, masks, valid = pixels
+    class_logits, labels = jnp.array([[2.0], [-1.0]]), np.float32([[1], [1]])
+    prior = SpatialPrior(jnp.zeros((2, 3, 1, 1)), jnp.array([-0.5, -0.25]))
+    last = Prediction(logits, class_logits, jnp.zeros((2, 4)), prior)
+    first = last._replace(mask_logits=-2 * logits, class_logits=class_logits + 1)
+    both = last._replace(earlier=(Round(first.mask_logits, first.class_logits),))
+    options: dict = dict(
+        seg_weighting="none",
+        spatial_weight=1.0,
+        semantic_weight=1.0,
+        segmentation_weight=1.0,
+        dice_weight=1.0,
+        category_weight=1.0,
+    )
+    batch = GroupBatch(None, masks, valid, labels)
+    found, *alone = (total_loss(x, batch, **options) for x in (both, first, last))
+    for name in ("spatial", "semantic", "segmentation", "dice", "total"):
+        expected = sum(float(getattr(losses, name)) for losses in alone) / 2
+        assert float(getattr(found, name)) == pytest.approx(expected, rel=1e-6), name

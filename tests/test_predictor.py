@@ -13,8 +13,9 @@ from cosseg_jax.data.sources import load_source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
 from cosseg_jax.predict import make_predictor
-from cosseg_jax.predictor import KEPT_MAPS, Predictor, presence_of
+from cosseg_jax.predictor import Predictor, presence_of
 from cosseg_jax.refinement import refined
+from cosseg_jax.streaming import KEPT_MAPS
 
 EXPORT = Path(__file__).parent / "goldens" / "quickstart"
 
@@ -55,8 +56,27 @@ def test_the_chunk_size_changes_nothing(predictor, pictures, result, chunk):
         np.testing.assert_allclose(one.presence, other.presence, atol=1e-4)
 
 
+@pytest.mark.parametrize("chunk", [2, 7])
+def test_further_rounds_are_those_of_the_network(pictures, result, chunk):
+    config, variables = load_exported(EXPORT)
+    config.model.rounds = 2
+    small = np.stack([resized_image(x, config.image_size) for x in pictures])[None]
+    masks = make_predictor(config, variables)(small)
+    seen = []
+    found = Predictor(config, variables)(
+        pictures, chunk=chunk, progress=lambda *counts: seen.append(counts)
+    )
+    for place, photo in enumerate(found.photos):
+        np.testing.assert_allclose(photo.map, masks.probabilities[0, place], atol=1e-4)
+    assert any(
+        np.abs(one.map - other.map).max() > 0.01
+        for one, other in zip(found.photos, result.photos, strict=True)
+    )
+    assert seen[-1] == (7, 7)
+
+
 def test_maps_that_are_not_kept_are_computed_again(predictor, pictures, result, monkeypatch):
-    monkeypatch.setattr("cosseg_jax.predictor.KEPT_MAPS", 6)
+    monkeypatch.setattr("cosseg_jax.streaming.KEPT_MAPS", 6)
     for one, other in zip(predictor(pictures).photos, result.photos, strict=True):
         np.testing.assert_array_equal(one.map, other.map)
     assert KEPT_MAPS > 6

@@ -16,6 +16,7 @@ from absl import flags
 
 from cosseg_jax import cli, mask_files, metrics
 from cosseg_jax.data.partition import parse_grouping, partitions
+from cosseg_jax.data.some_categories import only_categories
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.errors import UserError
@@ -23,12 +24,14 @@ from cosseg_jax.evaluation import ablation, comparison
 from cosseg_jax.evaluation.batches import IMAGES_PER_BATCH
 from cosseg_jax.evaluation.passes import OnImage, ScoredImage
 from cosseg_jax.evaluation.results import Result, as_json
+from cosseg_jax.exports import load_config
 from cosseg_jax.report.report import Report
 from cosseg_jax.tables import contents
 from cosseg_jax.tables.grid import Grid, records
 from cosseg_jax.tables.styles import STYLES, draw
 
 ALL = "all"
+HELD_OUT = "held_out"
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, f"One of: {', '.join((*SOURCES, ALL))} (the paper's four).")
@@ -37,6 +40,11 @@ flags.DEFINE_string("split", None, "Default: the one that the data set is evalua
 flags.DEFINE_string("checkpoint", None, "Folder that train.py --export wrote. Default: ours.")
 flags.DEFINE_string(
     "ablation", None, f"Folder of four checkpoints: {', '.join(ablation.VARIANTS)}."
+)
+flags.DEFINE_list(
+    "categories",
+    [],
+    f"Of the data set, those evaluated, or {HELD_OUT}: that the network never saw. Default: all.",
 )
 flags.DEFINE_string("grouping", "fives", "fives (the paper's), whole (classes), or random:K.")
 flags.DEFINE_integer("group_size", 5, "Images in a group, of fives and random:K.")
@@ -93,8 +101,14 @@ def check_flags() -> comparison.Settings:
         for name in ("checkpoint", "unmodulated_checkpoint", "save_masks", "report"):
             if getattr(FLAGS, name):
                 raise UserError(f"--{name} does not go with --ablation, which takes four networks")
-    if FLAGS.dataset == ALL and (FLAGS.ablation or FLAGS.split):
-        raise UserError(f"--dataset {ALL} goes with neither --ablation nor --split; name one of it")
+    if FLAGS.dataset == ALL and (FLAGS.ablation or FLAGS.split or FLAGS.categories):
+        raise UserError(
+            f"--dataset {ALL} goes with no --ablation, --split or --categories; name one of it"
+        )
+    if FLAGS.ablation and HELD_OUT in FLAGS.categories:
+        raise UserError(
+            f"--categories {HELD_OUT} asks one network; --ablation takes four: name the categories"
+        )
     for name in FLAGS.protocols:
         metrics.protocol_named(name)
     if FLAGS.out:
@@ -137,8 +151,24 @@ def of_ablation(settings: comparison.Settings) -> Outcome:
 
 
 def the_source() -> Source:
-    """The data set of the flags."""
-    return load_source(FLAGS.dataset, split_of(FLAGS.dataset), FLAGS.data_dir)
+    """The data set of the flags, or the categories of it that they name."""
+    source = load_source(FLAGS.dataset, split_of(FLAGS.dataset), FLAGS.data_dir)
+    if not FLAGS.categories:
+        return source
+    return only_categories(source, categories_never_seen() or FLAGS.categories)
+
+
+def categories_never_seen() -> Sequence[str]:
+    """The categories that the flags' network was trained without, if they ask for them."""
+    if list(FLAGS.categories) != [HELD_OUT]:
+        return ()
+    names = load_config(Path(FLAGS.checkpoint)).get("held_out", ()) if FLAGS.checkpoint else ()
+    if not names:
+        raise UserError(
+            f"--categories is {HELD_OUT}, but --checkpoint {FLAGS.checkpoint or 'ours'} has seen "
+            "all; name the categories, or a checkpoint of configs/folds.py"
+        )
+    return names
 
 
 def split_of(dataset: str) -> str:

@@ -55,7 +55,8 @@ def pasted(view: View, cutout: Cutout, rng: np.random.Generator, *, shared: bool
     larger = rng.uniform(*SIZES) * min(height, width)
     scale = larger / max(cutout.mask.shape)
     sides = [max(1, round(scale * side)) for side in cutout.mask.shape]
-    top, left = (int(rng.integers(0, room - side + 1)) for room, side in zip((height, width), sides))
+    top = int(rng.integers(0, height - sides[0] + 1))
+    left = int(rng.integers(0, width - sides[1] + 1))
     window = np.s_[top : top + sides[0], left : left + sides[1]]
     image, covered, alpha = _resized(cutout, sides)
 

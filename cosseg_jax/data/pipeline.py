@@ -134,7 +134,8 @@ class StepBatches(NamedTuple):
             cutout = cut_out(view.image, view.mask, shared[0])
             background = self._foreign(shared, rng)
             if cutout is not None and background is not None:
-                view = pasted(self._view(background[0], shared), cutout, rng, shared=True)
+                moved = pasted(self._view(background[0], shared), cutout, rng, shared=True)
+                view = moved if moved.mask.any() else view  # what is thin may shrink to nothing
         if rng.random() < self.augment.paste:
             foreign = self._foreign(shared, rng)
             if foreign is not None:

@@ -29,6 +29,8 @@ def set_variant(config: ConfigDict, name: str) -> ConfigDict:
     """Turns the modulators of a config on and off. Raises ValueError for an unknown variant."""
     check_choice("variant", name, VARIANTS)
     config.model.update(VARIANTS[name]._asdict())
+    if not config.model.use_semantic:
+        config.model.rounds = 1  # there is no gamma to compute anew
     return config
 
 
@@ -90,7 +92,7 @@ def _comparable(config: ConfigDict) -> dict[str, object]:
         for name, value in part.items():
             if isinstance(value, dict):
                 add(value, f"{prefix}{name}.")
-            elif name not in (*Variant._fields, "data_dir", "cache_dir"):
+            elif name not in (*Variant._fields, "rounds", "data_dir", "cache_dir"):
                 fields[prefix + name] = value
 
     add(json.loads(config.to_json_best_effort()), "")

@@ -86,6 +86,22 @@ def test_undefined_figures_and_those_left_out_are_null(tmp_path: Path):
     assert group["foreign_empty"] is group["gain_alone"] is None
 
 
+def test_some_categories_of_the_data_set(tmp_path: Path):
+    name = SOURCE.categories[1]
+    content = results_of(tmp_path, categories=[name])
+    assert content["images"] == 3
+    assert list(content["protocols"]["original"]["per_class"]) == [name]
+
+
+def test_the_categories_that_a_network_never_saw(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps({"held_out": [SOURCE.categories[0]]}))
+    content = results_of(tmp_path, checkpoint=str(tmp_path), categories=["held_out"])
+    assert content["images"] == 6
+    (tmp_path / "config.json").write_text(json.dumps({"held_out": []}))
+    with pytest.raises(UserError, match="has seen all"):
+        run(checkpoint=str(tmp_path), categories=["held_out"])
+
+
 def test_original_and_ssnm_are_never_left_out(tmp_path: Path):
     results = results_of(tmp_path, protocols=["pooled", "ssnm"])
     assert list(results["protocols"]) == ["original", "ssnm", "pooled"]
@@ -185,6 +201,8 @@ def test_table_5_of_four_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixtu
         ({"ablation": "dir", "checkpoint": None, "save_masks": "m"}, "--save_masks does not go"),
         ({"ablation": "dir", "checkpoint": None, "dataset": "all"}, "--dataset all goes with"),
         ({"dataset": "all", "split": "test"}, "--dataset all goes with"),
+        ({"dataset": "all", "categories": ["cat"]}, "--dataset all goes with"),
+        ({"ablation": "d", "checkpoint": None, "categories": ["held_out"]}, "asks one network"),
         ({"protocols": ["iou"]}, r"'iou'.*original, ssnm, ufo, pooled"),
         ({"grouping": "sixes"}, r"'sixes'.*fives, whole, random:K"),
         ({"group_size": 0}, "group_size is 0"),

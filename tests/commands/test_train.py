@@ -254,6 +254,34 @@ def test_class_heads_start_anew_where_the_categories_are_others(finished, tmp_pa
         jax.tree.map(np.testing.assert_array_equal, started["params"][part], before["params"][part])
 
 
+def test_the_category_head_comes_and_goes(finished, tmp_path):
+    _, outcome = finished
+    names = outcome.config.categories
+    models = {aided: outcome.config.model.copy_and_resolve_references() for aided in (False, True)}
+    fresh = {}
+    for aided, model in models.items():
+        model.category_head = aided
+        fresh[aided] = initial_variables(from_config(model, len(names)), seed=1)
+    for aided in (False, True):
+        config = outcome.config.copy_and_resolve_references()
+        config.model = models[aided]
+        export(tmp_path / str(aided), config, fresh[aided])
+        started = warm_start(tmp_path / str(aided), fresh[not aided], names)
+        assert jax.tree.structure(started) == jax.tree.structure(fresh[not aided])
+
+
+def test_modulators_that_the_run_has_turned_off_are_left_out(finished, tmp_path):
+    _, outcome = finished
+    before = outcome.state.variables
+    export(tmp_path / "export", outcome.config, before)
+    model = outcome.config.model.copy_and_resolve_references()
+    model.use_spatial = model.use_semantic = False
+    fresh = initial_variables(from_config(model, len(outcome.config.categories)), seed=0)
+    started = warm_start(tmp_path / "export", fresh, outcome.config.categories)
+    assert started["params"].keys() == {"backbone", "head"}
+    jax.tree.map(np.testing.assert_array_equal, started["params"]["head"], before["params"]["head"])
+
+
 def test_an_export_of_another_network_is_no_start(finished, tmp_path):
     _, outcome = finished
     export(tmp_path / "export", outcome.config, outcome.state.variables)

@@ -1,0 +1,217 @@
+"""A group's photographs through a network in chunks of a fixed size, however many there are.
+
+The modulators look at the whole group, everything else at photographs one by one. So photographs
+stream through the network first to be described, then, when all descriptions have been related to
+each other, to be segmented; with a network of several rounds they are described and related again
+by where its masks lie. What is kept of each photograph is small.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from cosseg_jax.models.marked import marked_prior
+from cosseg_jax.models.rounds import attended
+from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.prompts import coverage
+from cosseg_jax.types import (
+    Description,
+    FeatureMaps,
+    Ndarray,
+    PhotoStatistics,
+    Relation,
+    SpatialPrior,
+)
+
+KEPT_MAPS = 40  # photographs in a group up to which their maps are kept: some 12 MB each at 320
+
+Images = UInt8[Ndarray, "N S S 3"]
+Weights = Float[Ndarray, "M h w"] | None
+Call = Callable[..., Any]
+
+
+class Mark(NamedTuple):
+    """A photograph's place in the group, and its marked pixels."""
+
+    photo: int
+    marked: Bool[Ndarray, "H W"]
+
+
+class Stream:
+    """A network with its variables; called with a group, gives probabilities and the relation.
+
+    size: S, the side of the photographs in pixels.
+    """
+
+    def __init__(self, network: SSNM, variables: Mapping[str, Any], size: int):
+        self._network, self._size = network, size
+        self._variables = jax.device_put(dict(variables))
+
+    @property
+    def passes(self) -> int:
+        """How often each photograph is reported: described, described again, segmented."""
+        return 1 + self._network.rounds
+
+    def __call__(
+        self, images: Images, mark: Mark | None, chunk: int, report: Callable[[int], None]
+    ) -> tuple[Float[Ndarray, "N S S"], Relation]:
+        """Segments one group.
+
+        Args:
+            images: resized to S x S pixels.
+            mark: the object in one of them, or None.
+            chunk: how many the network sees at once; changes no result beyond rounding.
+            report: called with the number of photographs that went through, `passes` times each.
+        """
+        chunks = _Chunks(images, chunk, self._encode, report)
+        weights = [_weights(mark, part, chunk, self._grid) for part in range(len(chunks))]
+        whole: Description = chunks.each(
+            lambda part, maps: self._describe(self._variables, maps, weights[part])
+        )
+        relation = jax.device_get(self._relate(self._variables, whole, len(images)))
+        if mark is not None:
+            relation = _guided(relation, whole, mark)
+        for _ in range(1, self._network.rounds):
+            parts = _by_chunk(relation, chunk, len(chunks))
+            heard: PhotoStatistics = chunks.each(
+                lambda part, maps, parts=parts: self._listen(
+                    self._variables, maps, parts[part], weights[part]
+                )
+            )
+            relation = jax.device_get(self._reconsider(self._variables, relation, heard))
+        parts = _by_chunk(relation, chunk, len(chunks))
+        found = chunks.each(
+            lambda part, maps: self._segment(self._variables, maps, parts[part])
+        )  # [1, N, S, S]
+        return found[0], relation
+
+    @functools.cached_property
+    def _grid(self) -> tuple[int, int]:
+        """The cells of the coarsest map, height and width."""
+        like = jax.ShapeDtypeStruct((1, self._size, self._size, 3), jnp.uint8)
+        maps: FeatureMaps = jax.eval_shape(self._compiled_encode, self._variables, like)
+        height, width = maps.stride32.shape[1:3]
+        return height, width
+
+    def _encode(self, images: Images) -> FeatureMaps:
+        return self._compiled_encode(self._variables, images)
+
+    @functools.cached_property
+    def _compiled_encode(self) -> Call:
+        return jax.jit(functools.partial(self._network.apply, train=False, method="encode"))
+
+    @functools.cached_property
+    def _describe(self) -> Call:
+        return jax.jit(functools.partial(self._network.apply, method="describe"))
+
+    @functools.cached_property
+    def _relate(self) -> Call:
+        def relate(variables: Any, description: Description, photos: int) -> Any:
+            return self._network.apply(variables, description, 1, photos, method="relate")
+
+        return jax.jit(relate, static_argnums=2)
+
+    @functools.cached_property
+    def _reconsider(self) -> Call:
+        return jax.jit(functools.partial(self._network.apply, method="reconsider"))
+
+    @functools.cached_property
+    def _listen(self) -> Call:
+        def listen(
+            variables: Any, maps: FeatureMaps, relation: Relation, weights: Weights
+        ) -> PhotoStatistics:
+            found = attended(self._masks(variables, maps, relation)[0], weights, *self._grid)
+            return self._network.apply(variables, maps, found, method="listen")  # type: ignore
+
+        return jax.jit(listen)
+
+    @functools.cached_property
+    def _segment(self) -> Call:
+        def segment(variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
+            return self._masks(variables, maps, relation)[0]
+
+        return jax.jit(segment)
+
+    def _masks(self, variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
+        maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
+        size = (self._size, self._size)
+        logits: Any = self._network.apply(variables, maps, relation, size, method="segment")
+        return jax.nn.sigmoid(logits)  # [1, M, S, S]
+
+
+class _Chunks:
+    """A group in chunks of one size, the last one filled up: the network is compiled once."""
+
+    def __init__(
+        self,
+        images: Images,
+        size: int,
+        encode: Callable[[Images], FeatureMaps],
+        report: Callable[[int], None],
+    ):
+        self._images, self._size, self._encode, self._report = images, size, encode, report
+        self._kept: dict[int, FeatureMaps] = {}
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._size)
+
+    def each(self, compute: Callable[[int, FeatureMaps], Any]) -> Any:
+        """What is computed of every chunk, from its number and maps [M, h, w, C].
+
+        Trees of [M, ...] are joined to one of [1, N, ...] on the host, without what fills up.
+        """
+        parts = []
+        for part in range(len(self)):
+            used = min(self._size, len(self._images) - part * self._size)
+            tree = compute(part, self._maps(part))
+            parts.append(jax.tree.map(lambda x, used=used: np.asarray(x[:used]), tree))
+            self._report(used)
+        return jax.tree.map(lambda *x: np.concatenate(x)[None], *parts)
+
+    def _maps(self, part: int) -> FeatureMaps:
+        """A chunk's maps, kept for the next time if the group is not large."""
+        if part in self._kept:
+            return self._kept[part]
+        images = self._images[part * self._size : (part + 1) * self._size]
+        missing = self._size - len(images)
+        maps = self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
+        if len(self._images) <= KEPT_MAPS:
+            self._kept[part] = maps
+        return maps
+
+
+def _weights(mark: Mark | None, part: int, chunk: int, grid: tuple[int, int]) -> Weights:
+    """Of the cells of a chunk's photographs, by what is marked; None where nothing is."""
+    if mark is None or mark.photo // chunk != part:
+        return None
+    height, width = grid
+    weights = np.full((chunk, height, width), 1 / (height * width), np.float32)
+    weights[mark.photo % chunk] = coverage(mark.marked, height, width)
+    return weights
+
+
+def _guided(relation: Relation, whole: Description, mark: Mark) -> Relation:
+    """The relation with its spatial prior drawn towards the marked object."""
+    if whole.fused is None:
+        return relation
+    fused = whole.fused[0]  # [N, h, w, d]
+    weights = coverage(mark.marked, *fused.shape[1:3])
+    indicator = marked_prior(fused, relation.prior.indicator[0], mark.photo, weights)
+    return relation._replace(prior=relation.prior._replace(indicator=np.asarray(indicator)[None]))
+
+
+def _by_chunk(relation: Relation, chunk: int, chunks: int) -> list[Relation]:
+    """The relation with S of one chunk's photographs only, for each; zero beyond the last one."""
+    indicator = relation.prior.indicator
+    missing = chunk * chunks - indicator.shape[1]
+    indicator = np.pad(indicator, ((0, 0), (0, missing), (0, 0), (0, 0)))
+    loss = relation.prior.loss
+    return [
+        relation._replace(prior=SpatialPrior(jnp.asarray(part), loss))
+        for part in np.split(indicator, chunks, axis=1)
+    ]
