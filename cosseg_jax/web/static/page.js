@@ -206,7 +206,8 @@ async function take(own, { job, result: found }) {
   if (session !== own) return false;
   if (job?.stage === "waiting") {
     const others = job.ahead === 1 ? "one other group" : `${job.ahead} other groups`;
-    say(job.ahead ? `Waiting for ${others}…` : "Waiting…", 0);
+    const reason = job.starting ? "until the network is ready" : `for ${others}`;
+    say(job.ahead ? `Waiting ${reason}…` : "Waiting…", 0);
     return true;
   }
   if (job?.stage === "working") {
