@@ -204,6 +204,7 @@ async function take(own, { job, result: found }) {
   if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
   if (found && found.version !== result?.version) await showResult(own, found);
   if (session !== own) return false;
+  if (changes !== sent) return true; // the user was quicker than the maps
   if (job?.stage === "waiting") {
     const others = job.ahead === 1 ? "one other group" : `${job.ahead} other groups`;
     const reason = job.starting ? "until the network is ready" : `for ${others}`;
