@@ -32,4 +32,9 @@ def is_user_error(error: BaseException) -> bool:
 def message_of(error: BaseException) -> str:
     """The error's message on one line."""
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(message.split())
+    return one_line(message)
+
+
+def one_line(text: str) -> str:
+    """The text with its line breaks as spaces; spaces within a line, as of file names, are kept."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -14,6 +14,8 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 
+NAME_KEPT = 40  # characters of a file's name in that of its unfinished one
+
 
 def mask_path(folder: Path, category: str, name: str) -> Path:
     """Where the mask of a photograph lies: folder/<category>/<stem>.png.
@@ -83,7 +85,8 @@ def save_mask(path: Path, mask: Bool[Ndarray, "H W"]) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that nobody ever finds half of it, not even after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    # Short, for a name may be as long as the file system allows.
+    unfinished = path.with_name(f".{path.name[:NAME_KEPT]}.{os.getpid()}.unfinished")
     try:
         unfinished.write_bytes(content)
         unfinished.replace(path)

@@ -42,14 +42,15 @@ def read_photograph(photo: Photo, name: str) -> Photograph:
     if isinstance(photo, str | os.PathLike):
         path = Path(photo)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file; give the path of a photograph")
+            found = "a link that leads nowhere" if path.is_symlink() else "no file"
+            raise FileNotFoundError(f"{path} is {found}; give the path of a photograph")
         return Photograph(path.stem, _decoded(path))
     if isinstance(photo, bytes):
         return Photograph(name, decode_image(photo, name))
     if isinstance(photo, Image.Image):
         try:
             return Photograph(name, upright_rgb(photo))
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # Pillow raises anything on a broken file
             raise ValueError(f"{name} does not decode as an image ({error})") from error
     if isinstance(photo, np.ndarray):
         return Photograph(name, _rgb(photo, name))

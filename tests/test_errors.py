@@ -45,3 +45,4 @@ def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
 def test_a_message_is_one_line_without_quotes_around_it():
     assert message_of(KeyError("no class 'x';\n  valid: y")) == "no class 'x'; valid: y"
     assert message_of(UserError("wrong")) == "wrong"
+    assert message_of(UserError("a  b.jpg\n  is wrong")) == "a  b.jpg is wrong"

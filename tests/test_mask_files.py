@@ -43,6 +43,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert target.read_text() == "old"
 
 
+def test_a_name_as_long_as_file_systems_allow_is_written(tmp_path: Path):
+    target = tmp_path / ("x" * 251 + ".png")
+    mask_files.write_whole(target, b"new")
+    assert target.read_bytes() == b"new"
+
+
 def test_an_existing_mask_is_found_before_anything_is_computed(tmp_path: Path):
     source = FakeSource([(0,)] * 3 + [(1,)] * 2)
     (tmp_path / "b").mkdir()

@@ -218,3 +218,9 @@ def test_heic_without_its_library_says_what_to_install(predictor, tmp_path, monk
 def test_a_path_that_leads_nowhere_is_named(predictor):
     with pytest.raises(FileNotFoundError, match=r"absent\.jpg is no file"):
         predictor(["absent.jpg"])
+
+
+def test_a_link_that_leads_nowhere_is_named(predictor, tmp_path):
+    (tmp_path / "link.jpg").symlink_to("absent.jpg")
+    with pytest.raises(FileNotFoundError, match=r"link\.jpg is a link that leads nowhere"):
+        predictor([tmp_path / "link.jpg"])

@@ -6,6 +6,7 @@ keeps its traceback and exits with 1. Nothing heavy is imported before a subcomm
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     whatever is a fault of the program.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file may have a name that cannot be printed
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if argv and argv[0] in FLAG_PROGRAMS:
             _launch(argv[0], argv[1:])

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from absl import logging
+from PIL import Image
 from tqdm import tqdm
 
 from cosseg_jax.cli import keep_compilations
@@ -11,10 +12,16 @@ from cosseg_jax.commands.reading import Sound
 from cosseg_jax.predictor import GroupResult, Predictor, load
 from cosseg_jax.prompts import Prompt
 
+LARGE_PHOTOGRAPH = 250_000_000  # pixels; phones take 200 million, of which Pillow is afraid
+
 
 def load_network(options: argparse.Namespace) -> Predictor:
-    """The predictor of --checkpoint; quiet, and with its compiled programs kept on disk."""
+    """The predictor of --checkpoint; quiet, and with its compiled programs kept on disk.
+
+    From here on photographs of LARGE_PHOTOGRAPH pixels are read, for they are the user's own.
+    """
     logging.set_verbosity(logging.WARNING)
+    Image.MAX_IMAGE_PIXELS = LARGE_PHOTOGRAPH
     keep_compilations()
     predictor = load(options.checkpoint)
     if options.refine is not None:

@@ -1,5 +1,6 @@
 """Photographs as a command line names them: files, folders of files, folders of groups."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,12 +41,12 @@ def one_group(arguments: Sequence[Path]) -> Group:
 
     Raises UserError for a path that leads nowhere and for a folder without photographs.
     """
-    listed: dict[Path, Listed] = {}
+    listed: dict[str, Listed] = {}
     for argument in arguments:
         for photo in _listed(argument):
-            known = listed.setdefault(photo.path.resolve(), photo)
+            known = listed.setdefault(_real(photo.path), photo)
             if photo.explicit and not known.explicit:
-                listed[photo.path.resolve()] = known._replace(explicit=True)
+                listed[_real(photo.path)] = known._replace(explicit=True)
     return Group("", tuple(listed.values()))
 
 
@@ -92,9 +93,9 @@ def with_prompted(group: Group, prompted: Path) -> tuple[Group, Path]:
 
 def check_apart(photos: Iterable[Listed], written: Iterable[Path]) -> None:
     """Raises UserError if a file that will be written is one of the photographs."""
-    read = {photo.path.resolve() for photo in photos}
+    read = {_real(photo.path) for photo in photos}
     for path in written:
-        if path.resolve() in read:
+        if _real(path) in read:
             raise UserError(f"{path} is one of the photographs; give another --out")
 
 
@@ -116,7 +117,8 @@ def _listed(argument: Path) -> Iterable[Listed]:
             )
         return photos
     if not argument.exists():
-        raise UserError(f"{argument} does not exist; give photographs or folders of photographs")
+        found = "is a link that leads nowhere" if argument.is_symlink() else "does not exist"
+        raise UserError(f"{argument} {found}; give photographs or folders of photographs")
     return (Listed(argument, True),)
 
 
@@ -124,8 +126,13 @@ def _photos_in(folder: Path) -> tuple[Listed, ...]:
     return tuple(
         Listed(path, False)
         for path in _visible(folder)
-        if path.suffix.casefold() in SUFFIXES and path.is_file()
+        if path.suffix.casefold() in SUFFIXES and (path.is_file() or _is_broken_link(path))
     )
+
+
+def _is_broken_link(path: Path) -> bool:
+    """Whether it leads nowhere: a photograph that is missing, and that the user is told of."""
+    return path.is_symlink() and not path.exists()
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -134,4 +141,9 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return _real(one) == _real(other)
+
+
+def _real(path: Path) -> str:
+    """The path behind all links; unlike `Path.resolve`, also of links that lead to each other."""
+    return os.path.realpath(path)

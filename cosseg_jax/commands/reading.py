@@ -11,7 +11,7 @@ from tqdm import tqdm
 from cosseg_jax import heic
 from cosseg_jax.commands.photo_arguments import Listed
 from cosseg_jax.data.decoding import decode_mask
-from cosseg_jax.errors import UserError, message_of
+from cosseg_jax.errors import UserError, message_of, one_line
 from cosseg_jax.photographs import read_photograph
 from cosseg_jax.prompts import Prompt, region
 
@@ -78,4 +78,5 @@ def prompt_of(
 
 
 def _naming(path: Path, reason: str) -> str:
-    return reason if str(path) in reason else f"{path}: {reason}"
+    name = one_line(str(path))
+    return reason if name in reason else f"{name}: {reason}"

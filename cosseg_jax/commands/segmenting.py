@@ -12,9 +12,11 @@ from tqdm import tqdm
 from cosseg_jax import coco_format, mask_files
 from cosseg_jax.commands import network, outputs, reading
 from cosseg_jax.commands.photo_arguments import Group, check_apart
+from cosseg_jax.errors import one_line
 from cosseg_jax.predictor import GroupResult, Predictor
 
 SHOWN_CATEGORIES = 3
+WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
 class Order(NamedTuple):
@@ -124,16 +126,18 @@ def _table(summary: dict[str, Any]) -> str:
     """A group's summary for people."""
     likeliest = sorted(summary["categories"].items(), key=lambda item: -item[1])
     shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
-    width = max([len(photo["name"]) for photo in summary["photos"]] + [len("photograph")])
+    names = [one_line(photo["name"]) for photo in summary["photos"]]
+    width = min(max(len(name) for name in [*names, "photograph"]), WIDEST_NAME)
     lines = [f"{'photograph':{width}}  presence  pixels"]
     lines += [
-        f"{photo['name']:{width}}  {photo['presence']:8.2f}  {100 * photo['share']:5.1f}%"
-        for photo in summary["photos"]
+        f"{name:{width}}  {photo['presence']:8.2f}  {100 * photo['share']:5.1f}%"
+        for name, photo in zip(names, summary["photos"], strict=True)
     ]
     title = f"{summary['name']}: " if summary["name"] else ""
-    lines.append(f"{title}{len(summary['photos'])} photographs, written to {summary['out']}")
+    counted = "1 photograph" if len(names) == 1 else f"{len(names)} photographs"
+    lines.append(f"{title}{counted}, written to {summary['out']}")
     if summary["skipped"]:
-        lines.append(f"left out, since they do not decode: {len(summary['skipped'])}")
+        lines.append(f"left out, since they cannot be read: {len(summary['skipped'])}")
     if shared:
         lines.append(f"of the categories that the network was trained on they share: {shared}")
     return "\n".join(lines)

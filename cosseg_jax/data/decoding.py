@@ -32,7 +32,7 @@ def decode_image(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W 3
     opened = _open(encoded, name)
     try:
         return upright_rgb(opened)
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow raises anything on a broken file
         raise ValueError(_undecodable(encoded, name, error)) from error
 
 
@@ -41,6 +41,8 @@ def upright_rgb(opened: Image.Image) -> UInt8[Ndarray, "H W 3"]:
     upright = ImageOps.exif_transpose(opened)
     if upright.mode in SIXTEEN_BIT_MODES:
         return np.repeat(_high_byte(upright)[:, :, None], 3, axis=2)  # [H, W, 3]
+    if upright.mode == "P" and upright.has_transparency_data:
+        upright = upright.convert("RGBA")  # Pillow warns of the direct way
     return np.array(upright.convert("RGB"))
 
 
@@ -97,8 +99,14 @@ def _open(encoded: bytes | Path, name: str) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(content))
         opened.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(_undecodable(encoded, name, error)) from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{_called(encoded, name)} has more pixels than are read ({error}); make it smaller "
+            "first, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except Exception as error:  # Pillow raises anything on a broken file
+        reason = error if content else "it is empty"
+        raise ValueError(_undecodable(encoded, name, reason)) from error
     return opened
 
 
@@ -119,9 +127,9 @@ def _called(encoded: bytes | Path, name: str) -> str:
     return name or (str(encoded) if isinstance(encoded, Path) else "(unnamed)")
 
 
-def _undecodable(encoded: bytes | Path, name: str, error: Exception) -> str:
-    unknown = isinstance(error, UnidentifiedImageError)
-    reason = "its format is none that we know" if unknown else error
+def _undecodable(encoded: bytes | Path, name: str, reason: Exception | str) -> str:
+    if isinstance(reason, UnidentifiedImageError):
+        reason = "its format is none that we know"
     return (
         f"{_called(encoded, name)} does not decode as an image ({reason}); "
         "replace the file by an intact copy"

@@ -43,8 +43,8 @@ from cosseg_jax.web.guard import Guard, is_loopback
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
 from cosseg_jax.web.marks import asked_for, mark_as_json, threshold_of
 from cosseg_jax.web.sessions import Clock, Full, NoSession, Session, Sessions
-from cosseg_jax.web.uploads import keep, named, readable_formats, too_heavy
-from cosseg_jax.web.work import Job, Predict, Worker
+from cosseg_jax.web.uploads import accepted_types, keep, named, too_heavy
+from cosseg_jax.web.work import WARM_UP, Job, Predict, Worker
 
 DECODERS = 2  # photographs that are decoded or encoded at once
 SMALL = 100_000  # bytes of a request without a photograph
@@ -280,6 +280,7 @@ def _job_as_json(job: Job, worker: Worker, photos: int) -> dict[str, Any]:
         version=job.version,
         stage=job.stage,
         ahead=worker.ahead_of(job) if job.stage == "waiting" else 0,
+        starting=worker.is_warming_up(),
         done=job.done,
         of=len(job.photos),
         message=job.message,
@@ -308,7 +309,7 @@ def _names(session: Session) -> set[str]:
 def _warming_job(limits: Limits) -> Job:
     pictures = example(next(iter(EXAMPLES)))
     photos = tuple(keep(content, name, limits) for name, content in pictures.items())
-    return Job(0, photos, tuple(range(len(photos))))
+    return Job(WARM_UP, photos, tuple(range(len(photos))))
 
 
 async def _sweep_now_and_then(sessions: Sessions) -> None:
@@ -348,6 +349,6 @@ def _page(limits: Limits) -> str:
         group_size=megabytes(limits.session_bytes),
         megapixels=f"{limits.pixels / MEGA:.3g}",
         minutes=f"{limits.idle_s / 60:.0f}",
-        accept=",".join(f"image/{name.lower()}" for name in readable_formats()),
+        accept=accepted_types(),
         examples=EXAMPLES,
     )

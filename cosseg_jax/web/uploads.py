@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from cosseg_jax import heic
 from cosseg_jax.errors import UserError
 from cosseg_jax.photographs import read_photograph
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
@@ -63,8 +64,11 @@ def opened(content: bytes, name: str) -> Image.Image:
 
     Raises UserError for any other file.
     """
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
-        raise UserError(f"{name} is a HEIC file, which is not read here; export it as JPEG")
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and not heic.register():
+        raise UserError(
+            f"{name} is a HEIC file; export it as JPEG, or pip install pillow-heif where "
+            "cosseg app runs"
+        )
     try:
         return Image.open(io.BytesIO(content), formats=readable_formats())
     except OSError as error:
@@ -75,9 +79,18 @@ def opened(content: bytes, name: str) -> Image.Image:
 
 @functools.cache
 def readable_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this build of Pillow opens."""
+    """Those of FORMATS that this build of Pillow opens, and HEIC where its library is there."""
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    found = tuple(name for name in FORMATS if name in Image.OPEN)
+    return (*found, "HEIF") if heic.register() else found
+
+
+def accepted_types() -> str:
+    """What a browser offers to choose, as the `accept` of an input of files."""
+    types = [f"image/{name.lower()}" for name in readable_formats()]
+    if "HEIF" in readable_formats():  # of which not all systems know the type
+        types += ["image/heic", *heic.SUFFIXES]
+    return ",".join(types)
 
 
 def preview_of(picture: Image.Image) -> bytes:

@@ -15,13 +15,14 @@ from cosseg_jax.web.uploads import Kept, opened
 
 Predict = Callable[..., GroupResult]  # as `Predictor.__call__`
 Stage = Literal["waiting", "working", "done", "failed"]
+WARM_UP = 0
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
     """A group to be segmented, and how far that is.
 
-    version: counts the jobs of a session, from 1.
+    version: counts the jobs of a session, from 1; WARM_UP for the server's own, which compiles.
     photos: of the session, those that take part; numbers: their places in the session.
     mark: the user's, its photo counted in the session.
     done: of how many photographs.
@@ -83,6 +84,12 @@ class Worker:
         with self._changed:
             waiting = self._queue.index(job) if job in self._queue else 0
             return waiting + (self._current is not None and self._current is not job)
+
+    def is_warming_up(self) -> bool:
+        """Whether the server's own job, with which it begins, is still to be done."""
+        with self._changed:
+            jobs = (self._current, *self._queue)
+            return any(job is not None and job.version == WARM_UP for job in jobs)
 
     def close(self) -> None:
         """Ends the thread, after the chunk of photographs that it is at.

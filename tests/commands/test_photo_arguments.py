@@ -27,6 +27,16 @@ def test_a_folder_is_its_image_files_in_natural_order(tmp_path: Path):
     assert not any(photo.explicit for photo in one_group([tmp_path]).photos)
 
 
+def test_links_that_lead_nowhere_are_kept_to_be_told_of(tmp_path: Path):
+    made(tmp_path, "a.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "d.jpg")
+    (tmp_path / "d.jpg").symlink_to(tmp_path / "c.jpg")
+    assert names(one_group([tmp_path])) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    with pytest.raises(UserError, match=r"b\.jpg is a link that leads nowhere; give photographs"):
+        one_group([tmp_path / "b.jpg"])
+
+
 def test_files_keep_the_order_of_the_command_line(tmp_path: Path):
     made(tmp_path, "b.jpg", "a.jpg", "odd")
     group = one_group([tmp_path / "b.jpg", tmp_path / "odd", tmp_path / "a.jpg"])

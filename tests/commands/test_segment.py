@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from cosseg_jax import heic
 from cosseg_jax.commands import network, outputs
-from cosseg_jax.commands.main import main
+from cosseg_jax.commands.main import main, make_parser
 from cosseg_jax.predictor import Predictor
 
 ORIENTATION = 0x0112
@@ -260,8 +261,41 @@ def test_what_is_no_photograph_is_left_out_of_a_folder(golden, tmp_path: Path, c
     printed = capsys.readouterr()
     assert f"warning: left out: {photos / 'b_text.jpg'} does not decode" in printed.err
     assert f"warning: left out: {photos / 'b_zero.jpg'} does not decode" in printed.err
-    assert "left out, since they do not decode: 2" in printed.out
+    assert "left out, since they cannot be read: 2" in printed.out
     assert written(tmp_path / "out") == ["masks/a.png", "masks/b.png", "masks/c.png"]
+
+
+def test_a_link_that_leads_nowhere_is_told_of(golden, tmp_path: Path, capsys):
+    photos = write_shapes(tmp_path / "photos")
+    (photos / "b_link.jpg").symlink_to("gone.jpg")
+    assert segment(photos, "--out", tmp_path / "out", "--kinds", "masks") == 0
+    assert f"left out: {photos / 'b_link.jpg'} is a link that leads" in capsys.readouterr().err
+    assert written(tmp_path / "out") == ["masks/a.png", "masks/b.png", "masks/c.png"]
+
+
+ODD_NAMES = ("two  spaces", "new\nline", "写真 ü", os.fsdecode(b"latin \xe9"), "y" * 251)
+
+
+def test_photographs_of_any_name_are_segmented_and_told_on_one_line(
+    golden, tmp_path: Path, monkeypatch
+):
+    photos = write_shapes(tmp_path / "photos", tuple(f"{name}.png" for name in ODD_NAMES))
+    (photos / "bad\nname.jpg").touch()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict") for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        patch.setattr("sys.stderr", err)
+        assert segment(photos, "--out", tmp_path / "out", "--kinds", "masks") == 0
+    for stream in (out, err):
+        stream.seek(0)
+    lines = out.read().splitlines()
+    assert lines[-3].startswith("5 photographs, written to")
+    told = [line.partition(".png")[0] for line in lines[1:-3]]
+    assert sorted(told) == sorted(["two  spaces", "new line", "写真 ü", r"latin \udce9", "y" * 251])
+    assert f"warning: left out: {photos}/bad name.jpg does not decode as an image (it is" in (
+        err.read()
+    )
+    assert written(tmp_path / "out") == sorted(f"masks/{name}.png" for name in ODD_NAMES)
 
 
 def test_a_folder_in_which_nothing_decodes_is_an_error(golden, tmp_path: Path, capsys):
@@ -294,6 +328,21 @@ def test_heic_is_read_by_the_library_if_it_is_there(tmp_path: Path, monkeypatch)
 
     assert toy_heif.count == 1
     assert heic.advice(Path("a.heic")) == ""
+
+
+def test_heic_photographs_of_phones_are_upright(golden, tmp_path: Path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    photo, exif = Image.fromarray(shapes()[0][:, :48]), Image.Exif()
+    exif[ORIENTATION] = 6
+    turned = photo.transpose(Image.Transpose.ROTATE_90)
+    turned.info["exif"] = exif.tobytes()  # from there the library writes how the picture is turned
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "phone.HEIC").write_bytes(encoded(turned, "HEIF"))
+    assert segment(tmp_path / "photos", "--out", tmp_path / "out") == 0
+    assert pixels(tmp_path / "out/masks/phone.png").shape == (96, 48)
+    shown = pixels(tmp_path / "out/overlays/phone.jpg").astype(float).mean(axis=2)
+    expected = np.asarray(photo.convert("L"), float)
+    assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.5
 
 
 @pytest.mark.parametrize(
@@ -421,6 +470,14 @@ def test_marks_that_cannot_be_meant_are_named(
     assert segment(photos, "--out", "out", "--prompt", "a.png", *mark) == 2
     assert f"error: {message}" in capsys.readouterr().err
     assert not hasattr(asked, "photos")
+
+
+def test_photographs_of_200_million_pixels_are_not_feared(monkeypatch):
+    monkeypatch.setattr(network, "keep_compilations", lambda: None)
+    monkeypatch.setattr(network, "load", lambda checkpoint: predictor())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    network.load_network(make_parser().parse_args(["segment", "x", "--out", "y"]))
+    assert Image.MAX_IMAGE_PIXELS > 200_000_000
 
 
 def test_the_checkpoint_is_loaded(tmp_path: Path, monkeypatch):

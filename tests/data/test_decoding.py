@@ -1,6 +1,7 @@
 """Photographs, label files and masks of every mode that is met in the wild."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def test_palette_photograph_shows_its_colours():
     picture = Image.frombytes("P", (2, 1), bytes([1, 0]))
     picture.putpalette([10, 20, 30, 200, 100, 50])
     np.testing.assert_array_equal(decode_image(encoded(picture)), [[[200, 100, 50], [10, 20, 30]]])
+
+
+def test_transparent_colours_of_a_palette_are_shown():
+    picture = Image.frombytes("P", (2, 1), bytes([1, 0]))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    decoded = decode_image(encoded(picture, transparency=bytes([0, 128])))
+    np.testing.assert_array_equal(decoded, [[[200, 100, 50], [10, 20, 30]]])
 
 
 def test_sixteen_bit_photograph_keeps_its_high_byte():
@@ -76,6 +84,26 @@ def test_truncated_file_is_named(decode, tmp_path):
 def test_file_that_is_no_image_is_named():
     with pytest.raises(ValueError, match="cat/one does not decode"):
         decode_image(b"not an image", "cat/one")
+
+
+def test_an_empty_file_is_told_to_be_empty():
+    with pytest.raises(ValueError, match=r"cat/one does not decode as an image \(it is empty\)"):
+        decode_image(b"", "cat/one")
+
+
+def test_whatever_a_reader_raises_the_file_is_named(monkeypatch):
+    def broken(*_):
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(ValueError, match=r"cat/one does not decode as an image \(unpack requires"):
+        decode_image(b"bytes", "cat/one")
+
+
+def test_too_many_pixels_are_named_and_what_to_do(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match=r"cat/one has more pixels than are read .* smaller"):
+        decode_image(encoded(Image.new("L", (7, 3))), "cat/one")
 
 
 def test_labels_are_the_palettes_indices():

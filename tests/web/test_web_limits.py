@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 from web_client import Clock, encoded, png, running
 
+from cosseg_jax import heic
 from cosseg_jax.web.limits import Limits
 
 
@@ -55,17 +56,26 @@ def test_a_photograph_with_too_many_pixels_is_refused_before_it_is_decoded(told,
         (b"hello", "is no photograph"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "is no photograph"),
         (encoded(Image.effect_noise((64, 64), 50))[:2000], "does not decode"),
-        (b"\0\0\0\x18ftypheic" + bytes(20), "is a HEIC file"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "is a HEIC file; export it as JPEG, or pip install"),
     ],
     ids=["empty", "text", "PostScript", "truncated", "HEIC"],
 )
-def test_a_bad_file_is_named_and_the_rest_goes_on(client, content, says):
+def test_a_bad_file_is_named_and_the_rest_goes_on(client, content, says, monkeypatch):
+    monkeypatch.setattr(heic, "LIBRARY", "no_such_library")
     client.add(png(), "one.png")
     answer = client.add(content, "bad.jpg")
     assert answer.status == 400
     assert answer.json["error"].startswith(f"bad.jpg {says}")
     client.add(png(), "two.png")
     assert client.segmented()["result"]["numbers"] == [0, 1]
+
+
+def test_heic_is_read_where_its_library_is(client):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    answer = client.add(encoded(Image.new("RGB", (40, 30)), "HEIF"), "phone.heic")
+    assert answer.json == {"number": 0, "name": "phone", "width": 40, "height": 30}
+    assert b'.heic,.heif"' in client.ask("GET", "/").content
+    assert client.segmented()["result"]["numbers"] == [0]
 
 
 @pytest.mark.parametrize(

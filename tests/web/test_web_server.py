@@ -155,3 +155,14 @@ def test_the_server_compiles_its_network_before_it_is_asked(told: Told):
         client.begin().add(png())
         client.segmented()
     assert [len(call["names"]) for call in told.calls] == [5, 1]
+
+
+def test_who_comes_before_the_network_is_compiled_is_told_so(told: Told):
+    told.gate.clear()
+    with running(told, warm_up=True) as client:
+        client.begin().add(png())
+        client.segment()
+        job = client.until("waiting")["job"]
+        assert (job["starting"], job["ahead"]) == (True, 1)
+        told.gate.set()
+        assert client.until("done")["job"]["starting"] is False

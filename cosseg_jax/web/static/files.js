@@ -1,6 +1,8 @@
 // Files from the picker, dropped (folders too) or pasted.
 
 const TYPES = /^image\//;
+const UNTYPED = /\.(heic|heif|avif)$/i; // for which not all systems have a type
+const isPicture = (file) => TYPES.test(file.type) || (!file.type && UNTYPED.test(file.name));
 
 // Calls take(files) with each lot of pictures.
 export function listenForFiles(take) {
@@ -54,5 +56,5 @@ async function filesOf(entry) {
     found.push(...some);
   }
   const files = (await Promise.all(found.map(filesOf))).flat();
-  return files.filter((file) => TYPES.test(file.type)).sort((a, b) => a.name.localeCompare(b.name));
+  return files.filter(isPicture).sort((a, b) => a.name.localeCompare(b.name));
 }

@@ -204,9 +204,11 @@ async function take(own, { job, result: found }) {
   if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
   if (found && found.version !== result?.version) await showResult(own, found);
   if (session !== own) return false;
+  if (changes !== sent) return true; // the user was quicker than the maps
   if (job?.stage === "waiting") {
     const others = job.ahead === 1 ? "one other group" : `${job.ahead} other groups`;
-    say(job.ahead ? `Waiting for ${others}…` : "Waiting…", 0);
+    const reason = job.starting ? "until the network is ready" : `for ${others}`;
+    say(job.ahead ? `Waiting ${reason}…` : "Waiting…", 0);
     return true;
   }
   if (job?.stage === "working") {

@@ -4,6 +4,9 @@ import * as marking from "./marking.js";
 import * as overlay from "./overlay.js";
 import { photoAddress } from "./server.js";
 
+// Photographs beyond these, as width by height, are drawn squeezed: else there is nothing to click on.
+const [NARROWEST, WIDEST] = [1 / 6, 10];
+
 export class Tile {
   // photo: number, name, width and height, as the server gives it. on: marked(tile, mark),
   // cleared(tile) and left(tile), called when the user does so.
@@ -27,7 +30,7 @@ export class Tile {
     this.stale = false;
     this.visible = true;
 
-    const ratio = this.width / this.height;
+    const ratio = Math.min(Math.max(this.width / this.height, NARROWEST), WIDEST);
     this.node.style.setProperty("--ratio", ratio);
     this.node.style.setProperty("--share", Math.min(Math.max(ratio, 0.65), 2.4)); // of its row
     const image = part("img");
