@@ -6,9 +6,9 @@ alone (`gain_alone`), and one of a network without modulators, if there is one. 
 depends on the partition, so each is made once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -51,11 +51,16 @@ class Settings(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A restored network. name: the folder that it came from."""
+    """A network to be evaluated.
+
+    name: the folder that it came from.
+    load_inputs: from a photograph's index to what `predict` takes of it; by default its pixels.
+    """
 
     name: str
     config: ConfigDict
     predict: Predict
+    load_inputs: Callable[[int], Any] | None = None
 
 
 def load_network(folder: str | Path | None = None) -> Network:
@@ -209,6 +214,7 @@ def _runner(
             protocols=protocols,
             on_image=on_image,
             progress=f"{source.name} {label}".strip(),
+            load_inputs=network.load_inputs,
         )
 
     return run
