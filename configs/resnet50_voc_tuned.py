@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
 
     config.prediction.image_size = 320
 
-    config.steps = 1_300
+    config.steps = 1_105
     config.eval_every = 325
     config.checkpoint_every = 65
     return config
