@@ -1,7 +1,11 @@
-"""Fine-tunes the last two stages of ResNet-50, from what configs/resnet50_voc.py has trained.
+"""Fine-tunes the last two stages of ResNet-50, with two rounds, on a VOC devkit.
 
 python train.py --config configs/resnet50_voc_tuned.py --config.data_dir=DATA \
-    --config.start_from=EXPORT --export resnet50_voc_tuned
+    --config.start_from=EXPORT --export resnet50_voc_tuned --half
+
+EXPORT is what configs/resnet50_voc.py has trained. Two cores: 3.7 s a step alone, 80 minutes beside
+other jobs. Seed 0, last step's average, from T2 of docs/experiments.md: VOC val J 55.3, P 92.7,
+shared_J 48.0; PASCAL in docs/model_card.md. It is the network that comes with the package.
 """
 
 from ml_collections import ConfigDict
