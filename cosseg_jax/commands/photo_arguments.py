@@ -112,8 +112,8 @@ def _listed(argument: Path) -> Iterable[Listed]:
         if not photos:
             raise UserError(
                 f"{argument} holds no photographs; it takes files that end in "
-                f"{', '.join(SUFFIXES)} (subfolders are not searched; cosseg segment --groups takes "
-                "each as a group)"
+                f"{', '.join(SUFFIXES)} (subfolders are not searched; cosseg segment --groups "
+                "takes each as a group)"
             )
         return photos
     if not argument.exists():
