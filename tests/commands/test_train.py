@@ -278,7 +278,8 @@ def test_modulators_that_the_run_has_turned_off_are_left_out(finished, tmp_path)
     model.use_spatial = model.use_semantic = False
     fresh = initial_variables(from_config(model, len(outcome.config.categories)), seed=0)
     started = warm_start(tmp_path / "export", fresh, outcome.config.categories)
-    assert started["params"].keys() == {"backbone", "head"}
+    assert outcome.config.model.category_head
+    assert started["params"].keys() == {"backbone", "category", "head"}
     jax.tree.map(np.testing.assert_array_equal, started["params"]["head"], before["params"]["head"])
 
 

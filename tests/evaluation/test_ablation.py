@@ -51,7 +51,7 @@ def test_another_recipe_is_named_after_a_comma():
     ("choice", "message"),
     [
         ("no_head", "'no_head'; choose one of: full, no_spatial, no_semantic, neither"),
-        ("full,resnet", "'resnet'; choose one of: vgg16_voc, quickstart"),
+        ("full,resnet", "'resnet'; choose one of: vgg16_voc, resnet50_voc, "),
     ],
 )
 def test_an_unknown_choice_lists_the_valid_ones(choice: str, message: str):

@@ -46,9 +46,9 @@ def evaluate():
     return jax.jit(lambda v, x: NARROW.apply(v, x, train=False))
 
 
-def assert_close_on_the_scale_of(golden: np.ndarray, values: jax.Array):
+def assert_close_on_the_scale_of(golden: np.ndarray, values: jax.Array, tolerance: float = 1e-5):
     """Sums of large terms of both signs leave small values: measured against the largest one."""
-    np.testing.assert_allclose(values, golden, rtol=0, atol=1e-5 * golden.max())
+    np.testing.assert_allclose(values, golden, rtol=0, atol=tolerance * golden.max())
 
 
 def test_evaluation_agrees_with_the_authors(narrow, golden, evaluate):
@@ -58,7 +58,8 @@ def test_evaluation_agrees_with_the_authors(narrow, golden, evaluate):
 
 def test_training_agrees_with_the_authors(trained, golden):
     for i, values in enumerate(trained[0]):
-        assert_close_on_the_scale_of(golden[f"train{i}"], values)
+        # Statistics of as few as 8 values magnify rounding, which differs between processors.
+        assert_close_on_the_scale_of(golden[f"train{i}"], values, tolerance=5e-5)
 
 
 def test_running_mean_moves_as_the_authors(trained, golden):
