@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
+from cosseg_jax.data.pipeline import MapReader
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.models.backbones import create_backbone, normalise
@@ -165,7 +166,7 @@ class MapCache:
 class CachedSubset(NamedTuple):
     """The cached maps of some photographs of a source. indices: where they lie in it."""
 
-    cache: MapCache
+    cache: MapReader
     indices: Sequence[int]
 
     def maps(self, index: int, flipped: bool) -> FeatureMaps:

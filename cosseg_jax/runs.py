@@ -163,10 +163,11 @@ def open_cache(
         return None
     folder = Path(config.cache_dir).expanduser()
     mirror = config.cache_mirror or not config.augment.flip
-    held_out = isinstance(source, Subset) and bool(config.held_out)
-    cache = MapCache(folder, source.whole if held_out else source, config, variables, mirror=mirror)
+    part = source if config.held_out and isinstance(source, Subset) else None
+    whole = source if part is None else part.whole
+    cache = MapCache(folder, whole, config, variables, mirror=mirror)
     cache.fill()
-    return CachedSubset(cache, source.indices) if held_out else cache
+    return cache if part is None else CachedSubset(cache, part.indices)
 
 
 def make_batches(config: ConfigDict, source: Source, cache: MapReader | None) -> Batches:

@@ -12,9 +12,10 @@ from toy_networks import ToyBackbone, drawn_variables
 from configs import hrnet
 from cosseg_jax import map_cache
 from cosseg_jax.data.transforms import resized_image
-from cosseg_jax.map_cache import MapCache
+from cosseg_jax.map_cache import CachedSubset, MapCache
 from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
 from cosseg_jax.models.ssnm import DTYPES
+from cosseg_jax.types import FeatureMaps
 
 COUNT, SIZE = 5, 64
 
@@ -212,3 +213,16 @@ def test_maps_beyond_float16_name_their_photographs(tmp_path):
 def test_unknown_dtype_lists_the_valid_ones(tmp_path):
     with pytest.raises(ValueError, match=r"cache_dtype is 'float16'; .*: float32, bfloat16"):
         opened(tmp_path, config_of(cache_dtype="float16"))
+
+
+def test_a_part_of_a_source_finds_its_photographs_in_the_whole_ones_cache():
+    class Numbered:
+        """Of each photograph maps of its number, negative of its mirror image."""
+
+        def maps(self, index: int, flipped: bool) -> FeatureMaps:
+            value = np.full((1, 1, 1), -index if flipped else index, np.float16)
+            return FeatureMaps(value, value, value, value)
+
+    part = CachedSubset(Numbered(), [3, 5])
+    assert part.maps(0, False).stride4.item() == 3
+    assert part.maps(1, True).stride32.item() == -5
