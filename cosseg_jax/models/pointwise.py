@@ -14,7 +14,7 @@ class PointwiseConv(nn.Module):
     """What `nn.Conv` of kernel size (1, 1) computes, with the same parameters.
 
     On CPU XLA has a faster way for a matrix product than for a convolution, 1.4 to 2.8 times so
-    where gradients are taken (benchmarks/pointwise.py).
+    where gradients are taken (benchmarks/convolutions.py).
 
     features: output channels.
     stride: of both axes.

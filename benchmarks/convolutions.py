@@ -1,6 +1,6 @@
-"""The 1x1 convolution as a matrix product against flax's own, forward and with gradients.
+"""Our 1x1 and 3x3 convolutions against flax's own, forward and with gradients.
 
-    python benchmarks/pointwise.py
+    python benchmarks/convolutions.py
 
 prints for shapes of ResNet-50 and of the head the times of both and their ratio; ratios within one
 run may be compared.
@@ -14,10 +14,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cosseg_jax.models.conv3x3 import Conv3x3
 from cosseg_jax.models.pointwise import PointwiseConv
 
 PHOTOGRAPHS = 20
-SHAPES = ((56, 256, 128), (28, 512, 128), (14, 1024, 256), (7, 2048, 512), (7, 512, 2048))
+SHAPES = {  # side of the maps, their channels, those of the output
+    PointwiseConv: (
+        (56, 256, 128),
+        (28, 512, 128),
+        (14, 1024, 256),
+        (7, 2048, 512),
+        (7, 512, 2048),
+    ),
+    Conv3x3: ((56, 128, 128), (28, 128, 128), (14, 256, 256), (7, 512, 512)),
+}
+WINDOWS = {PointwiseConv: 1, Conv3x3: 3}
 REPEATS = 5
 
 
@@ -44,16 +55,18 @@ def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
 
 
 def main() -> None:
-    print("side channels   forward: conv, product, ratio   gradients: conv, product, ratio")
-    for side, channels, features in SHAPES:
-        x = jax.random.normal(jax.random.key(1), (PHOTOGRAPHS, side, side, channels))
-        conv = times_of(nn.Conv(features, (1, 1)), x)
-        product = times_of(PointwiseConv(features), x)
-        columns = (
-            f"{one:8.1f} {other:8.1f} {one / other:6.2f}"
-            for one, other in zip(conv, product, strict=True)
-        )
-        print(f"{side:4} {channels:4}->{features:<4}", *columns, "ms")
+    print("window side channels   forward: flax, ours, ratio   gradients: flax, ours, ratio")
+    for layer, shapes in SHAPES.items():
+        window = WINDOWS[layer]
+        for side, channels, features in shapes:
+            x = jax.random.normal(jax.random.key(1), (PHOTOGRAPHS, side, side, channels))
+            flaxs = times_of(nn.Conv(features, (window, window), padding=window // 2), x)
+            ours = times_of(layer(features), x)
+            columns = (
+                f"{one:8.1f} {other:8.1f} {one / other:6.2f}"
+                for one, other in zip(flaxs, ours, strict=True)
+            )
+            print(f"{window}x{window} {side:4} {channels:4}->{features:<4}", *columns, "ms")
 
 
 if __name__ == "__main__":
