@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from cosseg_jax import heic
-from cosseg_jax.data.decoding import decode_image, upright_rgb
+from cosseg_jax.data.decoding import check_range, decode_image, upright_rgb
 from cosseg_jax.types import Ndarray
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | Ndarray
@@ -24,6 +24,17 @@ class Photograph(NamedTuple):
 
     name: str
     image: UInt8[Ndarray, "H W 3"]
+
+
+def check_list(photos: Any) -> None:
+    """Raises ValueError unless it is a list of photographs or one array [N, H, W, C] of them."""
+    one = isinstance(photos, str | bytes | os.PathLike | Image.Image)
+    if one or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+        raise ValueError(
+            f"photos is a single {type(photos).__name__}, not a list; put it into one: [photo]"
+        )
+    if not len(photos):
+        raise ValueError("photos is empty; give one photograph or more")
 
 
 def read_photograph(photo: Photo, name: str) -> Photograph:
@@ -48,6 +59,7 @@ def read_photograph(photo: Photo, name: str) -> Photograph:
     if isinstance(photo, bytes):
         return Photograph(name, decode_image(photo, name))
     if isinstance(photo, Image.Image):
+        check_range(photo, name)
         try:
             return Photograph(name, upright_rgb(photo))
         except Exception as error:  # Pillow raises anything on a broken file

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.photographs import Photo, read_photograph
+from cosseg_jax.photographs import Photo, check_list, read_photograph
 from cosseg_jax.pictures import resized
 from cosseg_jax.predict import prediction_options
 from cosseg_jax.prompts import Prompt, region
@@ -123,12 +123,11 @@ class Predictor:
             progress: called after every chunk with the photographs done and their number.
 
         Raises:
-            ValueError: if there are none, for one that does not decode (names it), or a prompt
+            ValueError: without any, for one outside a list, one that does not decode (names it), or a prompt
                 that does not fit its photograph.
             FileNotFoundError: for a path that leads nowhere.
         """
-        if isinstance(photos, str | bytes | Path) or not len(photos):
-            raise ValueError("photos is no list of one or more photographs")
+        check_list(photos)
         if names is not None and len(names) != len(photos):
             raise ValueError(f"there are {len(names)} names for {len(photos)} photographs")
         if chunk < 1:

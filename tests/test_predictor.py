@@ -12,6 +12,7 @@ from cosseg_jax import Prompt, heic
 from cosseg_jax.data.sources import load_source
 from cosseg_jax.data.transforms import resized_image
 from cosseg_jax.exports import load_exported
+from cosseg_jax.photographs import check_list
 from cosseg_jax.predict import make_predictor
 from cosseg_jax.predictor import Predictor, presence_of
 from cosseg_jax.refinement import refined
@@ -192,9 +193,10 @@ def test_a_prompt_takes_one_mark(given):
 @pytest.mark.parametrize(
     ("photos", "options", "message"),
     [
-        ([], {}, "no list of one or more photographs"),
-        ("a.jpg", {}, "no list of one or more photographs"),
+        ([], {}, "photos is empty; give one photograph or more"),
+        ("a.jpg", {}, "photos is a single str, not a list"),
         ([b"text"], {}, "1 does not decode as an image"),
+        ([Image.new("F", (4, 4))], {}, "1 has floating-point pixels"),
         ([np.zeros((4, 4, 3))], {}, r"1 is an array of float64 and shape \(4, 4, 3\); expected"),
         ([np.zeros((4, 4, 2), np.uint8)], {}, r"uint8 and shape \(4, 4, 2\); expected"),
         ([np.zeros((4, 4), np.uint8)], {"names": []}, "0 names for 1 photographs"),
@@ -204,6 +206,14 @@ def test_a_prompt_takes_one_mark(given):
 def test_what_is_no_photograph_is_named(predictor, photos, options, message):
     with pytest.raises(ValueError, match=message):
         predictor(photos, **options)
+
+
+@pytest.mark.parametrize(
+    "photo", [Path("a.jpg"), b"...", Image.new("RGB", (4, 4)), np.zeros((4, 4, 3), np.uint8)]
+)
+def test_a_photograph_outside_a_list_is_refused(photo):
+    with pytest.raises(ValueError, match=rf"a single {type(photo).__name__}, not a list; put it"):
+        check_list(photo)
 
 
 def test_heic_without_its_library_says_what_to_install(predictor, tmp_path, monkeypatch):

@@ -27,13 +27,23 @@ TURNS = {  # what its values ask for, where height and width change places
 def decode_image(encoded: bytes | Path, name: str = "") -> UInt8[Ndarray, "H W 3"]:
     """Decodes a photograph, given as a file's bytes or its path, to upright RGB, 0..255.
 
-    Raises ValueError, naming `name` or the path, when it does not decode.
+    Raises ValueError, naming `name` or the path, when it does not decode or is of floats.
     """
     opened = _open(encoded, name)
+    check_range(opened, _called(encoded, name))
     try:
         return upright_rgb(opened)
     except Exception as error:  # Pillow raises anything on a broken file
         raise ValueError(_undecodable(encoded, name, error)) from error
+
+
+def check_range(opened: Image.Image, name: str) -> None:
+    """Raises ValueError for floating-point pixels, of which nothing says what is white."""
+    if opened.mode == "F":
+        raise ValueError(
+            f"{name} has floating-point pixels, and nothing says which of them are white; "
+            "save it with 8 or 16 bits a channel"
+        )
 
 
 def upright_rgb(opened: Image.Image) -> UInt8[Ndarray, "H W 3"]:

@@ -47,6 +47,12 @@ def test_sixteen_bit_photograph_keeps_its_high_byte():
     np.testing.assert_array_equal(decode_image(encoded(picture))[0, :, 1], [0, 7, 255])
 
 
+def test_a_photograph_of_floats_is_refused_since_its_range_is_unknown():
+    picture = Image.fromarray(np.array([[0.0, 1.0]], dtype=np.float32))
+    with pytest.raises(ValueError, match=r"a\.tif has floating-point pixels.* 8 or 16 bits"):
+        decode_image(encoded(picture, "TIFF"), "a.tif")
+
+
 def test_cmyk_photograph_becomes_rgb():
     picture = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # red ink
     red, green, blue = decode_image(encoded(picture, "JPEG", quality=100))[4, 4]
