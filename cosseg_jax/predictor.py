@@ -123,8 +123,8 @@ class Predictor:
             progress: called after every chunk with the photographs done and their number.
 
         Raises:
-            ValueError: without any, for one outside a list, one that does not decode (names it), or a prompt
-                that does not fit its photograph.
+            ValueError: without any, for one outside a list or one that does not decode (names it),
+                or a prompt that does not fit its photograph.
             FileNotFoundError: for a path that leads nowhere.
         """
         check_list(photos)
