@@ -3,7 +3,7 @@
     python docs/draw_how_it_works.py --out docs/how_it_works
 
 The network of the quick start, as the tests keep it, tells the built-in shapes apart; the one that
-comes with the package looks at the meadows of `examples/sheep`.
+comes with the package looks at the meadows of `examples/aeroplanes`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from cosseg_jax.types import in_groups
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "tests" / "goldens" / "quickstart"
-SHEEP = ROOT / "examples" / "sheep"
+AEROPLANES = ROOT / "examples" / "aeroplanes"
 
 TWO_GROUPS = ("disc-cross", "square-bar")  # categories of the validation pictures
 COMMON = 2  # a picture that holds both
@@ -249,7 +249,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     drawn = {"way": diagram()}
     drawn["groups"], drawn["gamma"] = two_groups()
-    photos = [read_photograph(path, path.stem).image for path in sorted(SHEEP.glob("*.jpg"))]
+    photos = [read_photograph(path, path.stem).image for path in sorted(AEROPLANES.glob("*.jpg"))]
     found = looker(options.checkpoint)(photos)
     drawn["prior"], drawn["matrix"] = spatial(found, photos)
     drawn["rounds"] = rounds(found, photos)

@@ -22,7 +22,7 @@ def notebook():
 @pytest.mark.filterwarnings("default")  # of Jupyter's parts, which are not ours
 def test_it_runs(notebook, tmp_path):
     here = tmp_path / "examples"
-    shutil.copytree(ROOT / "examples" / "sheep", here / "sheep")
+    shutil.copytree(ROOT / "examples" / "aeroplanes", here / "aeroplanes")
     shutil.copytree(
         ROOT / "tests" / "goldens" / "quickstart", tmp_path / "tests/goldens/quickstart"
     )

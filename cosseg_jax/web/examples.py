@@ -1,39 +1,40 @@
-"""Groups to try the page with: built-in pictures, drawn when asked for."""
+"""Groups to try the page with: drawn pictures, made when asked for."""
 
 import functools
 import io
 
-from PIL import Image
-
-from cosseg_jax.data.shapes import Shapes
 from cosseg_jax.errors import UserError
+from cosseg_jax.web.meadows import GROUPS, picture
 
-SIZE = 320  # height and width of the pictures
-PICTURES = 5
-EXAMPLES = {  # category: what the pictures share, in words
-    "star-cross": "a star with a cross",
-    "triangle-bar": "a triangle with a bar",
-    "disc-dot": "a disc with a dot",
+EXAMPLES = {  # key of meadows.GROUPS: what the pictures share, in words
+    "aeroplane": "an aeroplane",
+    "car": "a car",
 }
 
 
-@functools.lru_cache(maxsize=len(EXAMPLES))
-def example(category: str) -> dict[str, bytes]:
+def example(group: str) -> dict[str, bytes]:
     """PNG files by name, all of which show one object.
 
     Raises UserError for what is no key of EXAMPLES.
     """
-    if category not in EXAMPLES:
-        raise UserError(f"there is no example {category!r}; choose one of {', '.join(EXAMPLES)}")
-    drawn = Shapes("unseen", size=SIZE)
-    members = drawn.members[drawn.categories.index(category)][:PICTURES]
-    return {
-        f"{category} {number}.png": _png(drawn[int(member)].image)
-        for number, member in enumerate(members, start=1)
-    }
+    _check(group)
+    numbers = range(len(GROUPS[group]))
+    return {f"{group} {number + 1}.png": _png(group, number) for number in numbers}
 
 
-def _png(image) -> bytes:
+def first_picture(group: str) -> bytes:
+    """A PNG file, the first of `example`, which raises alike."""
+    _check(group)
+    return _png(group, 0)
+
+
+def _check(group: str) -> None:
+    if group not in EXAMPLES:
+        raise UserError(f"there is no example {group!r}; choose one of {', '.join(EXAMPLES)}")
+
+
+@functools.lru_cache(maxsize=sum(len(GROUPS[group]) for group in EXAMPLES))
+def _png(group: str, number: int) -> bytes:
     encoded = io.BytesIO()
-    Image.fromarray(image).save(encoded, format="PNG")
+    picture(group, number).save(encoded, format="PNG")
     return encoded.getvalue()

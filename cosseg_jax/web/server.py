@@ -38,7 +38,7 @@ from starlette.staticfiles import StaticFiles
 from cosseg_jax.errors import UserError
 from cosseg_jax.predictor import load
 from cosseg_jax.web.archive import archive
-from cosseg_jax.web.examples import EXAMPLES, example
+from cosseg_jax.web.examples import EXAMPLES, example, first_picture
 from cosseg_jax.web.guard import Guard, is_loopback
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
 from cosseg_jax.web.marks import asked_for, mark_as_json, threshold_of
@@ -173,8 +173,8 @@ class _Api:
         return HTMLResponse(self._page, headers={"Cache-Control": "no-cache"})
 
     async def example_picture(self, request: Request) -> Response:
-        pictures = await self._in_thread(example, request.path_params["category"])
-        return Response(next(iter(pictures.values())), media_type="image/png")
+        content = await self._in_thread(first_picture, request.path_params["category"])
+        return Response(content, media_type="image/png")
 
     async def create(self, request: Request) -> Response:
         return JSONResponse({"id": self.sessions.new().id}, 201, NO_STORE)

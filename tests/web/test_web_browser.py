@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from web_client import Client, Told, png, running
+from web_client import Client, Told, discs, png, running
 
-from cosseg_jax.web.examples import example
 from cosseg_jax.web.limits import Limits
 
 playwright = pytest.importorskip(
@@ -87,7 +86,7 @@ def foreign(address: str, port: int) -> list[str]:
 
 
 def files() -> list[dict[str, Any]]:
-    return [file_of(name, content) for name, content in example("disc-dot").items()]
+    return [file_of(name, content) for name, content in discs().items()]
 
 
 def file_of(name: str, content: bytes) -> dict[str, Any]:
@@ -149,7 +148,7 @@ def test_from_photographs_to_masks(page):
     with page.expect_download() as waiting:
         page.click("#download")
     with zipfile.ZipFile(waiting.value.path()) as file:
-        names = [f"disc-dot {k}" for k in (1, 2, 4, 5)]
+        names = [f"disc-dot-{k}" for k in (1, 2, 4, 5)]
         masks = [f"masks/{name}.png" for name in names]
         cut_outs = [f"cutouts/{name}.png" for name in names]
         assert sorted(file.namelist()) == sorted([*masks, *cut_outs, "group.json"])
@@ -210,7 +209,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_segmented(page):
 
 
 def test_a_group_survives_a_reload(page):
-    page.click("[data-example=disc-dot]")
+    page.click("[data-example=car]")
     wait_for(page, "5 photographs segmented")
     page.locator(".leave").nth(1).click()
     wait_for(page, "4 photographs segmented")
@@ -249,7 +248,7 @@ def test_very_long_photographs_are_squeezed_so_that_they_can_be_marked(browser):
 def test_on_a_phone_the_whole_status_is_seen(browser, small):
     for page in opened(browser, small, width=390, height=844):
         said = "15 photographs segmented; it looks like “pottedplant” (95 %)."
-        page.click("[data-example=disc-dot]")
+        page.click("[data-example=car]")
         wait_for(page, "5 photographs segmented")
         page.locator("#status").evaluate("(node, said) => (node.textContent = said)", said)
         fits = "node => node.scrollHeight <= node.clientHeight + 1"
@@ -262,14 +261,14 @@ def test_nothing_is_wider_than_the_window(browser, small, width):
         for _ in range(2):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             if page.locator("#welcome").is_visible():
-                page.click("[data-example=disc-dot]")
+                page.click("[data-example=car]")
                 wait_for(page, "5 photographs segmented")
         page.click("#restart")
         page.wait_for_timeout(200)
 
 
 def test_every_control_has_a_name(page):
-    page.click("[data-example=disc-dot]")
+    page.click("[data-example=car]")
     wait_for(page, "5 photographs segmented")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("#work button, #work input, #work [role=button]")]

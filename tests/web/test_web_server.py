@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from web_client import Client, Told, encoded, png, running
+from web_client import Client, Told, discs, encoded, png, running
 
 from cosseg_jax.web.limits import Limits
 
@@ -120,32 +120,34 @@ def test_there_is_no_zip_before_there_are_masks(client):
 
 
 def test_an_example_is_a_group_of_built_in_pictures(client):
-    photos = client.own("POST", "/examples/star-cross").json["photos"]
-    assert [photo["name"] for photo in photos] == [f"star-cross {k}" for k in range(1, 6)]
-    assert pixels(client.ask("GET", "/examples/star-cross.png").content).shape == (320, 320, 3)
+    photos = client.own("POST", "/examples/car").json["photos"]
+    assert [photo["name"] for photo in photos] == [f"car {k}" for k in range(1, 6)]
+    assert pixels(client.ask("GET", "/examples/car.png").content).shape == (360, 480, 3)
     assert "choose one of" in client.own("POST", "/examples/cube").json["error"]
 
 
 def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
     with running(network, Limits()) as client:
-        client.begin().own("POST", "/examples/disc-dot")
+        client.begin()
+        for name, content in discs().items():
+            client.add(content, name)
         shown = [client.own("GET", f"/photos/{k}").status for k in range(5)]
         state = client.segmented()
         files = unzipped(client, 0.5)
     assert shown == [200] * 5
     assert min(state["result"]["presence"]) > 0.5
-    from cosseg_jax.web.examples import example
-
-    result = network(list(example("disc-dot").values()))
+    result = network(list(discs().values()))
     for k, photo in enumerate(result.photos, start=1):
-        mask = pixels(files[f"masks/disc-dot {k}.png"])
+        mask = pixels(files[f"masks/disc-dot-{k}.png"])
         np.testing.assert_array_equal(mask == 255, photo.mask)
         assert mask.any()
 
 
 def test_the_real_network_takes_a_mark(network):
     with running(network) as client:
-        client.begin().own("POST", "/examples/disc-dot")
+        client.begin()
+        for name, content in discs().items():
+            client.add(content, name)
         mark = {"photo": 0, "point": [75.0, 245.0]}
         assert client.segmented(mark=mark)["job"]["mark"] == mark
 

@@ -13,11 +13,24 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
+from cosseg_jax.data.shapes import Shapes
 from cosseg_jax.predictor import GroupResult, PhotoResult
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.server import create_app, listen
 
 PATIENCE_S = 60.0
+
+
+def discs() -> dict[str, bytes]:
+    """PNG files by name that share a disc with a dot, which the network of the tests knows."""
+    drawn = Shapes("unseen", size=320)
+    members = drawn.members[drawn.categories.index("disc-dot")][:5]
+    files = {}
+    for number, member in enumerate(members, start=1):
+        encoded = io.BytesIO()
+        Image.fromarray(drawn[int(member)].image).save(encoded, format="PNG")
+        files[f"disc-dot-{number}.png"] = encoded.getvalue()
+    return files
 
 
 class Answer(NamedTuple):

@@ -114,6 +114,7 @@ function leave(tile) {
 
 async function takeIn(count, add) {
   try {
+    say("Reading…", 0);
     if (!session) open(await server.newSession());
     const own = session;
     for (let k = 0; k < count && session === own; k++) {
