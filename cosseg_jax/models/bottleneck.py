@@ -11,7 +11,6 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.conv3x3 import Conv3x3
 from cosseg_jax.models.pointwise import PointwiseConv
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -41,8 +40,6 @@ def conv_bn(
     )
     if size == 1:
         x = PointwiseConv(channels, stride, **options)(x)
-    elif size == 3:
-        x = Conv3x3(channels, stride, **options)(x)
     else:
         x = nn.Conv(channels, (size, size), strides=stride, padding=size // 2, **options)(x)
     return nn.BatchNorm(

@@ -17,8 +17,9 @@ class Conv3x3(nn.Module):
     """What `nn.Conv` of kernel size (3, 3) and padding 1 computes, with the same parameters.
 
     XLA has a slow way on CPU to the gradient of a convolution's kernel. As the matrix products that
-    it is, one for each entry of the window, the layer's gradients take 1.2 to 2.9 times less time
-    (benchmarks/convolutions.py). All else is XLA's, as is everything on other devices.
+    it is, one for each entry of the window, the layer's gradients take 1.2 to 2.9 times less time,
+    the less the larger the maps (benchmarks/convolutions.py). It takes longer to compile, though,
+    so that the head alone uses it. All else is XLA's, as is everything on other devices.
 
     features: output channels.
     stride: of both axes.

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.conv3x3 import Conv3x3
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -50,7 +49,14 @@ class VGG16(nn.Module):
         return FeatureMaps(*maps[1:])
 
     def _layer(self, x: jax.Array, channels: int, position: str, train: bool) -> jax.Array:
-        x = Conv3x3(channels, kernel_init=KERNEL_INIT, dtype=self.dtype, name=f"conv{position}")(x)
+        x = nn.Conv(
+            channels,
+            (3, 3),
+            padding=1,
+            kernel_init=KERNEL_INIT,
+            dtype=self.dtype,
+            name=f"conv{position}",
+        )(x)
         if self.batch_norm:
             x = nn.BatchNorm(
                 use_running_average=not train,
