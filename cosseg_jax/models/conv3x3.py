@@ -18,7 +18,7 @@ class Conv3x3(nn.Module):
 
     XLA has a slow way on CPU to the gradient of a convolution's kernel. As the matrix products that
     it is, one for each entry of the window, the layer's gradients take 1.2 to 2.9 times less time,
-    the less the larger the maps (benchmarks/convolutions.py). It takes longer to compile, though,
+    most with large maps (benchmarks/convolutions.py). It takes longer to compile, though,
     so that the head alone uses it. All else is XLA's, as is everything on other devices.
 
     features: output channels.
