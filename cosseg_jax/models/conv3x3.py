@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from cosseg_jax.types import Ndarray
 
 SIDE = 3
+FEWEST = 64  # input and output channels from which on the products are large enough to pay
 
 
 class Conv3x3(nn.Module):
@@ -19,7 +20,8 @@ class Conv3x3(nn.Module):
     XLA has a slow way on CPU to the gradient of a convolution's kernel. As the matrix products that
     it is, one for each entry of the window, the layer's gradients take 1.2 to 2.9 times less time,
     most with large maps (benchmarks/convolutions.py). It takes longer to compile, though,
-    so that the head alone uses it. All else is XLA's, as is everything on other devices.
+    so that the head alone uses it. All else is XLA's, as is everything with few channels and on
+    other devices.
 
     features: output channels.
     stride: of both axes.
@@ -67,14 +69,14 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, A
 def _backward(stride: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     (of_input,) = jax.vjp(lambda x: _convolved(x, kernel, stride), x)[1](gradient)
-    of_kernel = jax.lax.platform_dependent(
-        x,
-        gradient,
-        cpu=functools.partial(_kernel_gradient, stride=stride),
-        default=lambda x, gradient: jax.vjp(lambda k: _convolved(x, k, stride), kernel)[1](
-            gradient
-        )[0],
-    )
+
+    def by_xla(x: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.vjp(lambda kernel: _convolved(x, kernel, stride), kernel)[1](gradient)[0]
+
+    if min(kernel.shape[2:]) < FEWEST:
+        return of_input, by_xla(x, gradient)
+    products = functools.partial(_kernel_gradient, stride=stride)
+    of_kernel = jax.lax.platform_dependent(x, gradient, cpu=products, default=by_xla)
     return of_input, of_kernel
 
 

@@ -7,8 +7,8 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.web.meadows import GROUPS, picture
 
 EXAMPLES = {  # key of meadows.GROUPS: what the pictures share, in words
-    "aeroplane": "an aeroplane",
     "car": "a car",
+    "aeroplane": "an aeroplane",
 }
 
 

@@ -114,7 +114,8 @@ def _tree(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
     for _ in range(160):
         turn, far = rng.uniform(0, 2 * np.pi), 44 * np.sqrt(rng.uniform())
         place = x + far * np.cos(turn), y - 105 + 1.1 * far * np.sin(turn)
-        pen.oval(*place, *rng.uniform(12, 26, 2), _toned(rng, (52, 92, 48), 18))
+        across, down = rng.uniform(12, 26, 2)
+        pen.oval(*place, across, down, _toned(rng, (52, 92, 48), 18))
 
 
 def _house(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
