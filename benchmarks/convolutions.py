@@ -6,6 +6,7 @@ prints for shapes of ResNet-50 and of the head the times of both and their ratio
 run may be compared.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,21 +15,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cosseg_jax.models.conv3x3 import Conv3x3
+from cosseg_jax.models.conv3x3 import convolved_3x3
 from cosseg_jax.models.pointwise import PointwiseConv
 
 PHOTOGRAPHS = 20
-SHAPES = {  # side of the maps, their channels, those of the output
-    PointwiseConv: (
-        (56, 256, 128),
-        (28, 512, 128),
-        (14, 1024, 256),
-        (7, 2048, 512),
-        (7, 512, 2048),
-    ),
-    Conv3x3: ((56, 128, 128), (28, 128, 128), (14, 256, 256), (7, 512, 512)),
+SHAPES = {  # of a window: side of the maps, their channels, those of the output
+    1: ((56, 256, 128), (28, 512, 128), (14, 1024, 256), (7, 2048, 512), (7, 512, 2048)),
+    3: ((56, 128, 128), (28, 128, 128), (14, 256, 256), (7, 512, 512)),
 }
-WINDOWS = {PointwiseConv: 1, Conv3x3: 3}
+OURS = {
+    1: PointwiseConv,
+    3: functools.partial(nn.Conv, kernel_size=(3, 3), conv_general_dilated=convolved_3x3),
+}
 REPEATS = 5
 
 
@@ -56,12 +54,11 @@ def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
 
 def main() -> None:
     print("window side channels   forward: flax, ours, ratio   gradients: flax, ours, ratio")
-    for layer, shapes in SHAPES.items():
-        window = WINDOWS[layer]
+    for window, shapes in SHAPES.items():
         for side, channels, features in shapes:
             x = jax.random.normal(jax.random.key(1), (PHOTOGRAPHS, side, side, channels))
-            flaxs = times_of(nn.Conv(features, (window, window), padding=window // 2), x)
-            ours = times_of(layer(features), x)
+            flaxs = times_of(nn.Conv(features, (window, window)), x)
+            ours = times_of(OURS[window](features), x)
             columns = (
                 f"{one:8.1f} {other:8.1f} {one / other:6.2f}"
                 for one, other in zip(flaxs, ours, strict=True)

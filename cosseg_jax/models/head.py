@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.conv3x3 import Conv3x3
+from cosseg_jax.models.conv3x3 import convolved_3x3
 from cosseg_jax.models.fusion import STRIDES, resize
 from cosseg_jax.models.pointwise import PointwiseConv
 from cosseg_jax.types import FeatureMaps
@@ -53,7 +53,13 @@ class SegmentationHead(nn.Module):
             y = y.reshape(groups * photos, *y.shape[2:])  # [B*N, h, w, d]
             if top is not None:
                 y = y + resize(top, *y.shape[1:3])
-            conv = Conv3x3(self.features, dtype=self.dtype, name=f"conv_{stride}")
+            conv = nn.Conv(
+                self.features,
+                (3, 3),
+                dtype=self.dtype,
+                conv_general_dilated=convolved_3x3,
+                name=f"conv_{stride}",
+            )
             top = nn.relu(conv(y))
         assert top is not None
         logits = PointwiseConv(1, dtype=self.dtype, name="predict")(top)

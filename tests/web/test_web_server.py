@@ -126,11 +126,14 @@ def test_an_example_is_a_group_of_built_in_pictures(client):
     assert "choose one of" in client.own("POST", "/examples/cube").json["error"]
 
 
+def add_discs(client: Client) -> None:
+    for name, content in discs().items():
+        client.add(content, name)
+
+
 def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
     with running(network, Limits()) as client:
-        client.begin()
-        for name, content in discs().items():
-            client.add(content, name)
+        add_discs(client.begin())
         shown = [client.own("GET", f"/photos/{k}").status for k in range(5)]
         state = client.segmented()
         files = unzipped(client, 0.5)
@@ -145,9 +148,7 @@ def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
 
 def test_the_real_network_takes_a_mark(network):
     with running(network) as client:
-        client.begin()
-        for name, content in discs().items():
-            client.add(content, name)
+        add_discs(client.begin())
         mark = {"photo": 0, "point": [75.0, 245.0]}
         assert client.segmented(mark=mark)["job"]["mark"] == mark
 
