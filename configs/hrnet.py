@@ -57,6 +57,7 @@ def get_config() -> ConfigDict:
             use_spatial=True,  # table 5
             use_semantic=True,  # table 5
             rounds=1,  # more: gamma again from where the masks are; see models/rounds.py
+            attention=0.5,  # how much of its weights lies there, 0..1
             category_head=False,  # for a backbone that starts from nothing
             dtype="float32",  # or "bfloat16"
         )

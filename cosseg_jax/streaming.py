@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from cosseg_jax.models.marked import marked_prior
-from cosseg_jax.models.rounds import attended
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.prompts import coverage
 from cosseg_jax.types import (
@@ -125,15 +124,16 @@ class Stream:
         def listen(
             variables: Any, maps: FeatureMaps, relation: Relation, weights: Weights
         ) -> PhotoStatistics:
-            found = attended(self._masks(variables, maps, relation)[0], weights, *self._grid)
-            return self._network.apply(variables, maps, found, method="listen")  # type: ignore
+            masks = self._masks(variables, maps, relation)
+            heard = self._network.apply(variables, maps, masks, weights, method="listen_again")
+            return heard  # type: ignore
 
         return jax.jit(listen)
 
     @functools.cached_property
     def _segment(self) -> Call:
         def segment(variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
-            return self._masks(variables, maps, relation)[0]
+            return jax.nn.sigmoid(self._masks(variables, maps, relation)[0])
 
         return jax.jit(segment)
 
@@ -141,7 +141,7 @@ class Stream:
         maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
         size = (self._size, self._size)
         logits: Any = self._network.apply(variables, maps, relation, size, method="segment")
-        return jax.nn.sigmoid(logits)  # [1, M, S, S]
+        return logits  # [1, M, S, S]
 
 
 class _Chunks:

@@ -70,7 +70,9 @@ def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Lo
         relation = call("relate", in_groups(description, 1, count), 1, count)
         first = call("segment", in_groups(maps, 1, count), relation, (side, side))
         probabilities = jax.nn.sigmoid(first[0])
-        weights = attended(probabilities, None, *maps.stride32.shape[1:3])
+        weights = attended(
+            probabilities, None, *maps.stride32.shape[1:3], share=network.attention
+        )
         heard = call("listen", maps, weights)
         again = call("reconsider", relation, in_groups(heard, 1, count))
         second = call("segment", in_groups(maps, 1, count), again, (side, side))

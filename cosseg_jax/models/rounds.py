@@ -18,16 +18,19 @@ def attended(
     weights: Float[Array | Ndarray, "M h w"] | None,
     height: int,
     width: int,
+    *,
+    share: float,
 ) -> Float[Array, "M h w"]:
-    """Weights of the coarsest map's cells for the next round: half by the masks, half as before.
+    """Weights of the coarsest map's cells for the next round: partly by the masks, else as before.
 
     Args:
         probabilities: of the foreground, 0..1.
         weights: those of the first round, of sum 1, such as a user's mark; by default equal.
         height, width: h and w.
+        share: of a photograph's weights, how much lies by the masks: 0 as before .. 1.
     """
     cells = resize(jnp.asarray(probabilities)[..., None], height, width)[..., 0]  # [M, h, w]
     cells = jnp.maximum(cells, 0.0) + FLOOR
     found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
     before = 1 / (height * width) if weights is None else jnp.asarray(weights)
-    return (found + before) / 2
+    return share * found + (1 - share) * before

@@ -51,6 +51,7 @@ class SSNM(nn.Module):
     spatial_stride: of S: 32 (the paper's figure), 16 or 8.
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
     rounds: how often gamma and the masks are computed; more than once as `models.rounds` says.
+    attention: how much of gamma's weights lies where the masks of the round before do, 0..1.
     category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
     frozen_stages: the same for a ResNet's first stages only.
@@ -68,6 +69,7 @@ class SSNM(nn.Module):
     use_spatial: bool = True
     use_semantic: bool = True
     rounds: int = 1
+    attention: float = 0.5
     category_head: bool = False
     freeze_backbone: bool = False
     frozen_stages: int = 0
@@ -127,10 +129,7 @@ class SSNM(nn.Module):
         earlier: list[Round] = []
         for _ in range(1, self.rounds):
             earlier.append(Round(masks, relation.semantics.class_logits))
-            weights = attended(
-                jax.nn.sigmoid(flattened(masks)), marked, *flat.stride32.shape[1:3]
-            )  # [B*N, h, w]
-            heard = self.listen(flat, jax.lax.stop_gradient(weights))
+            heard = self.listen_again(flat, masks, marked)
             relation = self.reconsider(relation, in_groups(heard, groups, photos))
             masks = self.segment(grouped, relation, size)
         prior, semantics = relation
@@ -168,6 +167,21 @@ class SSNM(nn.Module):
         """The semantic modulator's share of `describe`."""
         weights = None if weights is None else jnp.asarray(weights)
         return self.modulator.describe(jnp.asarray(self._cast(maps).stride32), weights)
+
+    def listen_again(
+        self,
+        maps: FeatureMaps,
+        masks: Float[Array | Ndarray, "B N H W"],
+        weights: Float[Array | Ndarray, "M h w"] | None,
+    ) -> PhotoStatistics:
+        """The same for a further round, from the logits `masks` of the round before, M = B N."""
+        found = attended(
+            jax.nn.sigmoid(flattened(masks)),
+            weights,
+            *maps.stride32.shape[1:3],
+            share=self.attention,
+        )  # [M, h, w]
+        return self.listen(maps, jax.lax.stop_gradient(found))
 
     def relate(self, description: Description, groups: int, photos: Count) -> Relation:
         """What the photographs of each group share, from their descriptions [B, N, ...]."""
@@ -224,6 +238,8 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
             f"model.rounds is {model.rounds}, but there is no gamma to compute anew without the "
             "semantic modulator; set model.rounds=1 beside model.use_semantic=False"
         )
+    if not 0 <= model.get("attention", 0.5) <= 1:
+        raise ValueError(f"model.attention is {model.attention}; it takes 0 to 1")
     if model.features < 1:
         raise ValueError(f"model.features is {model.features}; it takes 1 or more")
     fields = dict(model)

@@ -5,7 +5,7 @@ other group shares. The network that comes with the package learned from photogr
 and outlines are near enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -70,14 +70,21 @@ class Pen:
         self.shape([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
 
+Thing = Callable[[Pen, np.random.Generator, Number, Number], None]  # draws itself at a place
+
+
 def picture(group: str, number: int) -> Image.Image:
     """One of a group's pictures, counted from 0, always the same; `group` is a key of GROUPS."""
-    scene = GROUPS[group][number]
-    rng = np.random.default_rng(number)
+    return painted(GROUPS[group][number], number)
+
+
+def painted(scene: Scene, seed: int, things: Mapping[str, Thing] | None = None) -> Image.Image:
+    """A scene as a picture, the same for the same seed; `things` are drawings besides THINGS."""
+    rng = np.random.default_rng(seed)
     image = _ground(rng, scene.horizon)
     pen = Pen(image)
     for kind, place in scene.things:
-        THINGS[kind](pen, rng, *place)
+        (THINGS | dict(things or {}))[kind](pen, rng, *place)
     image = image.filter(ImageFilter.GaussianBlur(FINER / 2))
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
     grain = rng.normal(0, 2, (HEIGHT, WIDTH, 1))

@@ -30,25 +30,27 @@ def call(network, images, **arguments):
     return jax.jit(lambda x: network.apply(variables, x, train=False, **arguments))(images)
 
 
-def test_half_of_a_cells_weight_is_its_share_of_the_mask():
+@pytest.mark.parametrize("share", [0.5, 0.75, 1.0])
+def test_part_of_a_cells_weight_is_its_share_of_the_mask(share):
     probabilities = np.zeros((1, 8, 8), np.float32)
     probabilities[:, :4, :4] = 1.0
     # Of a row's 8 pixels the triangle over 2 cells gives 6/7 of the first four to the first cell.
     near, far = 6 / 7, 1 / 7
     cells = np.outer([near, far], [near, far]) + FLOOR
-    expected = cells / cells.sum() / 2 + 1 / 8
-    np.testing.assert_allclose(attended(probabilities, None, 2, 2)[0], expected, rtol=1e-5)
+    expected = share * cells / cells.sum() + (1 - share) / 4
+    found = attended(probabilities, None, 2, 2, share=share)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
 def test_an_empty_mask_says_nothing():
-    found = attended(np.zeros((2, 8, 8), np.float32), None, 2, 4)
+    found = attended(np.zeros((2, 8, 8), np.float32), None, 2, 4, share=0.5)
     np.testing.assert_allclose(found, np.full((2, 2, 4), 1 / 8), rtol=1e-6)
 
 
 def test_a_mark_keeps_half_of_the_weight():
     mark = np.zeros((1, 2, 2), np.float32)
     mark[0, 1, 1] = 1.0
-    found = attended(np.zeros((1, 8, 8), np.float32), mark, 2, 2)
+    found = attended(np.zeros((1, 8, 8), np.float32), mark, 2, 2, share=0.5)
     np.testing.assert_allclose(found[0], [[1 / 8, 1 / 8], [1 / 8, 5 / 8]], rtol=1e-6)
 
 
@@ -67,7 +69,7 @@ def test_the_second_round_hears_where_the_masks_are():
     maps, variables = maps_of(1, 3), variables_of(NETWORK)
     found = TWO.apply(variables, blank(maps), train=False, maps=maps)
     masks = flattened(found.earlier[0].mask_logits)
-    weights = attended(jax.nn.sigmoid(masks), None, CELLS, CELLS)
+    weights = attended(jax.nn.sigmoid(masks), None, CELLS, CELLS, share=0.5)
     described = NETWORK.apply(variables, flattened(maps), weights, method="describe")
     relation = NETWORK.apply(variables, in_groups(described, 1, 3), 1, 3, method="relate")
     assert_close(found.gamma, relation.semantics.gamma)
@@ -99,10 +101,11 @@ def test_where_the_masks_lie_is_held_constant_by_gradients():
     ("field", "value", "message"),
     [
         ("rounds", 0, "model.rounds is 0; it takes 1 or more"),
+        ("attention", 1.5, "model.attention is 1.5; it takes 0 to 1"),
         ("use_semantic", False, "model.rounds is 2, but there is no gamma"),
     ],
 )
-def test_a_number_of_rounds_that_cannot_be_is_named(field, value, message):
+def test_rounds_that_cannot_be_are_named(field, value, message):
     model = hrnet.get_config().model
     model.rounds = 2
     model[field] = value
