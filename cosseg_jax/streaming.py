@@ -3,10 +3,14 @@
 The modulators look at the whole group, everything else at photographs one by one. So photographs
 stream through the network first to be described, then, when all descriptions have been related to
 each other, to be segmented; with a network of several rounds they are described and related again
-by where its masks lie. What is kept of each photograph is small.
+by where its masks lie. What is kept of each photograph is small, but for the backbone's maps of the
+photographs seen last: a mark in one of them, or a group that is asked for again, costs no second look.
 """
 
+import collections
 import functools
+import hashlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -27,7 +31,7 @@ from cosseg_jax.types import (
     SpatialPrior,
 )
 
-KEPT_MAPS = 40  # photographs in a group up to which their maps are kept: some 12 MB each at 320
+KEPT_MAPS = 40  # photographs whose maps are kept, of groups not larger: some 12 MB each at 320
 
 Images = UInt8[Ndarray, "N S S 3"]
 Weights = Float[Ndarray, "M h w"] | None
@@ -50,6 +54,7 @@ class Stream:
     def __init__(self, network: SSNM, variables: Mapping[str, Any], size: int):
         self._network, self._size = network, size
         self._variables = jax.device_put(dict(variables))
+        self._kept = _KeptMaps()
 
     @property
     def passes(self) -> int:
@@ -67,7 +72,7 @@ class Stream:
             chunk: how many the network sees at once; changes no result beyond rounding.
             report: called with the number of photographs that went through, `passes` times each.
         """
-        chunks = _Chunks(images, chunk, self._encode, report)
+        chunks = _Chunks(images, chunk, self._encode, self._kept, report)
         weights = [_weights(mark, part, chunk, self._grid) for part in range(len(chunks))]
         whole: Description = chunks.each(
             lambda part, maps: self._describe(self._variables, maps, weights[part])
@@ -152,13 +157,16 @@ class _Chunks:
         images: Images,
         size: int,
         encode: Callable[[Images], FeatureMaps],
+        kept: "_KeptMaps",
         report: Callable[[int], None],
     ):
-        self._images, self._size, self._encode, self._report = images, size, encode, report
-        self._kept: dict[int, FeatureMaps] = {}
+        self._size, self._encode, self._report = size, encode, report
+        self._chunks = [images[first : first + size] for first in range(0, len(images), size)]
+        self._kept = kept if len(images) <= KEPT_MAPS else None
+        self._digests = [hashlib.blake2b(each.tobytes()).digest() for each in self._chunks]
 
     def __len__(self) -> int:
-        return -(-len(self._images) // self._size)
+        return len(self._chunks)
 
     def each(self, compute: Callable[[int, FeatureMaps], Any]) -> Any:
         """What is computed of every chunk, from its number and maps [M, h, w, C].
@@ -166,8 +174,8 @@ class _Chunks:
         Trees of [M, ...] are joined to one of [1, N, ...] on the host, without what fills up.
         """
         parts = []
-        for part in range(len(self)):
-            used = min(self._size, len(self._images) - part * self._size)
+        for part, images in enumerate(self._chunks):
+            used = len(images)
             tree = compute(part, self._maps(part))
             parts.append(jax.tree.map(lambda x, used=used: np.asarray(x[:used]), tree))
             self._report(used)
@@ -175,14 +183,38 @@ class _Chunks:
 
     def _maps(self, part: int) -> FeatureMaps:
         """A chunk's maps, kept for the next time if the group is not large."""
-        if part in self._kept:
-            return self._kept[part]
-        images = self._images[part * self._size : (part + 1) * self._size]
-        missing = self._size - len(images)
-        maps = self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
-        if len(self._images) <= KEPT_MAPS:
-            self._kept[part] = maps
+        key = self._size, self._digests[part]
+        maps = self._kept.get(key) if self._kept is not None else None
+        if maps is None:
+            images = self._chunks[part]
+            missing = self._size - len(images)
+            maps = self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
+            if self._kept is not None:
+                self._kept.put(key, maps)
         return maps
+
+
+class _KeptMaps:
+    """The maps of the chunks used last; a key is a chunk's size and the digest of its pixels."""
+
+    def __init__(self) -> None:
+        self._maps: collections.OrderedDict[tuple[int, bytes], FeatureMaps] = (
+            collections.OrderedDict()
+        )
+        self._lock = threading.Lock()  # a predictor may be called from several threads
+
+    def get(self, key: tuple[int, bytes]) -> FeatureMaps | None:
+        with self._lock:
+            if key in self._maps:
+                self._maps.move_to_end(key)
+            return self._maps.get(key)
+
+    def put(self, key: tuple[int, bytes], maps: FeatureMaps) -> None:
+        """Keeps a chunk's maps; the oldest go while KEPT_MAPS photographs are there without them."""
+        with self._lock:
+            self._maps[key] = maps
+            while sum(size for size, _ in self._maps) - next(iter(self._maps))[0] >= KEPT_MAPS:
+                self._maps.popitem(last=False)
 
 
 def _weights(mark: Mark | None, part: int, chunk: int, grid: tuple[int, int]) -> Weights:

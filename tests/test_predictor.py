@@ -16,7 +16,7 @@ from cosseg_jax.photographs import check_list
 from cosseg_jax.predict import make_predictor
 from cosseg_jax.predictor import Predictor, presence_of
 from cosseg_jax.refinement import refined
-from cosseg_jax.streaming import KEPT_MAPS
+from cosseg_jax.streaming import Stream
 
 EXPORT = Path(__file__).parent / "goldens" / "quickstart"
 
@@ -76,11 +76,47 @@ def test_further_rounds_are_those_of_the_network(pictures, result, chunk):
     assert seen[-1] == (7, 7)
 
 
-def test_maps_that_are_not_kept_are_computed_again(predictor, pictures, result, monkeypatch):
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many photographs each encoding takes, from now on."""
+    chunks = []
+    encode = Stream._encode
+    monkeypatch.setattr(
+        Stream, "_encode", lambda self, images: chunks.append(len(images)) or encode(self, images)
+    )
+    return chunks
+
+
+def test_maps_of_a_large_group_are_computed_again(pictures, result, monkeypatch, encoded):
     monkeypatch.setattr("cosseg_jax.streaming.KEPT_MAPS", 6)
+    for one, other in zip(cosseg_jax.load(EXPORT)(pictures).photos, result.photos, strict=True):
+        np.testing.assert_array_equal(one.map, other.map)
+    assert encoded == [5, 5] * 2
+
+
+def test_a_group_that_is_asked_for_again_is_not_encoded_again(pictures, result, encoded):
+    predictor = cosseg_jax.load(EXPORT)
+    predictor(pictures)
+    assert encoded == [5, 5]
+    predictor(pictures, prompt=Prompt(1, point=(44.0, 60.0)))
     for one, other in zip(predictor(pictures).photos, result.photos, strict=True):
         np.testing.assert_array_equal(one.map, other.map)
-    assert KEPT_MAPS > 6
+    assert encoded == [5, 5]
+    predictor(pictures[:5])
+    assert encoded == [5, 5]
+    predictor(pictures[1:])
+    assert encoded == [5, 5] * 2
+
+
+def test_maps_are_kept_of_the_photographs_seen_last_only(pictures, monkeypatch, encoded):
+    monkeypatch.setattr("cosseg_jax.streaming.KEPT_MAPS", 7)
+    predictor = cosseg_jax.load(EXPORT)
+    for group in (pictures[:5], pictures[1:6], pictures[:5]):
+        predictor(group)
+    assert encoded == [5, 5]
+    predictor(pictures[2:7])
+    predictor(pictures[1:6])
+    assert encoded == [5] * 4
 
 
 def test_probabilities_and_masks_have_the_photographs_own_size(result, pictures):
