@@ -1,7 +1,7 @@
-"""How a trained network is best used: size of its input, mirror images, rounds.
+"""How a trained network is best used: size of its input, mirror images, rounds and their attention.
 
     python benchmarks/prediction.py --dataset voc --data_dir DATA [--checkpoint DIR] \\
-        --sizes 224,320 --rounds 1,2 --mirror
+        --sizes 224,320 --rounds 1,2 --attention 0.5,0.8 --mirror
 
 P, J and shared_J of every combination, and the time it took in relation to the first. To be
 chosen on a validation split.
@@ -22,6 +22,10 @@ def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
+def shares(text: str) -> list[float]:
+    return [float(share) for share in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="voc")
@@ -30,6 +34,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="an export; by default the network we ship")
     parser.add_argument("--sizes", type=numbers, default=[224, 320], help="sides in pixels")
     parser.add_argument("--rounds", type=numbers, default=[1, 2])
+    parser.add_argument("--attention", type=shares, default=[0.5], help="shares, 0 to 1")
     parser.add_argument("--mirror", action="store_true", help="each with mirror images as well")
     options = parser.parse_args()
 
@@ -39,9 +44,12 @@ def main() -> None:
     settings = Settings(Grouping(), ("original", "ssnm"), group_figures=False)
     mirrors = (False, True) if options.mirror else (False,)
     first = None
-    for size, rounds, mirror in itertools.product(options.sizes, options.rounds, mirrors):
+    for size, rounds, attention, mirror in itertools.product(
+        options.sizes, options.rounds, options.attention, mirrors
+    ):
         with config.unlocked():
             config.model.rounds = rounds
+            config.model.attention = attention
             config.prediction = dict(image_size=size, mirror=mirror, refine=False)
         start = time.perf_counter()
         network = Network("", config, make_predictor(config, variables))
@@ -50,7 +58,8 @@ def main() -> None:
         first = first or taken
         original, ssnm = result.protocols["original"], result.protocols["ssnm"]
         print(
-            f"size {size} rounds {rounds} mirror {mirror!s:5}  original J {original.J:.1f} "
+            f"size {size} rounds {rounds} attention {attention} mirror {mirror!s:5}  "
+            f"original J {original.J:.1f} "
             f"P {original.P:.1f}  ssnm J {ssnm.J:.1f} P {ssnm.P:.1f}  "
             f"shared_J {result.group['shared_J']:.1f}  time {taken / first:.1f}",
             flush=True,

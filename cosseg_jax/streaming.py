@@ -3,8 +3,8 @@
 The modulators look at the whole group, everything else at photographs one by one. So photographs
 stream through the network first to be described, then, when all descriptions have been related to
 each other, to be segmented; with a network of several rounds they are described and related again
-by where its masks lie. What is kept of each photograph is small, but for the backbone's maps of the
-photographs seen last: a mark in one of them, or a group that is asked for again, costs no second look.
+by where its masks lie. What is kept of each photograph is small, but for the backbone's maps of
+those seen last: a mark in one of them, or a group that is asked for again, costs no second look.
 """
 
 import collections
@@ -130,8 +130,7 @@ class Stream:
             variables: Any, maps: FeatureMaps, relation: Relation, weights: Weights
         ) -> PhotoStatistics:
             masks = self._masks(variables, maps, relation)
-            heard = self._network.apply(variables, maps, masks, weights, method="listen_again")
-            return heard  # type: ignore
+            return self._network.apply(variables, maps, masks, weights, method="listen_again")  # type: ignore
 
         return jax.jit(listen)
 
@@ -210,7 +209,7 @@ class _KeptMaps:
             return self._maps.get(key)
 
     def put(self, key: tuple[int, bytes], maps: FeatureMaps) -> None:
-        """Keeps a chunk's maps; the oldest go while KEPT_MAPS photographs are there without them."""
+        """Keeps a chunk's maps; the oldest go where KEPT_MAPS photographs remain."""
         with self._lock:
             self._maps[key] = maps
             while sum(size for size, _ in self._maps) - next(iter(self._maps))[0] >= KEPT_MAPS:

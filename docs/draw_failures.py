@@ -2,11 +2,12 @@
 
     python docs/draw_failures.py --out docs/failures
 
-Chairs, bicycles and trees on the project's meadows, and objects of its built-in data set; below each
-picture what the network makes of it.
+Chairs, bicycles and trees on the project's meadows, and objects of its built-in data set; below
+each picture what the network makes of it.
 """
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def _bicycle(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
     for hub in (-58, 58):
         corners = [2 * np.pi * step / 24 for step in range(25)]
         rim = [(hub + 36 * np.cos(turn), -36 + 36 * np.sin(turn)) for turn in corners]
-        for (x0, y0), (x1, y1) in zip(rim[:-1], rim[1:], strict=True):
+        for (x0, y0), (x1, y1) in itertools.pairwise(rim):
             tube(x0, y0, x1, y1, black)
     for ends in (
         (-58, -36, -6, -36),  # chain

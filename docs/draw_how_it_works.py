@@ -41,8 +41,8 @@ FINER = 2  # the diagram is drawn so many times larger
 class Look(NamedTuple):
     """What a network computes for one group on the way to its masks, as arrays without B.
 
-    fused: [N, h, w, d]; prior: [N, h, w]; gamma: [d]; first, second: probabilities of two rounds,
-    [N, S, S]; weights: of the second round's cells, [N, h, w].
+    fused: [N, h, w, d]; prior: [N, h, w]; gamma: [d], of the first round; first, last:
+    probabilities of two rounds, [N, S, S]; weights: of the second round's cells, [N, h, w].
     """
 
     fused: np.ndarray
@@ -50,7 +50,7 @@ class Look(NamedTuple):
     gamma: np.ndarray
     first: np.ndarray
     weights: np.ndarray
-    second: np.ndarray
+    last: np.ndarray
 
 
 def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Look]:
@@ -68,17 +68,16 @@ def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Lo
         maps = call("encode", images, train=False)
         description = call("describe", maps)
         relation = call("relate", in_groups(description, 1, count), 1, count)
-        first = call("segment", in_groups(maps, 1, count), relation, (side, side))
-        probabilities = jax.nn.sigmoid(first[0])
-        weights = attended(
-            probabilities, None, *maps.stride32.shape[1:3], share=network.attention
-        )
-        heard = call("listen", maps, weights)
-        again = call("reconsider", relation, in_groups(heard, 1, count))
-        second = call("segment", in_groups(maps, 1, count), again, (side, side))
-        prior, gamma = relation.prior.indicator[0], relation.semantics.gamma[0]
-        second = jax.nn.sigmoid(second[0])
-        return Look(description.fused, prior, gamma, probabilities, weights, second)
+        gamma, grouped = relation.semantics.gamma[0], in_groups(maps, 1, count)
+        masks = call("segment", grouped, relation, (side, side))
+        first = jax.nn.sigmoid(masks[0])
+        weights = attended(first, None, *maps.stride32.shape[1:3], share=network.attention)
+        for _ in range(1, network.rounds):
+            heard = call("listen_again", maps, masks, None)
+            relation = call("reconsider", relation, in_groups(heard, 1, count))
+            masks = call("segment", grouped, relation, (side, side))
+        last = jax.nn.sigmoid(masks[0])
+        return Look(description.fused, relation.prior.indicator[0], gamma, first, weights, last)
 
     def look(pictures: Sequence[np.ndarray]) -> Look:
         images = np.stack([resized_image(picture, side) for picture in pictures])
@@ -139,7 +138,7 @@ def spatial(found: Look, photos: Sequence[np.ndarray]) -> tuple[Image.Image, Ima
 
 
 def rounds(found: Look, photos: Sequence[np.ndarray]) -> Image.Image:
-    """Photographs; probabilities; the weights that follow from them; probabilities again."""
+    """Photographs; probabilities; the weights that follow from them; those of the last round."""
     size = (120, 160)
     cells = found.weights / found.weights.max()
     return Image.fromarray(
@@ -148,7 +147,7 @@ def rounds(found: Look, photos: Sequence[np.ndarray]) -> Image.Image:
                 _row([resized(photo, size) for photo in photos]),
                 _row([_coloured(resized(each, size)) for each in found.first]),
                 _row([_coloured(_blocks(each, size)) for each in cells]),
-                _row([_coloured(resized(each, size)) for each in found.second]),
+                _row([_coloured(resized(each, size)) for each in found.last]),
             ]
         )
     )
