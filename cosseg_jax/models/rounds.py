@@ -25,12 +25,13 @@ def attended(
 
     Args:
         probabilities: of the foreground, 0..1.
-        weights: those of the first round, of sum 1, such as a user's mark; by default equal.
+        weights: those of the first round, of sum 1, such as a user's mark, beyond which no later
+            round listens; by default equal.
         height, width: h and w.
         share: of a photograph's weights, how much lies by the masks: 0 as before .. 1.
     """
     cells = resize(jnp.asarray(probabilities)[..., None], height, width)[..., 0]  # [M, h, w]
-    cells = jnp.maximum(cells, 0.0) + FLOOR
-    found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
     before = 1 / (height * width) if weights is None else jnp.asarray(weights)
+    cells = (jnp.maximum(cells, 0.0) + FLOOR) * before
+    found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
     return share * found + (1 - share) * before

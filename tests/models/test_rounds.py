@@ -47,11 +47,16 @@ def test_an_empty_mask_says_nothing():
     np.testing.assert_allclose(found, np.full((2, 2, 4), 1 / 8), rtol=1e-6)
 
 
-def test_a_mark_keeps_half_of_the_weight():
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_beyond_a_mark_no_round_listens(share):
     mark = np.zeros((1, 2, 2), np.float32)
-    mark[0, 1, 1] = 1.0
-    found = attended(np.zeros((1, 8, 8), np.float32), mark, 2, 2, share=0.5)
-    np.testing.assert_allclose(found[0], [[1 / 8, 1 / 8], [1 / 8, 5 / 8]], rtol=1e-6)
+    mark[0, 1] = 0.5
+    probabilities = np.zeros((1, 8, 8), np.float32)
+    probabilities[:, :, :4] = 1.0  # what was found is the left half, what was marked the lower one
+    near, far = 6 / 7 + FLOOR, 1 / 7 + FLOOR  # as above
+    left, right = (share * part / (near + far) + (1 - share) / 2 for part in (near, far))
+    found = attended(probabilities, mark, 2, 2, share=share)
+    np.testing.assert_allclose(found[0], [[0, 0], [left, right]], rtol=1e-5)
 
 
 def test_the_first_round_is_the_papers_network():
