@@ -19,6 +19,8 @@ def get_config() -> ConfigDict:
     config.model.freeze_backbone = True
     config.model.frozen_stages = 0
     config.model.category_head = False  # it teaches the backbone
+    config.model.rounds = 3
+    config.model.attention = 1.0
 
     config.augment.max_scale = 1.0  # cached maps are of whole photographs as they are
     config.augment.brightness = 0.0

@@ -12,7 +12,7 @@ from cosseg_jax import runs
 from cosseg_jax.data.groups import SamplingOptions
 from cosseg_jax.data.pipeline import training_batches
 from cosseg_jax.data.transforms import AugmentOptions
-from cosseg_jax.exports import SHIPPED, stored_leaves
+from cosseg_jax.exports import SHIPPED, load_config, stored_leaves
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.training import initial_variables
 from cosseg_jax.types import FeatureMaps
@@ -68,6 +68,8 @@ def test_folds_hold_out_every_category_once():
 
 def test_fine_tuning_has_the_network_that_it_starts_from():
     config = config_of("finetune")
+    shipped = load_config(SHIPPED).model
+    assert (config.model.rounds, config.model.attention) == (shipped.rounds, shipped.attention)
     network = from_config(config.model, 20)
     shapes = jax.eval_shape(lambda: initial_variables(network, seed=0))
     wanted = {
