@@ -84,13 +84,16 @@ class Stream:
             parts = _by_chunk(relation, chunk, len(chunks))
             heard: PhotoStatistics = chunks.each(
                 lambda part, maps, parts=parts: self._listen(
-                    self._variables, maps, parts[part], weights[part]
+                    self._variables,
+                    maps,
+                    self._segment(self._variables, maps, parts[part]),
+                    weights[part],
                 )
             )
             relation = jax.device_get(self._reconsider(self._variables, relation, heard))
         parts = _by_chunk(relation, chunk, len(chunks))
         found = chunks.each(
-            lambda part, maps: self._segment(self._variables, maps, parts[part])
+            lambda part, maps: jax.nn.sigmoid(self._segment(self._variables, maps, parts[part])[0])
         )  # [1, N, S, S]
         return found[0], relation
 
@@ -126,26 +129,17 @@ class Stream:
 
     @functools.cached_property
     def _listen(self) -> Call:
-        def listen(
-            variables: Any, maps: FeatureMaps, relation: Relation, weights: Weights
-        ) -> PhotoStatistics:
-            masks = self._masks(variables, maps, relation)
-            return self._network.apply(variables, maps, masks, weights, method="listen_again")  # type: ignore
-
-        return jax.jit(listen)
+        return jax.jit(functools.partial(self._network.apply, method="listen_again"))
 
     @functools.cached_property
     def _segment(self) -> Call:
         def segment(variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
-            return jax.nn.sigmoid(self._masks(variables, maps, relation)[0])
+            maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
+            size = (self._size, self._size)
+            logits: Any = self._network.apply(variables, maps, relation, size, method="segment")
+            return logits  # [1, M, S, S]
 
         return jax.jit(segment)
-
-    def _masks(self, variables: Any, maps: FeatureMaps, relation: Relation) -> jax.Array:
-        maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
-        size = (self._size, self._size)
-        logits: Any = self._network.apply(variables, maps, relation, size, method="segment")
-        return logits  # [1, M, S, S]
 
 
 class _Chunks:
