@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="an export; by default the network we ship")
     parser.add_argument("--sizes", type=numbers, default=[224, 320], help="sides in pixels")
     parser.add_argument("--rounds", type=numbers, default=[1, 2])
-    parser.add_argument("--attention", type=shares, default=[0.5], help="shares, 0 to 1")
+    parser.add_argument("--attention", type=shares, help="0 to 1; by default the network's own")
     parser.add_argument("--mirror", action="store_true", help="each with mirror images as well")
     options = parser.parse_args()
 
@@ -42,10 +42,11 @@ def main() -> None:
     source = load_source(options.dataset, split, options.data_dir)
     config, variables = load_exported(options.checkpoint)
     settings = Settings(Grouping(), ("original", "ssnm"), group_figures=False)
+    attentions = options.attention or [config.model.get("attention", 0.5)]
     mirrors = (False, True) if options.mirror else (False,)
     first = None
     for size, rounds, attention, mirror in itertools.product(
-        options.sizes, options.rounds, options.attention, mirrors
+        options.sizes, options.rounds, attentions, mirrors
     ):
         with config.unlocked():
             config.model.rounds = rounds
@@ -59,8 +60,7 @@ def main() -> None:
         original, ssnm = result.protocols["original"], result.protocols["ssnm"]
         print(
             f"size {size} rounds {rounds} attention {attention} mirror {mirror!s:5}  "
-            f"original J {original.J:.1f} "
-            f"P {original.P:.1f}  ssnm J {ssnm.J:.1f} P {ssnm.P:.1f}  "
+            f"original J {original.J:.1f} P {original.P:.1f}  ssnm J {ssnm.J:.1f} P {ssnm.P:.1f}  "
             f"shared_J {result.group['shared_J']:.1f}  time {taken / first:.1f}",
             flush=True,
         )

@@ -102,7 +102,8 @@ def _is_kernel(params: Any) -> Any:
 def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
     """The network's `params` and `batch_stats` before training."""
     images = jnp.zeros((1, 2, INIT_SIZE, INIT_SIZE, 3), jnp.uint8)
-    init = jax.jit(lambda key: network.clone(axis_name=None).init(key, images, train=False))
+    network = network.clone(axis_name=None, rounds=1)  # further rounds have no parameters
+    init = jax.jit(lambda key: network.init(key, images, train=False))
     variables = init(jax.random.key(seed))
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 

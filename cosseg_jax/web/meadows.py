@@ -78,13 +78,13 @@ def picture(group: str, number: int) -> Image.Image:
     return painted(GROUPS[group][number], number)
 
 
-def painted(scene: Scene, seed: int, things: Mapping[str, Thing] | None = None) -> Image.Image:
+def painted(scene: Scene, seed: int, things: Mapping[str, Thing] = {}) -> Image.Image:
     """A scene as a picture, the same for the same seed; `things` are drawings besides THINGS."""
     rng = np.random.default_rng(seed)
     image = _ground(rng, scene.horizon)
     pen = Pen(image)
     for kind, place in scene.things:
-        (THINGS | dict(things or {}))[kind](pen, rng, *place)
+        {**THINGS, **things}[kind](pen, rng, *place)
     image = image.filter(ImageFilter.GaussianBlur(FINER / 2))
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
     grain = rng.normal(0, 2, (HEIGHT, WIDTH, 1))
