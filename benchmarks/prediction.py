@@ -15,6 +15,7 @@ from cosseg_jax.data.partition import Grouping
 from cosseg_jax.data.sources import SOURCES, load_source
 from cosseg_jax.evaluation.comparison import Network, Settings, score
 from cosseg_jax.exports import load_exported
+from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict import make_predictor
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     source = load_source(options.dataset, split, options.data_dir)
     config, variables = load_exported(options.checkpoint)
     settings = Settings(Grouping(), ("original", "ssnm"), group_figures=False)
-    attentions = options.attention or [config.model.get("attention", 0.5)]
+    attentions = options.attention or [config.model.get("attention", SSNM.attention)]
     mirrors = (False, True) if options.mirror else (False,)
     first = None
     for size, rounds, attention, mirror in itertools.product(

@@ -156,7 +156,6 @@ class _Chunks:
         self._size, self._encode, self._report = size, encode, report
         self._chunks = [images[first : first + size] for first in range(0, len(images), size)]
         self._kept = kept if len(images) <= KEPT_MAPS else None
-        self._digests = [hashlib.blake2b(each.tobytes()).digest() for each in self._chunks]
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -176,15 +175,19 @@ class _Chunks:
 
     def _maps(self, part: int) -> FeatureMaps:
         """A chunk's maps, kept for the next time if the group is not large."""
-        key = self._size, self._digests[part]
-        maps = self._kept.get(key) if self._kept is not None else None
+        images = self._chunks[part]
+        if self._kept is None:
+            return self._encoded(images)
+        key = self._size, hashlib.blake2b(images.tobytes()).digest()
+        maps = self._kept.get(key)
         if maps is None:
-            images = self._chunks[part]
-            missing = self._size - len(images)
-            maps = self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
-            if self._kept is not None:
-                self._kept.put(key, maps)
+            maps = self._encoded(images)
+            self._kept.put(key, maps)
         return maps
+
+    def _encoded(self, images: Images) -> FeatureMaps:
+        missing = self._size - len(images)
+        return self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
 
 
 class _KeptMaps:

@@ -238,7 +238,7 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
             f"model.rounds is {model.rounds}, but there is no gamma to compute anew without the "
             "semantic modulator; set model.rounds=1 beside model.use_semantic=False"
         )
-    if not 0 <= model.get("attention", 0.5) <= 1:
+    if not 0 <= model.get("attention", SSNM.attention) <= 1:
         raise ValueError(f"model.attention is {model.attention}; it takes 0 to 1")
     if model.features < 1:
         raise ValueError(f"model.features is {model.features}; it takes 1 or more")
