@@ -31,7 +31,7 @@ from cosseg_jax.types import (
     SpatialPrior,
 )
 
-KEPT_MAPS = 40  # photographs whose maps are kept, of groups not larger: some 12 MB each at 320
+KEPT_MAPS = 28  # photographs whose maps are kept, of groups not larger: some 18 MB each at 384
 
 Images = UInt8[Ndarray, "N S S 3"]
 Weights = Float[Ndarray, "M h w"] | None

@@ -38,7 +38,8 @@ class Group(NamedTuple):
 class SamplingOptions:
     """How training groups are drawn. The defaults are the paper's; each share is of 0..1.
 
-    category: "uniform" draws all categories alike, "by_size" by their number of photographs.
+    category: "uniform" draws all categories alike, "by_size" by their number of photographs,
+        "by_root" by its square root, so that few photographs are not seen again and again.
     several: share of the groups whose photographs show further categories, as far as there are N.
     contrast: share of the groups at odd positions that take up a photograph of the group before,
         for another of its categories: one photograph, two masks, in one batch.
@@ -65,6 +66,7 @@ class SamplingOptions:
 SAMPLINGS = {
     "uniform": lambda sizes: np.ones(len(sizes)),
     "by_size": lambda sizes: np.asarray(sizes, dtype=np.float64),
+    "by_root": np.sqrt,
 }
 
 

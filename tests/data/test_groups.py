@@ -53,7 +53,12 @@ def test_groups_after_one_another_differ():
 
 
 @pytest.mark.parametrize(
-    ("sampling", "share"), [("uniform", (1 / 3, 1 / 3, 1 / 3)), ("by_size", (10, 30, 2))]
+    ("sampling", "share"),
+    [
+        ("uniform", (1 / 3, 1 / 3, 1 / 3)),
+        ("by_size", (10, 30, 2)),
+        ("by_root", (10**0.5, 30**0.5, 2**0.5)),
+    ],
 )
 def test_share_of_the_categories(sampling, share):
     sampler = GroupSampler(SOURCE, seed=0, group_size=2, options=SamplingOptions(sampling))
