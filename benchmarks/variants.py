@@ -51,13 +51,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "seg_paper": {"loss.seg_weighting": "paper"},
     "seg_balanced": {"loss.seg_weighting": "balanced"},
     "no_dice": {"loss.dice_weight": 0.0},
+    "boundary": {"loss.boundary_weight": 0.5},
+    "no_flip": {"augment.flip": False},
     "papers_groups": {
         "sampling.several": 0.0,
         "sampling.contrast": 0.0,
         "sampling.distractors": 0.0,
     },
+    "no_several": {"sampling.several": 0.0},
+    "no_contrast": {"sampling.contrast": 0.0},
     "no_distractors": {"sampling.distractors": 0.0},
     "by_size": {"sampling.category": "by_size"},
+    "by_root": {"sampling.category": "by_root"},
     "stride_16": {"model.spatial_stride": 16},
     "stride_8": {"model.spatial_stride": 8},
     "sign_majority": {"model.spatial.sign": "majority"},
@@ -67,6 +72,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "average": {"optimizer.average_decay": 0.98},
     "groups_of_3": {"group_size": 3, "groups_per_step": 6},
     "groups_of_8": {"group_size": 8, "groups_per_step": 2},
+    "groups_of_2_to_8": {"group_size": 8, "sampling.smallest": 2},
 }
 
 

@@ -28,7 +28,14 @@ def get_config() -> ConfigDict:
     config.group_size = 5  # N, 4.1
     config.groups_per_step = 4  # B, 4.1
     config.sampling = ConfigDict(  # groups beyond the paper's; see data/groups.py
-        dict(category="uniform", several=0.0, contrast=0.0, distractors=0.0, prompted=0.0)
+        dict(
+            category="uniform",
+            several=0.0,
+            contrast=0.0,
+            distractors=0.0,
+            prompted=0.0,
+            smallest=0,
+        )
     )
     config.augment = ConfigDict(
         dict(
@@ -96,6 +103,7 @@ def get_config() -> ConfigDict:
             semantic_weight=1.0,  # eq. 14
             segmentation_weight=1.0,  # eq. 14
             dice_weight=0.0,
+            boundary_weight=0.0,
             category_weight=1.0,  # of the category head
         )
     )

@@ -24,12 +24,12 @@ class Journal:
         start: the step from which the run goes on; what an interrupted run noted beyond it is
             dropped, since those steps are made again.
         steps: the length of the run.
-        images_per_step: over all processes.
+        images_per_step: over all processes; their mean, where steps differ.
         active: False in all but one of several processes: nothing is written or shown.
     """
 
     def __init__(
-        self, workdir: Path, *, start: int, steps: int, images_per_step: int, active: bool = True
+        self, workdir: Path, *, start: int, steps: int, images_per_step: float, active: bool = True
     ):
         self._workdir = workdir
         self._images_per_step = images_per_step

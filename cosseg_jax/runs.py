@@ -202,11 +202,14 @@ def make_validation(
 
 def open_journal(run: Run, workdir: Path) -> Journal:
     """The record of a run; only the first of several processes writes it."""
+    config = run.config
+    largest = config.group_size
+    mean_size = (largest + (config.sampling.smallest or largest)) / 2
     journal = Journal(
         workdir,
         start=run.start,
-        steps=run.config.steps,
-        images_per_step=run.config.groups_per_step * run.config.group_size,
+        steps=config.steps,
+        images_per_step=config.groups_per_step * mean_size,
         active=jax.process_index() == 0,
     )
     parameters = parameter_count(run.trainer.state.variables)

@@ -209,6 +209,7 @@ def make_update(
             "loss_semantic": losses.semantic,
             "loss_segmentation": losses.segmentation,
             "loss_dice": losses.dice,
+            "loss_boundary": losses.boundary,
             "loss_category": losses.category,
             **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
         }

@@ -18,7 +18,7 @@ def open_journal(tmp_path):
     opened: list[Journal] = []
 
     def at(start: int, *, active: bool = True) -> Journal:
-        journal = Journal(tmp_path, start=start, steps=10, images_per_step=20, active=active)
+        journal = Journal(tmp_path, start=start, steps=10, images_per_step=20.0, active=active)
         opened.append(journal)
         return journal
 

@@ -9,6 +9,7 @@ import pytest
 
 from cosseg_jax.losses import (
     SEG_WEIGHTINGS,
+    boundary_loss,
     dice_loss,
     segmentation_loss,
     semantic_loss,
@@ -155,6 +156,40 @@ def test_dice_of_an_empty_mask_falls_to_zero_with_the_prediction():
     assert losses[2] == pytest.approx(0, abs=1e-6)
 
 
+def near_outline(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Pixels around which a square inside the photograph holds both kinds, one after another."""
+    near = np.zeros(mask.shape, bool)
+    for y, x in np.ndindex(*mask.shape):
+        square = mask[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        near[y, x] = len(np.unique(square)) == 2
+    return near
+
+
+def test_boundary_loss_is_the_cross_entropy_near_true_outlines():
+    rng = np.random.default_rng(1)
+    masks = np.zeros((1, 2, 30, 40), np.float32)
+    masks[0, 0, 8:20, 5:16] = 1
+    masks[0, 1, :, 31:] = 1  # touches the frame, which is no outline
+    valid = rng.random(masks.shape) < 0.9
+    logits = rng.normal(0, 2, masks.shape).astype(np.float32)
+    pixels = np.log1p(np.exp(np.where(masks > 0.5, -logits, logits)))
+    chosen = [near_outline(masks[0, n], reach=5) & valid[0, n] for n in range(2)]
+    expected = np.mean([pixels[0, n][chosen[n]].mean() for n in range(2)])
+    assert 0.2 < np.mean(chosen) < 0.6
+    assert float(boundary_loss(jnp.asarray(logits), masks, valid)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_boundary_loss_of_photographs_without_outlines_is_zero():
+    logits, masks = jnp.full((1, 3, 16, 16), 2.0), np.zeros((1, 3, 16, 16), np.float32)
+    masks[0, 1] = 1
+    masks[0, 2, :, 8:] = 1
+    valid = np.ones(masks.shape, bool)
+    valid[0, 2] = False
+    assert float(boundary_loss(logits, masks, valid)) == 0
+
+
 def test_semantic_loss_by_hand():
     logits = jnp.array([[0.0, math.log(3), -math.log(3)], [0.0, 0.0, math.log(3)]])
     labels = np.float32([[1, 1, 0], [0, 1, 0]])
@@ -181,6 +216,7 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
         semantic_weight=30.0,
         segmentation_weight=400.0,
         dice_weight=7000.0,
+        boundary_weight=80_000.0,
         category_weight=5000.0,
     )
     assert float(losses.spatial) == pytest.approx(-0.375)
@@ -190,7 +226,9 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
     )
     assert float(losses.dice) == pytest.approx(float(dice_loss(*pixels)))
     expected = 2 * losses.spatial + 30 * losses.semantic + 400 * losses.segmentation
-    assert float(losses.total) == pytest.approx(float(expected + 7000 * losses.dice), rel=1e-6)
+    assert float(losses.boundary) == pytest.approx(float(boundary_loss(*pixels)))
+    expected += 7000 * losses.dice + 80_000 * losses.boundary
+    assert float(losses.total) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_every_round_is_judged_alike(pixels):
@@ -206,6 +244,7 @@ def test_every_round_is_judged_alike(pixels):
         semantic_weight=1.0,
         segmentation_weight=1.0,
         dice_weight=1.0,
+        boundary_weight=1.0,
         category_weight=1.0,
     )
     batch = GroupBatch(None, masks, valid, labels)

@@ -47,6 +47,8 @@ class SamplingOptions:
         the object.
     prompted: share of the groups in whose first photograph the object is marked, by a point, a box
         or its mask.
+    smallest: from 1, each step's groups have a size of their own, from this to `group_size`; 0
+        leaves all at `group_size`.
     """
 
     category: str = "uniform"
@@ -54,9 +56,12 @@ class SamplingOptions:
     contrast: float = 0.0
     distractors: float = 0.0
     prompted: float = 0.0
+    smallest: int = 0
 
     def __post_init__(self) -> None:
         check_choice("sampling.category", self.category, tuple(SAMPLINGS))
+        if self.smallest < 0:
+            raise ValueError(f"sampling.smallest is {self.smallest}; it is a size, or 0")
         for name in ("several", "contrast", "distractors", "prompted"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
@@ -79,7 +84,7 @@ class GroupSampler:
     Args:
       source: the photographs.
       seed: any integer from 0.
-      group_size: N, from 1.
+      group_size: N, from 1; the largest where `options.smallest` lets it vary.
       options: which groups are drawn.
 
     Raises ValueError for a bad argument, or where no category has enough photographs.
@@ -95,6 +100,11 @@ class GroupSampler:
     ) -> None:
         if group_size < 1:
             raise ValueError(f"group_size is {group_size}; a group has at least one photograph")
+        if options.smallest > group_size:
+            raise ValueError(
+                f"sampling.smallest is {options.smallest}, but group_size, the largest, is "
+                f"{group_size}"
+            )
         if seed < 0:
             raise ValueError(f"seed is {seed}; expected an integer from 0")
         self.seed = seed
@@ -114,23 +124,35 @@ class GroupSampler:
         self.probabilities = weights / weights.sum()
 
     def __getitem__(self, index: int) -> Group:
+        """The group at a place of the sequence, of `group_size` photographs."""
+        return self.group(index, self.group_size)
+
+    def size_at(self, step: int) -> int:
+        """How many photographs each group of a step has."""
+        if not self._options.smallest:
+            return self.group_size
+        rng = np.random.default_rng([self.seed, step, 4])
+        return int(rng.integers(self._options.smallest, self.group_size + 1))
+
+    def group(self, index: int, size: int) -> Group:
+        """The group at a place of the sequence, of `size` photographs, at most `group_size`."""
         rng = np.random.default_rng([self.seed, index])
         group = None
         if index % 2 and _happens(rng, self._options.contrast):
-            group = self._contrasting(self[index - 1], rng)
+            group = self._contrasting(self.group(index - 1, size), rng)
         if group is None:
-            group = self._plain(rng)
+            group = self._plain(size, rng)
         if _happens(rng, self._options.distractors):
             group = self._with_distractors(group, rng)
         return group
 
-    def _plain(self, rng: np.random.Generator) -> Group:
+    def _plain(self, size: int, rng: np.random.Generator) -> Group:
         category = self.eligible[int(rng.choice(len(self.eligible), p=self.probabilities))]
         pool = self._members[category]
         several = self._several[category]
-        if len(several) >= self.group_size and _happens(rng, self._options.several):
+        if len(several) >= size and _happens(rng, self._options.several):
             pool = several
-        chosen = rng.choice(pool, size=self.group_size, replace=False)
+        chosen = rng.choice(pool, size=size, replace=False)
         return Group(category, tuple(int(i) for i in chosen))
 
     def _contrasting(self, before: Group, rng: np.random.Generator) -> Group | None:
@@ -147,12 +169,12 @@ class GroupSampler:
             return None
         index, category = choices[int(rng.integers(len(choices)))]
         others = self._members[category][self._members[category] != index]
-        chosen = rng.choice(others, size=self.group_size - 1, replace=False)
+        chosen = rng.choice(others, size=len(before.indices) - 1, replace=False)
         return Group(category, (index, *(int(i) for i in chosen)))
 
     def _with_distractors(self, group: Group, rng: np.random.Generator) -> Group:
         """Puts photographs without the object in the place of the last ones, if there are any."""
-        most = (self.group_size - 1) // 2
+        most = (len(group.indices) - 1) // 2
         if not most:
             return group
         count = int(rng.integers(1, most + 1))

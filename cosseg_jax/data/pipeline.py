@@ -66,7 +66,8 @@ class StepBatches(NamedTuple):
     def __call__(self, step: int) -> GroupBatch:
         share = self.groups_per_step // self.process_count
         first = step * self.groups_per_step + self.process_index * share
-        groups = [self.group(index) for index in range(first, first + share)]
+        size = self.sampler.size_at(step)
+        groups = [self.group(index, size) for index in range(first, first + share)]
         images = [group.images for group in groups if group.images is not None]
         return GroupBatch(
             images=np.stack(images) if images else None,  # [B, N, H, W, 3]
@@ -78,9 +79,9 @@ class StepBatches(NamedTuple):
             marks=_stacked([group.marks for group in groups]),  # [B, N, h, w]
         )
 
-    def group(self, index: int) -> GroupBatch:
-        """The group at a position of the sampler's sequence, without a batch axis."""
-        category, indices, distractors = self.sampler[index]
+    def group(self, index: int, size: int) -> GroupBatch:
+        """The group of a size at a position of the sampler's sequence, without a batch axis."""
+        category, indices, distractors = self.sampler.group(index, size)
         examples = [self.source[i] for i in indices]
         shared = shared_categories(examples[: len(examples) - distractors])
         if category not in shared:
@@ -249,7 +250,7 @@ def training_batches(
     Args:
       source: the photographs.
       seed: with the step, decides everything random.
-      group_size: N, from 1.
+      group_size: N, from 1; the largest where `sampling.smallest` lets it vary.
       groups_per_step: groups of one step over all hosts together.
       image_size: H = W, in pixels.
       sampling: which groups are drawn.

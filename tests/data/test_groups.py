@@ -106,6 +106,7 @@ def test_bad_arguments(bad, message):
         ({"category": "often"}, "sampling.category is 'often'; choose one of: uniform, by_size"),
         ({"several": 1.5}, "sampling.several is 1.5; it is a share, from 0 to 1"),
         ({"distractors": -0.1}, "sampling.distractors is -0.1"),
+        ({"smallest": -1}, "sampling.smallest is -1; it is a size, or 0"),
     ],
 )
 def test_bad_options(bad, message):
@@ -136,6 +137,40 @@ def test_a_share_of_several():
     groups = [group for group in drawn(3000, several=0.5) if group.category < 2]
     mixed = np.mean([all(len(found) == 2 for found in contents(group)) for group in groups])
     assert mixed == pytest.approx(0.5, abs=0.05)
+
+
+def test_sizes_of_steps_lie_between_the_smallest_and_the_largest():
+    options = SamplingOptions(smallest=2)
+    one, two = (GroupSampler(MIXED, seed=seed, group_size=5, options=options) for seed in (0, 1))
+    sizes = [one.size_at(step) for step in range(2000)]
+    np.testing.assert_allclose(
+        np.bincount(sizes, minlength=6) / 2000, [0, 0] + [0.25] * 4, atol=0.03
+    )
+    assert sizes != [two.size_at(step) for step in range(2000)]
+    plain = GroupSampler(MIXED, seed=0, group_size=5)
+    assert {plain.size_at(step) for step in range(100)} == {5}
+
+
+def test_the_smallest_size_is_not_above_the_largest():
+    with pytest.raises(ValueError, match=r"smallest is 6, but group_size, the largest, is 5"):
+        GroupSampler(MIXED, seed=0, group_size=5, options=SamplingOptions(smallest=6))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_smaller_groups_keep_what_groups_are(size):
+    options = SamplingOptions(contrast=1.0, distractors=1.0)
+    sampler = GroupSampler(MIXED, seed=0, group_size=5, options=options)
+    repeated = 0
+    for index in range(0, 200, 2):
+        before, group = sampler.group(index, size), sampler.group(index + 1, size)
+        for found in (before, group):
+            assert len(set(found.indices)) == size
+            assert found.distractors == (size - 1) // 2  # of sizes up to 4 the only number
+            held = contents(found)
+            assert all(found.category in each for each in held[: size - found.distractors])
+            assert not any(found.category in each for each in held[size - found.distractors :])
+        repeated += group.indices[0] in before.indices
+    assert repeated > 10
 
 
 def test_contrast_repeats_a_photograph_for_another_category():

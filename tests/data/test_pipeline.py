@@ -66,6 +66,14 @@ def test_some_groups_share_several_categories():
     assert max(batch.labels.sum(axis=1).max() for batch in take(stream(group_size=2), 5)) == 2
 
 
+def test_groups_of_a_step_have_its_size_on_every_host():
+    varied = {"sampling": SamplingOptions(smallest=1), "process_count": 2}
+    hosts = [take(stream(**varied, process_index=p), 12) for p in range(2)]
+    sizes = [[batch.masks.shape[:2] for batch in host] for host in hosts]
+    assert sizes[0] == sizes[1]
+    assert set(sizes[0]) == {(2, 1), (2, 2), (2, 3)}
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_threads_do_not_change_the_stream(threads):
     inline = take(stream(threads=0, augment=ALL_ON), 4)
