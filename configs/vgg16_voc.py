@@ -2,8 +2,9 @@
 
 python train.py --config configs/vgg16_voc.py --config.data_dir=DATA --export vgg16_voc
 
-Seed 0: VOC val J 39.5, P 91.0; PASCAL, under `original`, J 51.1, P 91.8, shared_J 22.0, with the
-last step's parameters. configs/resnet50_voc.py goes on from here, to better figures.
+Two cores: 44 minutes for the maps (6 GB in cache_dir) and 23 for the steps. Seed 0: VOC val
+J 39.5, P 91.0; PASCAL, under `original`, J 51.1, P 91.8, shared_J 22.0. configs/resnet50_voc.py
+goes on from here, to better figures.
 """
 
 from ml_collections import ConfigDict
