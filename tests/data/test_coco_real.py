@@ -110,7 +110,9 @@ def test_groups_follow_the_union_rule(prepared):
         examples = [source[index] for index in steps.sampler[position].indices]
         shared = shared_categories(examples)
         several += len(shared) > 1
-        assert np.flatnonzero(steps.group(position).labels).tolist() == list(shared)
+        assert np.flatnonzero(steps.group(position, options["group_size"]).labels).tolist() == list(
+            shared
+        )
         for example in examples:
             parts = [
                 m for c, m in zip(example.categories, example.masks, strict=True) if c in shared
