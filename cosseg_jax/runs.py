@@ -203,8 +203,7 @@ def make_validation(
 def open_journal(run: Run, workdir: Path) -> Journal:
     """The record of a run; only the first of several processes writes it."""
     config = run.config
-    largest = config.group_size
-    mean_size = (largest + (config.sampling.smallest or largest)) / 2
+    mean_size = SamplingOptions(**config.sampling).mean_size(config.group_size)
     journal = Journal(
         workdir,
         start=run.start,

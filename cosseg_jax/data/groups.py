@@ -67,6 +67,10 @@ class SamplingOptions:
             if not 0 <= share <= 1:
                 raise ValueError(f"sampling.{name} is {share}; it is a share, from 0 to 1")
 
+    def mean_size(self, group_size: int) -> float:
+        """How many photographs a group has on average."""
+        return ((self.smallest or group_size) + group_size) / 2
+
 
 SAMPLINGS = {
     "uniform": lambda sizes: np.ones(len(sizes)),

@@ -146,9 +146,11 @@ def test_sizes_of_steps_lie_between_the_smallest_and_the_largest():
     np.testing.assert_allclose(
         np.bincount(sizes, minlength=6) / 2000, [0, 0] + [0.25] * 4, atol=0.03
     )
+    assert np.mean(sizes) == pytest.approx(options.mean_size(5), abs=0.1)
     assert sizes != [two.size_at(step) for step in range(2000)]
     plain = GroupSampler(MIXED, seed=0, group_size=5)
     assert {plain.size_at(step) for step in range(100)} == {5}
+    assert SamplingOptions().mean_size(5) == 5
 
 
 def test_the_smallest_size_is_not_above_the_largest():
