@@ -9,9 +9,8 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-compilations = Path(tempfile.gettempdir()) / "cosseg_jax_test_compilations"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(  # one a worker: JAX writes there without a lock
-    compilations / os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "cosseg_jax_test_compilations")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
