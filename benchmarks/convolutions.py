@@ -15,8 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cosseg_jax.models.conv3x3 import convolved_3x3
-from cosseg_jax.models.pointwise import PointwiseConv
+from cosseg_jax.models.layers import PointwiseConv, convolved_3x3
 
 PHOTOGRAPHS = 20
 SHAPES = {  # of a window: side of the maps, their channels, those of the output

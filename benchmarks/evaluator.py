@@ -22,17 +22,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
 from configs import vgg16
-from cosseg_jax.data.partition import EvalGroup, fives
+from cosseg_jax.data.augment import resized_image
+from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
-from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.data.transforms import resized_image
-from cosseg_jax.evaluation.group_figures import SharedImages
-from cosseg_jax.evaluation.passes import batched_by_size, evaluate
-from cosseg_jax.exports import load_exported
-from cosseg_jax.metrics import PROTOCOLS
+from cosseg_jax.evaluation.evaluator import batched_by_size, evaluate
+from cosseg_jax.evaluation.group_metrics import SharedImages
+from cosseg_jax.evaluation.metrics import PROTOCOLS
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import Predictor, make_predictor
-from cosseg_jax.training import initial_variables
+from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.predict.forward import Predictor, make_predictor
+from cosseg_jax.train.step import initial_variables
 
 
 def restored(checkpoint: str | None) -> tuple[Predictor, int]:
@@ -108,7 +108,7 @@ def main() -> None:
     images = sum(sum(group.counted) for group in groups)
     print(f"{images} photographs in {len(groups)} groups, {len(batches)} batches")
     ratios = []
-    for number in range(arguments.rounds):
+    for number in range(arguments.num_iterations):
         alone, together = seconds(bare), seconds(whole)
         ratios.append(together / alone)
         print(

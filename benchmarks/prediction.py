@@ -11,12 +11,12 @@ import argparse
 import itertools
 import time
 
-from cosseg_jax.data.partition import Grouping
-from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.evaluation.comparison import Network, Settings, score
-from cosseg_jax.exports import load_exported
+from cosseg_jax.data.eval_groups import Grouping
+from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.evaluation.benchmark import Network, Settings, score
 from cosseg_jax.models.ssnm import SSNM
-from cosseg_jax.predict import make_predictor
+from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.predict.forward import make_predictor
 
 
 def numbers(text: str) -> list[int]:
@@ -43,15 +43,17 @@ def main() -> None:
     source = load_source(options.dataset, split, options.data_dir)
     config, variables = load_exported(options.checkpoint)
     settings = Settings(Grouping(), ("original", "ssnm"), group_figures=False)
-    attentions = options.attention or [config.model.get("attention", SSNM.attention)]
+    attentions = options.mask_pooling_weight or [
+        config.model.get("mask_pooling_weight", SSNM.mask_pooling_weight)
+    ]
     mirrors = (False, True) if options.mirror else (False,)
     first = None
-    for size, rounds, attention, mirror in itertools.product(
-        options.sizes, options.rounds, attentions, mirrors
+    for size, num_iterations, mask_pooling_weight, mirror in itertools.product(
+        options.sizes, options.num_iterations, attentions, mirrors
     ):
         with config.unlocked():
-            config.model.rounds = rounds
-            config.model.attention = attention
+            config.model.num_iterations = num_iterations
+            config.model.mask_pooling_weight = mask_pooling_weight
             config.prediction = dict(image_size=size, mirror=mirror, refine=False)
         start = time.perf_counter()
         network = Network("", config, make_predictor(config, variables))

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 import cosseg_jax
 from cosseg_jax import Prompt
-from cosseg_jax.data.partition import fives
-from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.evaluation.passes import truth_of
+from cosseg_jax.data.eval_groups import fives
+from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.evaluation.evaluator import truth_of
 
 KINDS = ("none", "point", "box", "mask")
 

@@ -12,12 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 import cosseg_jax
-from cosseg_jax.boundary import boundary_f
-from cosseg_jax.data.partition import fives
-from cosseg_jax.data.sources import SOURCES, load_source
-from cosseg_jax.evaluation.passes import truth_of
-from cosseg_jax.pictures import resized
-from cosseg_jax.refinement import refined
+from cosseg_jax.data.eval_groups import fives
+from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.drawing import resized
+from cosseg_jax.evaluation.boundary import boundary_f
+from cosseg_jax.evaluation.evaluator import truth_of
+from cosseg_jax.predict.guided_filter import refined
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from cosseg_jax.evaluation.passes import Predict
+from cosseg_jax.evaluation.evaluator import Predict
 from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise
 from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.pretrained import load_pretrained

@@ -21,12 +21,12 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
 from configs import resnet50_voc
-from cosseg_jax import runs
-from cosseg_jax.data.partition import Grouping
-from cosseg_jax.evaluation.comparison import Network, Settings, score
+from cosseg_jax.data.eval_groups import Grouping
+from cosseg_jax.evaluation.benchmark import Network, Settings, score
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import make_predictor
-from cosseg_jax.training import AXIS, Trainer
+from cosseg_jax.predict.forward import make_predictor
+from cosseg_jax.train import setup
+from cosseg_jax.train.step import AXIS, Trainer
 
 PAPERS_HSP = {
     "model.semantic.pooling": "second",
@@ -44,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "neither": OFF,
     "no_spatial": {"model.use_spatial": False},
     "no_semantic": {"model.use_semantic": False},
-    "rounds_2": {"model.rounds": 2},
+    "rounds_2": {"model.num_iterations": 2},
     "papers_hsp": PAPERS_HSP,
     "normalised_hsp": NORMALISED_HSP,
     "centred_hsp": NORMALISED_HSP | {"model.semantic.centred": True},
@@ -69,7 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sign_none": {"model.spatial.sign": "none"},
     "scale_unit": {"model.spatial.scale": "unit"},
     "gradient_implicit": {"model.spatial.gradient": "implicit"},
-    "average": {"optimizer.average_decay": 0.98},
+    "average": {"optimizer.ema_decay": 0.98},
     "groups_of_3": {"group_size": 3, "groups_per_step": 6},
     "groups_of_8": {"group_size": 8, "groups_per_step": 2},
     "groups_of_2_to_8": {"group_size": 8, "sampling.smallest": 2},
@@ -92,13 +92,13 @@ def config_of(name: str, options: argparse.Namespace, seed: int) -> ConfigDict:
 
 def trained(config: ConfigDict) -> tuple[ConfigDict, dict[str, Any]]:
     """The config with its categories, and the variables after its last step."""
-    runs.check(config)
-    source = runs.open_source(config, config.train_split)
-    config = runs.with_categories(config, source)
+    setup.check(config)
+    source = setup.open_source(config, config.train_split)
+    config = setup.with_categories(config, source)
     network = from_config(config.model, len(config.categories), axis_name=AXIS)
-    variables = runs.starting_variables(config, network)
-    trainer = Trainer(network, config, runs.starting_state(config, variables))
-    batches = runs.make_batches(config, source, runs.open_cache(config, source, variables))
+    variables = setup.starting_variables(config, network)
+    trainer = Trainer(network, config, setup.starting_state(config, variables))
+    batches = setup.make_batches(config, source, setup.open_cache(config, source, variables))
     for _ in tqdm(range(config.steps), unit="step"):
         trainer.step(next(batches))
     batches.close()
@@ -106,8 +106,8 @@ def trained(config: ConfigDict) -> tuple[ConfigDict, dict[str, Any]]:
 
 
 def figures(config: ConfigDict, variables: dict[str, Any]) -> dict[str, float]:
-    source = runs.open_source(config, config.val_split)
-    cache = runs.open_cache(config, source, variables)
+    source = setup.open_source(config, config.val_split)
+    cache = setup.open_cache(config, source, variables)
     assert cache is not None
     network = Network(
         "",

@@ -14,8 +14,8 @@ others, which find the backbone's maps in the cache. Another one is named after 
 from ml_collections import ConfigDict
 
 from configs import hrnet, quickstart, resnet50_voc, resnet50_voc_tuned, vgg16, vgg16_voc
+from cosseg_jax.errors import check_choice
 from cosseg_jax.evaluation.ablation import set_variant
-from cosseg_jax.options import check_choice
 
 RECIPES = {
     "vgg16_voc": vgg16_voc.get_config,

@@ -19,15 +19,15 @@ def get_config() -> ConfigDict:
     config.model.freeze_backbone = True
     config.model.frozen_stages = 0
     config.model.category_head = False  # it teaches the backbone
-    config.model.rounds = 3
-    config.model.attention = 1.0
+    config.model.num_iterations = 3
+    config.model.mask_pooling_weight = 1.0
 
     config.augment.max_scale = 1.0  # cached maps are of whole photographs as they are
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
     config.augment.saturation = 0.0
-    config.augment.paste = 0.0
-    config.augment.transplant = 0.0
+    config.augment.copy_paste = 0.0
+    config.augment.background_swap = 0.0
 
     config.optimizer.learning_rate = 2e-4
     config.optimizer.halve_every = 100

@@ -16,8 +16,8 @@ them. Fold k holds out the categories 5k to 5k + 4 in the order of VOC, as is us
 from ml_collections import ConfigDict
 
 from configs import resnet50_voc
-from cosseg_jax.data.voc import CATEGORIES
-from cosseg_jax.options import check_choice
+from cosseg_jax.data.builders.voc import CATEGORIES
+from cosseg_jax.errors import check_choice
 
 FOLDS = ("0", "1", "2", "3")
 

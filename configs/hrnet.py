@@ -44,8 +44,8 @@ def get_config() -> ConfigDict:
             brightness=0.0,
             contrast=0.0,
             saturation=0.0,
-            paste=0.0,
-            transplant=0.0,
+            copy_paste=0.0,
+            background_swap=0.0,
         )
     )
     config.workers = 8  # threads that prepare batches
@@ -63,8 +63,8 @@ def get_config() -> ConfigDict:
             spatial_stride=32,  # figure 2
             use_spatial=True,  # table 5
             use_semantic=True,  # table 5
-            rounds=1,  # more: gamma again from where the masks are; see models/rounds.py
-            attention=0.5,  # how much of its weights lies there, 0..1
+            num_iterations=1,  # more: gamma again from where the masks are; see models/rounds.py
+            mask_pooling_weight=0.5,  # how much of its weights lies there, 0..1
             category_head=False,  # for a backbone that starts from nothing
             dtype="float32",  # or "bfloat16"
         )
@@ -91,7 +91,7 @@ def get_config() -> ConfigDict:
         dict(
             image_size=0,  # the input's side in pixels, a multiple of 32; 0: as in training
             mirror=False,  # the mean of the probabilities of photographs and their mirror images
-            refine=False,  # edges at the photographs' own size; see cosseg_jax/refinement.py
+            refine=False,  # edges at the photographs' own size; see predict/guided_filter.py
         )
     )
 
@@ -118,8 +118,8 @@ def get_config() -> ConfigDict:
             beta2=0.999,  # 4.1
             clip_norm=0.0,  # 0: off
             weight_decay=0.0,  # 0: off
-            backbone_rate=1.0,  # of the learning rate, for the backbone
-            average_decay=0.0,  # predict with a moving average of the parameters; 0: off
+            backbone_lr_scale=1.0,  # of the learning rate, for the backbone
+            ema_decay=0.0,  # predict with a moving average of the parameters; 0: off
         )
     )
 

@@ -19,9 +19,9 @@ def get_config() -> ConfigDict:
     config = resnet50_voc_longer.get_config()
     config.start_from = "resnet50_voc_longer"
     config.seed = 1
-    config.model.attention = 0.8
-    config.augment.paste = 0.15
-    config.augment.transplant = 0.15
+    config.model.mask_pooling_weight = 0.8
+    config.augment.copy_paste = 0.15
+    config.augment.background_swap = 0.15
     config.sampling.prompted = 0.15
     config.optimizer.warmup_steps = 40
     config.optimizer.halve_every = 150

@@ -24,16 +24,16 @@ def get_config() -> ConfigDict:
     config.groups_per_step = 8
     config.model.dtype = "bfloat16"
     config.model.frozen_stages = 1
-    config.model.rounds = 3
-    config.model.attention = 1.0
+    config.model.num_iterations = 3
+    config.model.mask_pooling_weight = 1.0
     config.model.spatial.solver = "squaring"  # products alone, which a GPU is made for
     config.sampling.category = "by_root"
-    config.augment.paste = 0.25
-    config.augment.transplant = 0.2
-    config.optimizer.backbone_rate = 0.3
+    config.augment.copy_paste = 0.25
+    config.augment.background_swap = 0.2
+    config.optimizer.backbone_lr_scale = 0.3
     config.optimizer.warmup_steps = 200
     config.optimizer.halve_every = 1_000
-    config.optimizer.average_decay = 0.999
+    config.optimizer.ema_decay = 0.999
 
     config.prediction.image_size = 384
 

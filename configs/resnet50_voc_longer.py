@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.start_from = "resnet50_voc_tuned"
     config.augment.max_scale = 1.8
     config.loss.dice_weight = 1.0
-    config.optimizer.backbone_rate = 0.2
+    config.optimizer.backbone_lr_scale = 0.2
     config.optimizer.halve_every = 280
     config.steps = 750
     config.eval_every = 750

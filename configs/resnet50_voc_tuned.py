@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.frozen_stages = 2
     config.model.fix_batch_stats = True
 
-    config.model.rounds = 2
+    config.model.num_iterations = 2
     config.model.category_head = True
 
     config.sampling.prompted = 0.3
@@ -30,14 +30,14 @@ def get_config() -> ConfigDict:
     config.augment.brightness = 0.3
     config.augment.contrast = 0.3
     config.augment.saturation = 0.3
-    config.augment.paste = 0.3
-    config.augment.transplant = 0.25
+    config.augment.copy_paste = 0.3
+    config.augment.background_swap = 0.25
 
     config.optimizer.learning_rate = 3e-4
-    config.optimizer.backbone_rate = 0.1
+    config.optimizer.backbone_lr_scale = 0.1
     config.optimizer.warmup_steps = 100
     config.optimizer.halve_every = 350
-    config.optimizer.average_decay = 0.995
+    config.optimizer.ema_decay = 0.995
 
     config.prediction.image_size = 320
 

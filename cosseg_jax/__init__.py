@@ -9,16 +9,17 @@ result.photos[0].mask  # [H, W], at the photograph's own size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cosseg_jax.predictor import GroupResult, PhotoResult, Predictor, load
-    from cosseg_jax.prompts import Prompt
+    from cosseg_jax.data.prompts import Prompt
+    from cosseg_jax.predict.predictor import GroupResult, ImageResult, Predictor, load
 
-__all__ = ["GroupResult", "PhotoResult", "Predictor", "Prompt", "load"]
+__all__ = ["GroupResult", "ImageResult", "Predictor", "Prompt", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Imports JAX only when it is needed, so that parts without it start at once."""
     if name in __all__:
-        from cosseg_jax import predictor, prompts
+        from cosseg_jax.data import prompts
+        from cosseg_jax.predict import predictor
 
         return getattr(prompts if name == "Prompt" else predictor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

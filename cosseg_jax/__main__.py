@@ -2,7 +2,7 @@
 
 import sys
 
-from cosseg_jax.commands.main import main
+from cosseg_jax.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,40 +1,46 @@
-"""The errors that a user's input may cause, told apart from the package's own faults.
+"""Errors that tell users what to change, as opposed to bugs of this package.
 
-Messages of ValueError, KeyError and ImportError count as written for the user only where this
-package raised them.
+Every message that is written for a user is raised as a `UserError` or one of its subclasses, which
+also are the built-in error of their kind, so that callers can catch either. Command-line programs
+print such a message on one line. They do the same for an OSError (a full disk, a missing
+permission), whose message names the path. Any other exception is a bug and keeps its traceback.
 """
 
-import traceback
-from pathlib import Path
+from collections.abc import Collection
 
 
 class UserError(ValueError):
-    """Something in the user's input is wrong; its message alone, without a traceback, helps."""
+    """The user's input cannot be used; the message says what was found and what to do."""
 
 
-_ALWAYS = (UserError, OSError, FloatingPointError)
-_WHERE_WE_RAISED_IT = (ValueError, KeyError, ImportError)
-_PACKAGE = Path(__file__).parent
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that the user named, or that a data set needs, does not exist."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """An optional package is not installed; the message says which extra to install."""
+
+
+class NotFiniteError(UserError, FloatingPointError):
+    """A loss or a prediction is NaN or infinite, because of the weights or the learning rate."""
 
 
 def is_user_error(error: BaseException) -> bool:
     """Whether the error's message alone tells the user what to change."""
-    if isinstance(error, _ALWAYS):
-        return True
-    if not isinstance(error, _WHERE_WE_RAISED_IT) or error.__traceback__ is None:
-        return False
-    if isinstance(error, KeyError) and " " not in message_of(error):
-        return False  # a failed look-up, not a sentence
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return _PACKAGE in raised_in.parents
+    return isinstance(error, UserError | OSError)
 
 
 def message_of(error: BaseException) -> str:
     """The error's message on one line."""
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return one_line(message)
+    return one_line(str(error))
 
 
 def one_line(text: str) -> str:
-    """The text with its line breaks as spaces; spaces within a line, as of file names, are kept."""
+    """The text with line breaks replaced by spaces; spaces inside a line are kept."""
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def check_choice(field: str, value: object, choices: Collection[str]) -> None:
+    """Raises a UserError that lists the valid values unless `value` is one of them."""
+    if value not in choices:
+        raise UserError(f"{field} is {value!r}; choose one of: {', '.join(choices)}")

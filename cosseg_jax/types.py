@@ -83,7 +83,7 @@ class SpatialPrior(NamedTuple):
     loss: Float[Array, " B"]
 
 
-class PhotoStatistics(NamedTuple):
+class PooledStatistics(NamedTuple):
     """What the semantic modulator keeps of a photograph; None for the order that it does not use.
 
     second: of HSP's lower level; first: of the mean over positions.
@@ -93,7 +93,7 @@ class PhotoStatistics(NamedTuple):
     first: Float[Array | Ndarray, "*B c"] | None
 
 
-class Description(NamedTuple):
+class ImageDescriptors(NamedTuple):
     """All that a group's modulators have to know of a photograph; None for one that is off.
 
     fused: phi(I), for the spatial modulator.
@@ -101,7 +101,7 @@ class Description(NamedTuple):
     """
 
     fused: Float[Array | Ndarray, "*B h w d"] | None
-    statistics: PhotoStatistics | None
+    statistics: PooledStatistics | None
 
 
 class Semantics(NamedTuple):
@@ -111,7 +111,7 @@ class Semantics(NamedTuple):
     class_logits: Float[Array, "B L"]
 
 
-class Relation(NamedTuple):
+class GroupContext(NamedTuple):
     """What the photographs of a group have in common: all that the head has to know of it."""
 
     prior: SpatialPrior
@@ -129,7 +129,7 @@ class GroupMasks(NamedTuple):
     indicator: Float[Array | Ndarray, "B N h w"]
 
 
-class Round(NamedTuple):
+class Iteration(NamedTuple):
     """What a round before the last one said, for the losses: they judge every round."""
 
     mask_logits: Float[Array, "B N H W"]
@@ -148,7 +148,7 @@ class Prediction(NamedTuple):
     gamma: Float[Array, "B d"]
     prior: SpatialPrior
     category_logits: tuple[Float[Array, "B N _ _ _"], ...] | None = None
-    earlier: tuple[Round, ...] = ()
+    earlier: tuple[Iteration, ...] = ()
 
 
 def in_groups(tree: Any, groups: int, photos: Count) -> Any:

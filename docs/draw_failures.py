@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax.data.shapes import Shapes
-from cosseg_jax.pictures import resized, resized_mask, tinted
-from cosseg_jax.web.meadows import Number, Pen, Scene, painted
+from cosseg_jax.data.builders.shapes import Shapes
+from cosseg_jax.drawing import resized, resized_mask, tinted
+from cosseg_jax.web.drawn_scenes import Number, Pen, Scene, painted
 
 SIZE = (135, 180)  # of a tile: height, width
 WHITE = 255

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosseg_jax.data.sources import load_source
-from cosseg_jax.exports import load_exported
-from cosseg_jax.validation import Validation
+from cosseg_jax.data.registry import load_source
+from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.train.validation import Validation
 
 
 def main() -> None:

@@ -15,14 +15,14 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cosseg_jax.data.shapes import Shapes
-from cosseg_jax.data.transforms import resized_image
-from cosseg_jax.exports import load_exported
-from cosseg_jax.models.rounds import attended
+from cosseg_jax.data.augment import resized_image
+from cosseg_jax.data.builders.shapes import Shapes
+from cosseg_jax.data.images import read_image
+from cosseg_jax.drawing import resized, tinted, warmth
+from cosseg_jax.models.semantic import mask_pooling_weights
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.photographs import read_photograph
-from cosseg_jax.pictures import resized, tinted, warmth
-from cosseg_jax.predict import prediction_options
+from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.predict.forward import prediction_options
 from cosseg_jax.types import in_groups
 
 ROOT = Path(__file__).parents[1]
@@ -67,17 +67,19 @@ def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Lo
         count = len(images)
         maps = call("encode", images, train=False)
         description = call("describe", maps)
-        relation = call("relate", in_groups(description, 1, count), 1, count)
-        gamma, grouped = relation.semantics.gamma[0], in_groups(maps, 1, count)
-        masks = call("segment", grouped, relation, (side, side))
+        context = call("aggregate", in_groups(description, 1, count), 1, count)
+        gamma, grouped = context.semantics.gamma[0], in_groups(maps, 1, count)
+        masks = call("segment", grouped, context, (side, side))
         first = jax.nn.sigmoid(masks[0])
-        weights = attended(first, None, *maps.stride32.shape[1:3], share=network.attention)
-        for _ in range(1, network.rounds):
-            heard = call("listen_again", maps, masks, None)
-            relation = call("reconsider", relation, in_groups(heard, 1, count))
-            masks = call("segment", grouped, relation, (side, side))
+        weights = mask_pooling_weights(
+            first, None, *maps.stride32.shape[1:3], share=network.mask_pooling_weight
+        )
+        for _ in range(1, network.num_iterations):
+            heard = call("mask_pool", maps, masks, None)
+            context = call("reaggregate", context, in_groups(heard, 1, count))
+            masks = call("segment", grouped, context, (side, side))
         last = jax.nn.sigmoid(masks[0])
-        return Look(description.fused, relation.prior.indicator[0], gamma, first, weights, last)
+        return Look(description.fused, context.prior.indicator[0], gamma, first, weights, last)
 
     def look(pictures: Sequence[np.ndarray]) -> Look:
         images = np.stack([resized_image(picture, side) for picture in pictures])
@@ -137,7 +139,7 @@ def spatial(found: Look, photos: Sequence[np.ndarray]) -> tuple[Image.Image, Ima
     return Image.fromarray(np.concatenate([shown, prior])), Image.fromarray(parting[:, :-12])
 
 
-def rounds(found: Look, photos: Sequence[np.ndarray]) -> Image.Image:
+def num_iterations(found: Look, photos: Sequence[np.ndarray]) -> Image.Image:
     """Photographs; probabilities; the weights that follow from them; those of the last round."""
     size = (120, 160)
     cells = found.weights / found.weights.max()
@@ -250,10 +252,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     drawn = {"way": diagram()}
     drawn["groups"], drawn["gamma"] = two_groups()
-    photos = [read_photograph(path, path.stem).image for path in sorted(AEROPLANES.glob("*.jpg"))]
+    photos = [read_image(path, path.stem).image for path in sorted(AEROPLANES.glob("*.jpg"))]
     found = looker(options.checkpoint)(photos)
     drawn["prior"], drawn["matrix"] = spatial(found, photos)
-    drawn["rounds"] = rounds(found, photos)
+    drawn["num_iterations"] = num_iterations(found, photos)
     for name, image in drawn.items():
         few = image.quantize(COLOURS, dither=Image.Dither.NONE)  # a third of the bytes
         few.save(options.out / f"{name}.png", optimize=True)

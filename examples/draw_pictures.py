@@ -6,7 +6,7 @@ python examples/draw_pictures.py --group aeroplane --out examples/aeroplanes
 import argparse
 from pathlib import Path
 
-from cosseg_jax.web.meadows import GROUPS, picture
+from cosseg_jax.web.drawn_scenes import GROUPS, picture
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from fake_source import FakeSource
 
-from cosseg_jax import runs
+from cosseg_jax.data.augment import AugmentOptions
 from cosseg_jax.data.groups import SamplingOptions
 from cosseg_jax.data.pipeline import training_batches
-from cosseg_jax.data.transforms import AugmentOptions
-from cosseg_jax.exports import SHIPPED, load_config, stored_leaves
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.training import initial_variables
+from cosseg_jax.predict.exported import SHIPPED, load_config, stored_leaves
+from cosseg_jax.train import setup
+from cosseg_jax.train.step import initial_variables
 from cosseg_jax.types import FeatureMaps
 
 RECIPES = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -44,7 +44,7 @@ def config_of(name: str, choice: str = ""):
 @pytest.mark.parametrize(("name", "choice"), variants())
 def test_a_run_accepts_it(name, choice):
     config = config_of(name, choice)
-    runs.check(config)
+    setup.check(config)
     from_config(config.model, 2)
     stream = training_batches(
         SOURCE,
@@ -69,7 +69,10 @@ def test_folds_hold_out_every_category_once():
 def test_fine_tuning_has_the_network_that_it_starts_from():
     config = config_of("finetune")
     shipped = load_config(SHIPPED).model
-    assert (config.model.rounds, config.model.attention) == (shipped.rounds, shipped.attention)
+    assert (config.model.num_iterations, config.model.mask_pooling_weight) == (
+        shipped.num_iterations,
+        shipped.mask_pooling_weight,
+    )
     network = from_config(config.model, 20)
     shapes = jax.eval_shape(lambda: initial_variables(network, seed=0))
     wanted = {

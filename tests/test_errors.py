@@ -1,4 +1,4 @@
-"""Which errors speak to the user, and how their messages read."""
+"""Which errors are shown to users, and how their messages read."""
 
 import importlib.metadata
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosseg_jax import metrics
 from cosseg_jax.errors import UserError, is_user_error, message_of
-from cosseg_jax.models.lpips_files import lpips_file
+from cosseg_jax.evaluation import metrics
+from cosseg_jax.models.pretrained.lpips_files import lpips_file
 
 
 def error_of(function, *arguments) -> Exception:
@@ -29,11 +29,13 @@ def error_of(function, *arguments) -> Exception:
         ({}.__getitem__, ("key",), False),
     ],
 )
-def test_only_errors_that_we_raised_speak_to_the_user(function, arguments, expected: bool):
+def test_only_messages_written_for_users_and_system_errors_count(
+    function, arguments, expected: bool
+):
     assert is_user_error(error_of(function, *arguments)) is expected
 
 
-def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_package_is_a_user_error(monkeypatch: pytest.MonkeyPatch):
     def absent(name: str):
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -43,6 +45,5 @@ def test_a_missing_library_speaks_to_the_user(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_message_is_one_line_without_quotes_around_it():
-    assert message_of(KeyError("no class 'x';\n  valid: y")) == "no class 'x'; valid: y"
     assert message_of(UserError("wrong")) == "wrong"
     assert message_of(UserError("a  b.jpg\n  is wrong")) == "a  b.jpg is wrong"

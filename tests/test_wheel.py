@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.registry import load_source
 
 pytest.importorskip("hatchling", reason="builds the wheel: pip install hatchling")
 

@@ -1,9 +1,9 @@
 """A small evaluation, for tests of what is made of one."""
 
-from cosseg_jax.data.partition import Grouping
-from cosseg_jax.evaluation.passes import Evaluation
+from cosseg_jax.data.eval_groups import Grouping
+from cosseg_jax.evaluation.evaluator import Evaluation
+from cosseg_jax.evaluation.metrics import ProtocolScores, Scores
 from cosseg_jax.evaluation.results import Figure, Result, summaries
-from cosseg_jax.metrics import ProtocolScores, Scores
 
 EVALUATION = Evaluation(
     {

@@ -15,7 +15,7 @@ def tiny_config() -> ConfigDict:
     config.model.features = 8
     config.model.semantic.reduced = 4
     config.optimizer.warmup_steps = 0
-    config.optimizer.average_decay = 0.5  # part of what a resumed run has to restore
+    config.optimizer.ema_decay = 0.5  # part of what a resumed run has to restore
     config.steps = 6
     config.log_every = 2
     config.eval_every = 4

@@ -17,7 +17,7 @@ from absl import logging
 from jaxtyping import Bool, Float, UInt8
 
 from cosseg_jax.data.source import Source
-from cosseg_jax.options import check_choice
+from cosseg_jax.errors import check_choice
 from cosseg_jax.types import Example, Ndarray
 
 

@@ -14,6 +14,17 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cosseg_jax.data.augment import (
+    AugmentOptions,
+    View,
+    check_options,
+    cut_out,
+    drawn_flip,
+    flipped,
+    network_view,
+    pasted,
+    resized_mask,
+)
 from cosseg_jax.data.groups import (
     GroupSampler,
     SamplingOptions,
@@ -22,18 +33,8 @@ from cosseg_jax.data.groups import (
     shared_categories,
     union_mask,
 )
-from cosseg_jax.data.pasting import cut_out, pasted
+from cosseg_jax.data.prompts import coverage, drawn_prompt, region
 from cosseg_jax.data.source import Source
-from cosseg_jax.data.transforms import (
-    AugmentOptions,
-    View,
-    check_options,
-    drawn_flip,
-    flipped,
-    network_view,
-    resized_mask,
-)
-from cosseg_jax.prompts import coverage, drawn_prompt, region
 from cosseg_jax.types import Example, FeatureMaps, GroupBatch, Ndarray
 
 END_OF_STREAM = 2**40  # steps; no run gets there
@@ -43,7 +44,7 @@ PAPER_SAMPLING = SamplingOptions()
 
 
 @runtime_checkable
-class MapReader(Protocol):
+class CachedFeatures(Protocol):
     """Gives the maps of a frozen backbone, computed before, of a photograph or its mirror image."""
 
     def maps(self, index: int, flipped: bool) -> FeatureMaps: ...
@@ -59,7 +60,7 @@ class StepBatches(NamedTuple):
     augment: AugmentOptions
     process_index: int
     process_count: int
-    cache: MapReader | None
+    cache: CachedFeatures | None
     category_maps: bool = False
     prompted: float = 0.0
 
@@ -92,7 +93,7 @@ class StepBatches(NamedTuple):
         rng = np.random.default_rng([self.sampler.seed, index, 1])
         views = [self._view(example, shared) for example in examples]
         images, maps = None, None
-        if self.augment.paste or self.augment.transplant:
+        if self.augment.copy_paste or self.augment.background_swap:
             drawn = np.random.default_rng([self.sampler.seed, index, 3])
             views = [
                 self._with_pasted(view, shared, drawn, has_object=n < len(views) - distractors)
@@ -131,13 +132,13 @@ class StepBatches(NamedTuple):
         self, view: View, shared: Sequence[int], rng: np.random.Generator, *, has_object: bool
     ) -> View:
         """The object before another background, or beside a foreign one, or both, or neither."""
-        if rng.random() < self.augment.transplant and has_object:
+        if rng.random() < self.augment.background_swap and has_object:
             cutout = cut_out(view.image, view.mask, shared[0])
             background = self._foreign(shared, rng)
             if cutout is not None and background is not None:
                 moved = pasted(self._view(background[0], shared), cutout, rng, shared=True)
                 view = moved if moved.mask.any() else view  # what is thin may shrink to nothing
-        if rng.random() < self.augment.paste:
+        if rng.random() < self.augment.copy_paste:
             foreign = self._foreign(shared, rng)
             if foreign is not None:
                 example, category = foreign
@@ -242,7 +243,7 @@ def training_batches(
     threads: int = 4,
     processes: int = 0,
     start_step: int = 0,
-    cache: MapReader | None = None,
+    cache: CachedFeatures | None = None,
     category_maps: bool = False,
 ) -> Batches:
     """An endless stream of training batches, each [B, N, ...] with B = groups_per_step / hosts.
@@ -318,7 +319,7 @@ def _check_sizes(
         raise ValueError(f"threads and processes are {workers}; expected numbers from 0")
 
 
-def _check_augment(augment: AugmentOptions, cache: MapReader | None) -> None:
+def _check_augment(augment: AugmentOptions, cache: CachedFeatures | None) -> None:
     check_options(augment)
     if cache is not None and augment != AugmentOptions(flip=augment.flip):
         raise ValueError(

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from absl import flags
 
-from cosseg_jax import cli
-from cosseg_jax.data import cosegmentation, voc
-from cosseg_jax.data.coco_seg import builder, plan
-from cosseg_jax.data.coco_seg.rule import PAPER_RULE
-from cosseg_jax.data.expected import EXPECTED
-from cosseg_jax.data.preparing import prepare_into
-from cosseg_jax.data.sources import SOURCES, load_source
+from cosseg_jax import program
+from cosseg_jax.data.builders import cosegmentation, voc
+from cosseg_jax.data.builders.build import prepare_into
+from cosseg_jax.data.builders.coco import builder, plan
+from cosseg_jax.data.builders.coco.rule import PAPER_RULE
+from cosseg_jax.data.builders.expected import EXPECTED
+from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.errors import UserError
 
 
@@ -158,4 +158,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, positionals=1)
+    program.run(main, positionals=1)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from cosseg_jax.exports import CONFIG_FILE, load_config
-from cosseg_jax.options import check_choice
+from cosseg_jax.errors import check_choice
+from cosseg_jax.predict.exported import CONFIG_FILE, load_config
 
 
 class Variant(NamedTuple):
@@ -30,7 +30,7 @@ def set_variant(config: ConfigDict, name: str) -> ConfigDict:
     check_choice("variant", name, VARIANTS)
     config.model.update(VARIANTS[name]._asdict())
     if not config.model.use_semantic:
-        config.model.rounds = 1  # there is no gamma to compute anew
+        config.model.num_iterations = 1  # there is no gamma to compute anew
     return config
 
 
@@ -92,7 +92,7 @@ def _comparable(config: ConfigDict) -> dict[str, object]:
         for name, value in part.items():
             if isinstance(value, dict):
                 add(value, f"{prefix}{name}.")
-            elif name not in (*Variant._fields, "rounds", "data_dir", "cache_dir"):
+            elif name not in (*Variant._fields, "num_iterations", "data_dir", "cache_dir"):
                 fields[prefix + name] = value
 
     add(json.loads(config.to_json_best_effort()), "")

@@ -8,9 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cosseg_jax.data.partition import Grouping
-from cosseg_jax.evaluation.group_figures import Figures
-from cosseg_jax.evaluation.passes import Evaluation
+from cosseg_jax.data.eval_groups import Grouping
+from cosseg_jax.evaluation.evaluator import Evaluation
+from cosseg_jax.evaluation.group_metrics import Figures
 
 
 class Spread(NamedTuple):

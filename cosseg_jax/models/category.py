@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, UInt8
 
 from cosseg_jax.models.fusion import STRIDES, resize
-from cosseg_jax.models.pointwise import PointwiseConv
+from cosseg_jax.models.layers import PointwiseConv
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.pointwise import PointwiseConv
+from cosseg_jax.models.layers import PointwiseConv
 from cosseg_jax.types import FeatureMaps
 
 STRIDES = (4, 8, 16, 32)

@@ -3,6 +3,11 @@
 SP turns a set of descriptors into one vector through the covariance of its channels; HSP applies it
 to the positions of each photograph, then to the photographs of the group. Both are sums over their
 inputs, so gamma depends neither on the order of the photographs nor on how many there are.
+
+Further rounds, beyond the paper: gamma again, from where the masks of the round before lie.
+
+The paper's gamma hears every position of a photograph alike, most of which show something else than
+the object. A round's masks tell where to listen in the next one. Nothing in it is trained.
 """
 
 import dataclasses
@@ -12,8 +17,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.options import check_choice
-from cosseg_jax.types import PhotoStatistics, Semantics, in_groups
+from cosseg_jax.errors import check_choice
+from cosseg_jax.models.fusion import resize
+from cosseg_jax.types import Ndarray, PooledStatistics, Semantics, in_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +121,7 @@ class HierarchicalPooling(nn.Module):
         """The lower level, of each photograph by itself."""
         return self.photo(x, weights)
 
-    def relate(self, each: Float[Array, "B N d"]) -> Float[Array, "B d"]:
+    def aggregate(self, each: Float[Array, "B N d"]) -> Float[Array, "B d"]:
         """The upper level."""
         return self.group(each)
 
@@ -140,7 +146,7 @@ class MeanPooling(nn.Module):
         """Up to the MLP's hidden layer, of each photograph by itself."""
         return nn.relu(self.hidden(self.norm(position_mean(x, weights))))
 
-    def relate(self, each: Float[Array, "B N c"]) -> Float[Array, "B d"]:
+    def aggregate(self, each: Float[Array, "B N c"]) -> Float[Array, "B d"]:
         """The mean over the group, and the MLP's last layer."""
         return self.expand(jnp.mean(each, axis=1))
 
@@ -149,7 +155,7 @@ class SemanticModulator(nn.Module):
     """gamma and the co-category logits of each group, from the coarsest backbone map.
 
     In two steps, so that the photographs of a large group need not be in memory together:
-    `describe` looks at each by itself, `relate` at what it said of all of them.
+    `describe` looks at each by itself, `aggregate` at what it said of all of them.
 
     features: d, channels that gamma scales.
     categories: L.
@@ -174,28 +180,55 @@ class SemanticModulator(nn.Module):
 
     def describe(
         self, coarsest: Float[Array, "M h w C"], weights: Float[Array, "M h w"] | None = None
-    ) -> PhotoStatistics:
+    ) -> PooledStatistics:
         """The statistics of each photograph; `weights` of its positions have sum 1."""
         if weights is not None:
             weights = weights.reshape(weights.shape[0], -1)  # [M, P]
         x = coarsest.reshape(coarsest.shape[0], -1, coarsest.shape[-1])  # [M, P, C]
         pooling = self.options.pooling
-        return PhotoStatistics(
+        return PooledStatistics(
             self.second_order.describe(x, weights) if pooling in ("second", "both") else None,
             self.first_order.describe(x, weights) if pooling in ("first", "both") else None,
         )
 
-    def relate(self, statistics: PhotoStatistics) -> Semantics:
+    def aggregate(self, statistics: PooledStatistics) -> Semantics:
         """What the statistics of a group's photographs, [B, N, ...], say together."""
         gammas = []
         if statistics.second is not None:
-            gammas.append(self.second_order.relate(jnp.asarray(statistics.second)))
+            gammas.append(self.second_order.aggregate(jnp.asarray(statistics.second)))
         if statistics.first is not None:
-            gammas.append(self.first_order.relate(jnp.asarray(statistics.first)))
+            gammas.append(self.first_order.aggregate(jnp.asarray(statistics.first)))
         gamma = sum(gammas[1:], start=gammas[0]).astype(jnp.float32)
         return Semantics(gamma, self.classify(gamma))  # eq. 11, before the sigmoid
 
     def __call__(self, coarsest: Float[Array, "B N h w C"]) -> Semantics:
         groups, photos = coarsest.shape[:2]
         statistics = self.describe(coarsest.reshape(-1, *coarsest.shape[2:]))
-        return self.relate(in_groups(statistics, groups, photos))
+        return self.aggregate(in_groups(statistics, groups, photos))
+
+
+FLOOR = 0.01  # added to a cell's probability: where nothing was found all cells count alike
+
+
+def mask_pooling_weights(
+    probabilities: Float[Array | Ndarray, "M H W"],
+    weights: Float[Array | Ndarray, "M h w"] | None,
+    height: int,
+    width: int,
+    *,
+    share: float,
+) -> Float[Array, "M h w"]:
+    """Weights of the coarsest map's cells for the next round: partly by the masks, else as before.
+
+    Args:
+        probabilities: of the foreground, 0..1.
+        weights: those of the first round, of sum 1, such as a user's mark, beyond which no later
+            round listens; by default equal.
+        height, width: h and w.
+        share: of a photograph's weights, how much lies by the masks: 0 as before .. 1.
+    """
+    cells = resize(jnp.asarray(probabilities)[..., None], height, width)[..., 0]  # [M, h, w]
+    before = 1 / (height * width) if weights is None else jnp.asarray(weights)
+    cells = (jnp.maximum(cells, 0.0) + FLOOR) * before
+    found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
+    return share * found + (1 - share) * before

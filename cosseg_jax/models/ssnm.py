@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
+from cosseg_jax.errors import check_choice
 from cosseg_jax.models.backbones import (
     BACKBONES,
     check_frozen_stages,
@@ -17,19 +18,17 @@ from cosseg_jax.models.backbones import (
 from cosseg_jax.models.category import CategoryHead
 from cosseg_jax.models.fusion import Fusion, check_stride
 from cosseg_jax.models.head import SegmentationHead
-from cosseg_jax.models.rounds import attended
-from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions
+from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions, mask_pooling_weights
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
-from cosseg_jax.options import check_choice
 from cosseg_jax.types import (
     Count,
-    Description,
     FeatureMaps,
+    GroupContext,
+    ImageDescriptors,
+    Iteration,
     Ndarray,
-    PhotoStatistics,
+    PooledStatistics,
     Prediction,
-    Relation,
-    Round,
     Semantics,
     SpatialPrior,
     flattened,
@@ -42,16 +41,17 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class SSNM(nn.Module):
     """Spatial-semantic modulated network, for groups of any size with the same parameters.
 
-    A call takes whole groups. Its steps may be called one by one: `encode`, `describe` and
-    `segment` look at photographs one by one; `relate` takes a group, but little of each photograph.
+    A call takes whole groups. Its steps may also be called one by one: `encode`, `describe` and
+    `segment` take single images; `aggregate` takes a group, but only a little data of each image.
 
     backbone: a name of `models.backbones.BACKBONES`.
     categories: L, classes of the class head.
     features: d, channels of the fused and of the modulated maps.
     spatial_stride: of S: 32 (the paper's figure), 16 or 8.
     use_spatial, use_semantic: the ablations of table 5. Off means S = 0 and gamma = 1.
-    rounds: how often gamma and the masks are computed; more than once as `models.rounds` says.
-    attention: how much of gamma's weights lies where the masks of the round before do, 0..1.
+    num_iterations: how often gamma and the masks are computed. From the second time on, gamma is
+        pooled under the masks of the iteration before (`models.semantic.mask_pooling_weights`).
+    mask_pooling_weight: the share of gamma's pooling weights that follows those masks, 0..1.
     category_head: the training aid of `models.category`.
     freeze_backbone: its parameters get no gradient and its batch norm keeps its statistics.
     frozen_stages: the same for a ResNet's first stages only.
@@ -68,8 +68,8 @@ class SSNM(nn.Module):
     semantic: SemanticOptions = SemanticOptions()
     use_spatial: bool = True
     use_semantic: bool = True
-    rounds: int = 1
-    attention: float = 0.5
+    num_iterations: int = 1
+    mask_pooling_weight: float = 0.5
     category_head: bool = False
     freeze_backbone: bool = False
     frozen_stages: int = 0
@@ -124,15 +124,15 @@ class SSNM(nn.Module):
         grouped, size = in_groups(flat, groups, photos), (height, width)
         marked = None if marks is None else flattened(marks)
         described = self.describe(flat, marked)
-        relation = self.relate(in_groups(described, groups, photos), groups, photos)
-        masks = self.segment(grouped, relation, size)
-        earlier: list[Round] = []
-        for _ in range(1, self.rounds):
-            earlier.append(Round(masks, relation.semantics.class_logits))
-            heard = self.listen_again(flat, masks, marked)
-            relation = self.reconsider(relation, in_groups(heard, groups, photos))
-            masks = self.segment(grouped, relation, size)
-        prior, semantics = relation
+        context = self.aggregate(in_groups(described, groups, photos), groups, photos)
+        masks = self.segment(grouped, context, size)
+        earlier: list[Iteration] = []
+        for _ in range(1, self.num_iterations):
+            earlier.append(Iteration(masks, context.semantics.class_logits))
+            heard = self.mask_pool(flat, masks, marked)
+            context = self.reaggregate(context, in_groups(heard, groups, photos))
+            masks = self.segment(grouped, context, size)
+        prior, semantics = context
         return Prediction(
             masks,
             semantics.class_logits,
@@ -151,39 +151,39 @@ class SSNM(nn.Module):
 
     def describe(
         self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None = None
-    ) -> Description:
+    ) -> ImageDescriptors:
         """What the modulators have to know of each photograph, from its maps [M, h, w, C].
 
         weights: of the coarsest map's positions for the semantic one, of sum 1; by default equal.
         """
-        return Description(
+        return ImageDescriptors(
             self.fusion(self._cast(maps)) if self.use_spatial else None,
-            self.listen(maps, weights) if self.use_semantic else None,
+            self.pool(maps, weights) if self.use_semantic else None,
         )
 
-    def listen(
+    def pool(
         self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None
-    ) -> PhotoStatistics:
+    ) -> PooledStatistics:
         """The semantic modulator's share of `describe`."""
         weights = None if weights is None else jnp.asarray(weights)
         return self.modulator.describe(jnp.asarray(self._cast(maps).stride32), weights)
 
-    def listen_again(
+    def mask_pool(
         self,
         maps: FeatureMaps,
         masks: Float[Array | Ndarray, "B N H W"],
         weights: Float[Array | Ndarray, "M h w"] | None,
-    ) -> PhotoStatistics:
+    ) -> PooledStatistics:
         """The same for a further round, from the logits `masks` of the round before, M = B N."""
-        found = attended(
+        found = mask_pooling_weights(
             jax.nn.sigmoid(flattened(masks)),
             weights,
             *maps.stride32.shape[1:3],
-            share=self.attention,
+            share=self.mask_pooling_weight,
         )  # [M, h, w]
-        return self.listen(maps, jax.lax.stop_gradient(found))
+        return self.pool(maps, jax.lax.stop_gradient(found))
 
-    def relate(self, description: Description, groups: int, photos: Count) -> Relation:
+    def aggregate(self, description: ImageDescriptors, groups: int, photos: Count) -> GroupContext:
         """What the photographs of each group share, from their descriptions [B, N, ...]."""
         if description.fused is None:
             prior = SpatialPrior(jnp.zeros((groups, photos, 1, 1)), jnp.zeros(groups))
@@ -194,22 +194,22 @@ class SSNM(nn.Module):
                 jnp.ones((groups, self.features)),
                 jnp.zeros((groups, self.categories)),
             )
-            return Relation(prior, Semantics(gamma, logits))
-        return Relation(prior, self.modulator.relate(description.statistics))
+            return GroupContext(prior, Semantics(gamma, logits))
+        return GroupContext(prior, self.modulator.aggregate(description.statistics))
 
-    def reconsider(self, relation: Relation, statistics: PhotoStatistics) -> Relation:
+    def reaggregate(self, context: GroupContext, statistics: PooledStatistics) -> GroupContext:
         """A relation whose gamma is of other statistics, [B, N, ...]: that of a further round."""
-        return relation._replace(semantics=self.modulator.relate(statistics))
+        return context._replace(semantics=self.modulator.aggregate(statistics))
 
     def segment(
-        self, maps: FeatureMaps, relation: Relation, size: tuple[int, int]
+        self, maps: FeatureMaps, context: GroupContext, size: tuple[int, int]
     ) -> Float[Array, "B N H W"]:
         """Mask logits at (height, width) = `size` of photographs with maps [B, N, h, w, C].
 
         They may be some of their groups only; the relation's indicator is then of the same ones.
         """
         maps = self._cast(flattened(maps))
-        return self.head(maps, relation.semantics.gamma, relation.prior.indicator, size)
+        return self.head(maps, context.semantics.gamma, context.prior.indicator, size)
 
     def _cast(self, maps: FeatureMaps) -> FeatureMaps:
         return jax.tree.map(lambda x: jnp.asarray(x).astype(self.dtype), maps)
@@ -229,17 +229,19 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
     """
     check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_choice("model.dtype", model.dtype, tuple(DTYPES))
-    check_frozen_stages(model.backbone, model.get("frozen_stages", 0))
+    check_frozen_stages(model.backbone, model.frozen_stages)
     check_stride(model.spatial_stride)
-    if model.get("rounds", 1) < 1:
-        raise ValueError(f"model.rounds is {model.rounds}; it takes 1 or more")
-    if model.get("rounds", 1) > 1 and not model.use_semantic:
+    if model.num_iterations < 1:
+        raise ValueError(f"model.num_iterations is {model.num_iterations}; it takes 1 or more")
+    if model.num_iterations > 1 and not model.use_semantic:
         raise ValueError(
-            f"model.rounds is {model.rounds}, but there is no gamma to compute anew without the "
-            "semantic modulator; set model.rounds=1 beside model.use_semantic=False"
+            f"model.num_iterations is {model.num_iterations}, but model.use_semantic is False, so "
+            "that there is no gamma to compute again; set model.num_iterations=1"
         )
-    if not 0 <= model.get("attention", SSNM.attention) <= 1:
-        raise ValueError(f"model.attention is {model.attention}; it takes 0 to 1")
+    if not 0 <= model.mask_pooling_weight <= 1:
+        raise ValueError(
+            f"model.mask_pooling_weight is {model.mask_pooling_weight}; it takes 0 to 1"
+        )
     if model.features < 1:
         raise ValueError(f"model.features is {model.features}; it takes 1 or more")
     fields = dict(model)

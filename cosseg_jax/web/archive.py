@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from cosseg_jax.photographs import read_photograph
-from cosseg_jax.predictor import GroupResult
+from cosseg_jax.data.images import read_image
+from cosseg_jax.predict.predictor import GroupResult
 from cosseg_jax.types import Ndarray
-from cosseg_jax.web.marks import mark_as_json
+from cosseg_jax.web.prompts import mark_as_json
 from cosseg_jax.web.uploads import opened
 from cosseg_jax.web.work import Job
 
@@ -30,7 +30,7 @@ def archive(job: Job, threshold: float) -> Iterator[bytes]:
     sent = _Sent()
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
         for photo, found in zip(job.photos, job.result.photos, strict=True):
-            image = read_photograph(opened(photo.content, photo.name), photo.name).image
+            image = read_image(opened(photo.content, photo.name), photo.name).image
             mask = found.mask_at(threshold)
             file.writestr(f"masks/{photo.name}.png", _png(mask.astype(np.uint8) * np.uint8(255)))
             yield sent.taken()

@@ -4,7 +4,7 @@ import functools
 import io
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.web.meadows import GROUPS, picture
+from cosseg_jax.web.drawn_scenes import GROUPS, picture
 
 EXAMPLES = {  # key of meadows.GROUPS: what the pictures share, in words
     "car": "a car",

@@ -36,12 +36,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.predictor import load
+from cosseg_jax.predict.predictor import load
 from cosseg_jax.web.archive import archive
 from cosseg_jax.web.examples import EXAMPLES, example, first_picture
 from cosseg_jax.web.guard import Guard, is_loopback
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
-from cosseg_jax.web.marks import asked_for, mark_as_json, threshold_of
+from cosseg_jax.web.prompts import asked_for, mark_as_json, threshold_of
 from cosseg_jax.web.sessions import Clock, Full, NoSession, Session, Sessions
 from cosseg_jax.web.uploads import accepted_types, keep, named, too_heavy
 from cosseg_jax.web.work import WARM_UP, Job, Predict, Worker
@@ -74,7 +74,7 @@ def serve(
         UserError: where the port cannot be had.
         FileNotFoundError, ValueError: for a bad checkpoint, as `load`.
     """
-    listening = listen(host, port)
+    listening = pool(host, port)
     with contextlib.closing(listening):
         app = create_app(load(checkpoint), limits or Limits(), host=host, warm_up=True)
         print(f"cosseg app: {address_of(listening, host)} (end it with Ctrl-C)", flush=True)
@@ -87,7 +87,7 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
 
 
-def listen(host: str, port: int) -> socket.socket:
+def pool(host: str, port: int) -> socket.socket:
     """A socket bound to host and port. Raises UserError where that cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

@@ -5,8 +5,8 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 
+from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
-from cosseg_jax.prompts import Prompt
 from cosseg_jax.web.limits import Limits, megabytes
 from cosseg_jax.web.uploads import Kept
 from cosseg_jax.web.work import Job, Worker

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from cosseg_jax import heic
+from cosseg_jax.data import images
+from cosseg_jax.data.images import read_image
 from cosseg_jax.errors import UserError
-from cosseg_jax.photographs import read_photograph
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -49,7 +49,7 @@ def keep(content: bytes, name: str, limits: Limits) -> Kept:
                 f"{name} has {photo.width} x {photo.height} pixels, more than "
                 f"{limits.pixels / MEGA:.3g} million; make it smaller first"
             )
-        upright = Image.fromarray(read_photograph(photo, name).image)
+        upright = Image.fromarray(read_image(photo, name).image)
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -64,7 +64,7 @@ def opened(content: bytes, name: str) -> Image.Image:
 
     Raises UserError for any other file.
     """
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and not heic.register():
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and not images.register_heic():
         raise UserError(
             f"{name} is a HEIC file; export it as JPEG, or pip install pillow-heif where "
             "cosseg app runs"
@@ -82,14 +82,14 @@ def readable_formats() -> tuple[str, ...]:
     """Those of FORMATS that this build of Pillow opens, and HEIC where its library is there."""
     Image.init()
     found = tuple(name for name in FORMATS if name in Image.OPEN)
-    return (*found, "HEIF") if heic.register() else found
+    return (*found, "HEIF") if images.register_heic() else found
 
 
 def accepted_types() -> str:
     """What a browser offers to choose, as the `accept` of an input of files."""
     types = [f"image/{name.lower()}" for name in readable_formats()]
     if "HEIF" in readable_formats():  # of which not all systems know the type
-        types += ["image/heic", *heic.SUFFIXES]
+        types += ["image/heic", *images.HEIC_SUFFIXES]
     return ",".join(types)
 
 

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from cosseg_jax.cli import is_user_error, message_of
-from cosseg_jax.predictor import GroupResult
-from cosseg_jax.prompts import Prompt
+from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.predict.predictor import GroupResult
+from cosseg_jax.program import is_user_error, message_of
 from cosseg_jax.web.uploads import Kept, opened
 
 Predict = Callable[..., GroupResult]  # as `Predictor.__call__`

@@ -8,7 +8,7 @@ from typing import Any
 
 from toys import photograph
 
-from cosseg_jax.data.coco_seg import builder
+from cosseg_jax.data.builders.coco import builder
 
 CATEGORIES = {2: "cat", 5: "dog", 9: "kite"}
 CAT, DOG, KITE = CATEGORIES

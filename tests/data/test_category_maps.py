@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from cosseg_jax.data.augment import AugmentOptions
+from cosseg_jax.data.builders.shapes import Shapes
 from cosseg_jax.data.groups import category_map
 from cosseg_jax.data.pipeline import training_batches
-from cosseg_jax.data.shapes import Shapes
-from cosseg_jax.data.transforms import AugmentOptions
 from cosseg_jax.types import Example
 
 

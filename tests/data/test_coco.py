@@ -19,9 +19,9 @@ from coco_toys import (
 )
 from PIL import Image
 
-from cosseg_jax.data.coco_seg import builder, rule
-from cosseg_jax.data.coco_seg.rule import Rule
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.coco import builder, rule
+from cosseg_jax.data.builders.coco.rule import Rule
+from cosseg_jax.data.registry import load_source
 
 pytest.importorskip("pycocotools")
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from coco_toys import CAT, CATEGORIES, DOG, annotation, lists
 
-from cosseg_jax.data.coco_seg import annotations
-from cosseg_jax.data.coco_seg.annotations import elements, read_index
+from cosseg_jax.data.builders.coco import annotations
+from cosseg_jax.data.builders.coco.annotations import elements, read_index
 
 DOCUMENT = {
     "number": 1234567,

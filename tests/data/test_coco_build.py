@@ -24,8 +24,8 @@ from coco_toys import (
 )
 from PIL import Image
 
-from cosseg_jax.data.coco_seg import builder, shards
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.coco import builder, shards
+from cosseg_jax.data.registry import load_source
 from cosseg_jax.errors import UserError
 
 pytest.importorskip("pycocotools")
@@ -96,7 +96,7 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     arguments = "min_area=8.0, processes=2, records_per_shard=1"
     script = f"""if __name__ == "__main__":
         from pathlib import Path
-        from cosseg_jax.data.coco_seg import builder
+        from cosseg_jax.data.builders.coco import builder
         builder.prepare(Path({str(root)!r}), Path({str(tmp_path / "parts")!r}), {arguments})"""
     file = tmp_path / "script.py"
     file.write_text(script)

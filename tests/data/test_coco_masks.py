@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from coco_toys import CAT, DOG, KITE, annotation, box
 
-from cosseg_jax.data.coco_seg.annotations import Instance, Photograph
-from cosseg_jax.data.coco_seg.masks import mask_api, masks_and_void, run_lengths, union
+from cosseg_jax.data.builders.coco.annotations import Instance, NamedImage
+from cosseg_jax.data.builders.coco.masks import mask_api, masks_and_void, run_lengths, union
 
 pytest.importorskip("pycocotools")
 
-PHOTOGRAPH = Photograph(1, "1.jpg", height=10, width=12)
+PHOTOGRAPH = NamedImage(1, "1.jpg", height=10, width=12)
 
 
 def instance(segmentation, category=CAT, crowd=False) -> Instance:

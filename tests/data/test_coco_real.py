@@ -8,10 +8,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from cosseg_jax.data.coco_seg import builder
+from cosseg_jax.data.builders.coco import builder
 from cosseg_jax.data.groups import shared_categories, union_mask
 from cosseg_jax.data.pipeline import training_batches
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.registry import load_source
 
 pycocotools = pytest.importorskip("pycocotools.coco")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cosseg_jax.data.coco_seg.rule import (
+from cosseg_jax.data.builders.coco.rule import (
     EXPECTED,
     PAPER_RULE,
     TRAIN2017_IMAGES,

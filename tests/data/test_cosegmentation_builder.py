@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from toys import photograph, write_devkit, write_pack
 
-from cosseg_jax.data import cosegmentation
-from cosseg_jax.data.layouts.entry import VOID, Entry
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders import cosegmentation
+from cosseg_jax.data.builders.layouts.entry import VOID, Entry
+from cosseg_jax.data.registry import load_source
 
 LEFT, RIGHT = np.zeros((6, 10), bool), np.zeros((6, 10), bool)
 LEFT[:, :3], RIGHT[:, 8:] = True, True

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cosseg_jax import published
-from cosseg_jax.data.expected import EXPECTED, Checksum, differences
+from cosseg_jax.data.builders.expected import EXPECTED, Checksum, differences
+from cosseg_jax.evaluation import paper
 
 
 def as_expected(name):
@@ -22,7 +22,7 @@ def test_totals_are_the_papers(name, classes, entries):
 
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_classes_are_those_of_the_papers_tables(name):
-    in_table = published.TABLES[name].classes
+    in_table = paper.TABLES[name].classes
     assert in_table in ((), tuple(EXPECTED[name].counts))
 
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from toys import photograph
 
-from cosseg_jax.data.layouts.folder import LAYOUT
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.layouts.folder import LAYOUT
+from cosseg_jax.data.registry import load_source
 
 MASK = np.eye(6, 10, dtype=bool)
 

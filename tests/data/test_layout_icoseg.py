@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from toys import photograph
 
-from cosseg_jax.data.layouts import icoseg
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.layouts import icoseg
+from cosseg_jax.data.registry import load_source
 
 GROUPS = {  # as in the distribution, with two that the paper does not use
     "002 Alaskan Brown Bear-Eukaryote museums Milwaukee Zoo 2006-cmlburnett": "bear2",

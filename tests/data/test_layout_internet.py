@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from toys import photograph
 
-from cosseg_jax.data.layouts import internet
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.layouts import internet
+from cosseg_jax.data.registry import load_source
 
 LEFT, NONE = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
 LEFT[:, :2] = True

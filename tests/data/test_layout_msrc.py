@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from toys import photograph
 
-from cosseg_jax.data.layouts import msrc
-from cosseg_jax.data.layouts.entry import VOID
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.layouts import msrc
+from cosseg_jax.data.builders.layouts.entry import VOID
+from cosseg_jax.data.registry import load_source
 
 VOID_RGB, GRASS, COW, SHEEP, CAR = (0, 0, 0), (0, 128, 0), (0, 0, 128), (0, 128, 128), (64, 0, 128)
 FIELD = [[COW, COW, VOID_RGB, GRASS], [SHEEP, GRASS, GRASS, GRASS]]

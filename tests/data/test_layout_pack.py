@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toys import photograph, write_pack
 
-from cosseg_jax.data.layouts.pack import class_called, layout
+from cosseg_jax.data.builders.layouts.pack import class_called, layout
 
 MASK = np.eye(6, 10, dtype=bool)
 LAYOUT = layout("PASCAL_VOC")

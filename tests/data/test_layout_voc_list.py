@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from toys import write_devkit
 
-from cosseg_jax.data.layouts import voc_list
-from cosseg_jax.data.layouts.entry import VOID
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders.layouts import voc_list
+from cosseg_jax.data.builders.layouts.entry import VOID
+from cosseg_jax.data.registry import load_source
 
 COW, DOG = 10, 12  # as the devkit counts, from 1
 LABELS = {

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toys import ToySource
 
+from cosseg_jax.data.augment import AugmentOptions, flipped, resized
+from cosseg_jax.data.augment import View as Triple
 from cosseg_jax.data.groups import GroupSampler, SamplingOptions, shared_categories
 from cosseg_jax.data.pipeline import Batches, training_batches
-from cosseg_jax.data.transforms import AugmentOptions, flipped, resized
-from cosseg_jax.data.transforms import View as Triple
 from cosseg_jax.types import FeatureMaps, GroupBatch
 
 # both categories in every third photograph, so that groups often share two

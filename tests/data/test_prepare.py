@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from toys import write_devkit, write_pack
 
-from cosseg_jax.data import preparing
+from cosseg_jax.data.builders import build
 from cosseg_jax.data.prepare import PREPARERS, Order, prepare
-from cosseg_jax.data.sources import SOURCES, load_source
+from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.errors import UserError
 
 MASK = np.eye(6, dtype=bool)
@@ -116,13 +116,13 @@ def test_with_force_a_bad_source_leaves_what_was_there(order):
 
 
 def test_an_interruption_leaves_nothing(order, monkeypatch):
-    finish = preparing._prepare
+    finish = build._prepare
 
     def interrupted(builder, root):
         finish(builder, root)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing, "_prepare", interrupted)
+    monkeypatch.setattr(build, "_prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("msrc", order)
     assert list(order.data_dir.iterdir()) == []

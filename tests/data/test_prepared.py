@@ -10,11 +10,12 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from toys import write_pack
 
-from cosseg_jax import folders
-from cosseg_jax.data import prepared, preparing
-from cosseg_jax.data.cosegmentation import Cosegmentation
-from cosseg_jax.data.sources import load_source
-from cosseg_jax.data.voc import VocSegmentation
+from cosseg_jax import files
+from cosseg_jax.data import prepared
+from cosseg_jax.data.builders import build
+from cosseg_jax.data.builders.cosegmentation import Cosegmentation
+from cosseg_jax.data.builders.voc import VocSegmentation
+from cosseg_jax.data.registry import load_source
 
 MASK = np.eye(6, dtype=bool)
 
@@ -48,7 +49,7 @@ def forbidden(*arguments):
 
 def test_prepared_once_then_reused(pack, cache, monkeypatch):
     load_source("pascal", "test", pack)
-    monkeypatch.setattr(preparing, "_prepare", forbidden)
+    monkeypatch.setattr(build, "_prepare", forbidden)
     assert len(load_source("pascal", "test", pack)) == 2
 
 
@@ -71,14 +72,14 @@ def test_the_raw_folder_is_not_written_to(pack, cache):
 
 
 def test_an_interrupted_preparation_counts_for_nothing(pack, cache, monkeypatch):
-    finish = preparing._prepare
+    finish = build._prepare
 
     def interrupted(builder, root):
         finish(builder, root)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "_prepare", interrupted)
+        patch.setattr(build, "_prepare", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_source("pascal", "test", pack)
     assert not list(cache.iterdir())
@@ -94,7 +95,7 @@ def test_the_leavings_of_a_killed_preparation_are_not_read(pack, cache):
 
 
 def test_old_leavings_are_removed_and_fresh_ones_kept(pack, cache):
-    for name, age in (("old", 2 * preparing.STALE_SECONDS), ("fresh", 0)):
+    for name, age in (("old", 2 * build.STALE_SECONDS), ("fresh", 0)):
         folder = cache / f"cosegmentation-{name}.partial-x"
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(b"")
@@ -105,7 +106,7 @@ def test_old_leavings_are_removed_and_fresh_ones_kept(pack, cache):
 
 
 def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
-    finish, others = preparing._prepare, []
+    finish, others = build._prepare, []
 
     def overtaken(builder, root):
         finish(builder, root)
@@ -113,7 +114,7 @@ def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
             others.append(None)  # the other one starts after this one, and ends before it
             others[0] = load_source("pascal", "test", pack)
 
-    monkeypatch.setattr(preparing, "_prepare", overtaken)
+    monkeypatch.setattr(build, "_prepare", overtaken)
     one = load_source("pascal", "test", pack)
     np.testing.assert_array_equal(one[0].masks, others[0][0].masks)
     assert len(list(cache.iterdir())) == 1
@@ -164,4 +165,4 @@ def test_a_source_can_be_pickled(pack, cache):
 
 def test_the_cache_is_in_the_home_by_default(monkeypatch):
     monkeypatch.delenv("COSSEG_CACHE_DIR")
-    assert folders.cache_dir().parts[-2:] == (".cache", "cosseg_jax")
+    assert files.cache_dir().parts[-2:] == (".cache", "cosseg_jax")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cosseg_jax.data.processes import completed
+from cosseg_jax.data.builders.processes import completed
 from cosseg_jax.errors import UserError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosseg_jax.data.expected import EXPECTED
-from cosseg_jax.data.partition import fives
+from cosseg_jax.data.builders.expected import EXPECTED
+from cosseg_jax.data.builders.voc import find_devkit
+from cosseg_jax.data.eval_groups import fives
 from cosseg_jax.data.pipeline import training_batches
-from cosseg_jax.data.sources import load_source
-from cosseg_jax.data.voc import find_devkit
+from cosseg_jax.data.registry import load_source
 
 
 @pytest.fixture(scope="module")

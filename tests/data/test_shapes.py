@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from cosseg_jax.data.shapes import CATEGORIES, SEEN, SPLITS, UNSEEN, Shapes
+from cosseg_jax.data.builders.shapes import CATEGORIES, SEEN, SPLITS, UNSEEN, Shapes
 from cosseg_jax.data.source import Source
 from cosseg_jax.types import Example
 

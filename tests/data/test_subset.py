@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from toys import ToySource
 
-from cosseg_jax.data.sources import load_source
-from cosseg_jax.data.subset import Subset, drawn_split
+from cosseg_jax.data.registry import load_source
+from cosseg_jax.data.source import Subset, drawn_split
 
 SOURCE = ToySource([[0], [1], [0, 1], [1], [0]], 2)
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from toys import palette_png, photograph, write_devkit
 
-from cosseg_jax.data import voc
-from cosseg_jax.data.sources import load_source
+from cosseg_jax.data.builders import voc
+from cosseg_jax.data.registry import load_source
 
 CAT, DOG, PERSON = (voc.CATEGORIES.index(name) for name in ("cat", "dog", "person"))
 

@@ -10,7 +10,7 @@ from configs import ablation as recipe
 from configs import quickstart, vgg16_voc
 from cosseg_jax.evaluation import ablation
 from cosseg_jax.evaluation.ablation import VARIANTS
-from cosseg_jax.published import ABLATION
+from cosseg_jax.evaluation.paper import ABLATION
 
 
 def export(folder: Path, config: ConfigDict) -> None:

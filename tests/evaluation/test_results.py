@@ -5,11 +5,11 @@ import json
 import pytest
 from toy_results import EVALUATION, result_of
 
-from cosseg_jax.data.partition import Grouping
+from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation import results
-from cosseg_jax.evaluation.group_figures import Figures
+from cosseg_jax.evaluation.group_metrics import Figures
+from cosseg_jax.evaluation.metrics import ProtocolScores, Scores
 from cosseg_jax.evaluation.results import PJ, Spread, Summary
-from cosseg_jax.metrics import ProtocolScores, Scores
 
 
 def test_one_partition_gives_a_number():

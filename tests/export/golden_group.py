@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax.data.sources import load_source
-from cosseg_jax.data.transforms import resized_image
+from cosseg_jax.data.augment import resized_image
+from cosseg_jax.data.registry import load_source
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "quickstart"
 SIDE = 96

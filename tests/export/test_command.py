@@ -6,7 +6,7 @@ import golden_group as groups
 import jax
 import pytest
 
-from cosseg_jax.commands import export
+from cosseg_jax.cli import export
 from cosseg_jax.errors import UserError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import cosseg_jax
 from cosseg_jax.export.stablehlo import stablehlo
-from cosseg_jax.exports import load_exported
+from cosseg_jax.predict.exported import load_exported
 
 pytest.importorskip("flatbuffers", reason="needs the extra: pip install 'cosseg_jax[export]'")
 
@@ -51,7 +51,7 @@ def test_groups_of_a_fixed_size(predictor):
 
 def test_further_rounds_are_those_of_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
-    config.model.rounds = 2
+    config.model.num_iterations = 2
     check(stablehlo(config, variables, None), cosseg_jax.Predictor(config, variables), 3)
 
 

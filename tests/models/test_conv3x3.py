@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.models.conv3x3 import FEWEST, convolved_3x3
+from cosseg_jax.models.layers import FEWEST, convolved_3x3
 
 
 def squares(network, variables, x):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from goldens.weights import images, make, unpack_layout, write_pth
 
-from cosseg_jax.models.hrnet import HRNet, _enlarge
+from cosseg_jax.models.backbones.hrnet import HRNet, _enlarge
 from cosseg_jax.models.pretrained import load_pretrained
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

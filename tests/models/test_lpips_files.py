@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from cosseg_jax.models.backbones import create_backbone, normalise
-from cosseg_jax.models.lpips_files import read_lpips
 from cosseg_jax.models.pretrained import load_pretrained
+from cosseg_jax.models.pretrained.lpips_files import read_lpips
 
 
 class Attack:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cosseg_jax.models.pointwise import PointwiseConv
+from cosseg_jax.models.layers import PointwiseConv
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -11,7 +11,7 @@ from goldens.weights import make, unpack_layout, write_pth
 
 from cosseg_jax.models.backbones import create_backbone
 from cosseg_jax.models.pretrained import flat_names, load_pretrained
-from cosseg_jax.models.weight_names import LEFT_OUT, keras_name, torch_name
+from cosseg_jax.models.pretrained.names import LEFT_OUT, keras_name, torch_name
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SMALL = {

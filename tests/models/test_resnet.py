@@ -11,8 +11,8 @@ from PIL import Image
 from toy_networks import drawn_variables
 
 from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.models.backbones.resnet import ResNet
 from cosseg_jax.models.pretrained import load_pretrained
-from cosseg_jax.models.resnet import ResNet
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.types import FeatureMaps
 

@@ -19,10 +19,10 @@ from small_ssnm import (
 from toy_networks import ToyBackbone, drawn_variables
 
 from configs import hrnet
-from cosseg_jax.losses import total_loss
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.spatial import SpatialOptions
 from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.train.losses import total_loss
 from cosseg_jax.types import FeatureMaps, GroupBatch
 
 LOSSES = hrnet.get_config().loss.to_dict()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosseg_jax.models.torch_files import read_state_dict
+from cosseg_jax.models.pretrained.torch_files import read_state_dict
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 

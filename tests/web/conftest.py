@@ -7,7 +7,7 @@ import pytest
 from web_client import Client, Told, running
 
 import cosseg_jax
-from cosseg_jax.predictor import Predictor
+from cosseg_jax.predict.predictor import Predictor
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cosseg_jax.commands import app
+from cosseg_jax.cli import app
 from cosseg_jax.errors import UserError
 from cosseg_jax.web import server
 from cosseg_jax.web.limits import Limits
@@ -41,8 +41,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
 
 
 def test_a_port_that_is_taken_is_named():
-    with server.listen("127.0.0.1", 0) as taken:
+    with server.pool("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert server.address_of(taken, "127.0.0.1") == f"http://127.0.0.1:{port}/"
         with pytest.raises(UserError, match=f"cannot listen at port {port} of 127.0.0.1"):
-            server.listen("127.0.0.1", port)
+            server.pool("127.0.0.1", port)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from web_client import Clock, encoded, png, running
 
-from cosseg_jax import heic
+from cosseg_jax.data import images
 from cosseg_jax.web.limits import Limits
 
 
@@ -61,7 +61,7 @@ def test_a_photograph_with_too_many_pixels_is_refused_before_it_is_decoded(told,
     ids=["empty", "text", "PostScript", "truncated", "HEIC"],
 )
 def test_a_bad_file_is_named_and_the_rest_goes_on(client, content, says, monkeypatch):
-    monkeypatch.setattr(heic, "LIBRARY", "no_such_library")
+    monkeypatch.setattr(images, "LIBRARY", "no_such_library")
     client.add(png(), "one.png")
     answer = client.add(content, "bad.jpg")
     assert answer.status == 400

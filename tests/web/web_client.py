@@ -13,10 +13,10 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from cosseg_jax.data.shapes import Shapes
-from cosseg_jax.predictor import GroupResult, PhotoResult
+from cosseg_jax.data.builders.shapes import Shapes
+from cosseg_jax.predict.predictor import GroupResult, ImageResult
 from cosseg_jax.web.limits import Limits
-from cosseg_jax.web.server import create_app, listen
+from cosseg_jax.web.server import create_app, pool
 
 PATIENCE_S = 60.0
 
@@ -118,7 +118,7 @@ class Told:
         side[:, 2:] = 0.2
         prior = np.zeros((2, 2), np.float32)
         found = [
-            PhotoResult(
+            ImageResult(
                 name, b"", photo.height, photo.width, side, prior, self.presence, refine=False
             )
             for name, photo in zip(names, photos, strict=True)
@@ -139,7 +139,7 @@ class Clock:
 @contextlib.contextmanager
 def running(predict: Any, limits: Limits | None = None, **options: Any) -> Iterator[Client]:
     """A server at a free port, for as long as the context lasts."""
-    with contextlib.closing(listen("127.0.0.1", 0)) as listening:
+    with contextlib.closing(pool("127.0.0.1", 0)) as listening:
         app = create_app(predict, limits or Limits(), **options)
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listening],))

@@ -1,0 +1,103 @@
+"""cosseg info: versions, devices, the network in use, and the cache."""
+
+import argparse
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cosseg_jax.cli import options as shared
+from cosseg_jax.files import cache_dir
+
+DESCRIPTION = "Prints versions, devices, what the network is, and how much the cache holds."
+EXAMPLES = """\
+examples:
+  cosseg info
+  cosseg info --checkpoint DIR --json
+"""
+PACKAGES = ("cosseg-jax", "jax", "flax")
+
+
+def add_to(commands: shared.Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
+        "info",
+        help="print versions, devices and the network in use",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+    )
+    shared.add_checkpoint_option(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the facts; raises FileNotFoundError or ValueError for a folder that is no export."""
+    facts = {
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "devices": _devices(),
+        "network": _network(options.checkpoint),
+        "cache": {"folder": str(cache_dir()), "bytes": _size(cache_dir())},
+    }
+    print(json.dumps(facts, indent=2) if options.json else _text(facts))
+
+
+def _devices() -> list[str]:
+    import jax
+
+    return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+
+
+def _network(checkpoint: str | None) -> dict[str, Any] | None:
+    """The facts about an export; None if it is the shipped one and this installation has none."""
+    from cosseg_jax.predict import exported
+    from cosseg_jax.predict.forward import prediction_options
+
+    folder = exported.SHIPPED if checkpoint is None else Path(checkpoint)
+    if checkpoint is None and not folder.is_dir():
+        return None
+    config = exported.load_config(folder)
+    leaves = exported.stored_leaves(folder)
+    parameters = [leaf for name, leaf in leaves.items() if name.startswith("params/")]
+    return {
+        "folder": str(folder),
+        "backbone": config.model.backbone,
+        "features": config.model.features,
+        "image_size": prediction_options(config).image_size,
+        "categories": list(config.categories),
+        "parameters": sum(leaf.size for leaf in parameters),
+        "stored_as": sorted({str(leaf.dtype) for leaf in parameters}),
+        "bytes": _size(folder),
+    }
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _text(facts: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    lines = [f"versions   {versions}", f"devices    {', '.join(facts['devices'])}"]
+    network = facts["network"]
+    if network is None:
+        lines.append("network    none comes with this installation; give --checkpoint DIR")
+    else:
+        lines += [
+            f"network    {network['folder']} ({_megabytes(network['bytes'])})",
+            f"           {network['backbone']}, {network['features']} features, "
+            f"photographs at {network['image_size']} x {network['image_size']}",
+            f"           {network['parameters']:,} parameters, stored as "
+            f"{' and '.join(network['stored_as'])}",
+            f"           {len(network['categories'])} categories: "
+            f"{', '.join(network['categories'])}",
+        ]
+    cache = facts["cache"]
+    lines.append(f"cache      {cache['folder']} ({_megabytes(cache['bytes'])})")
+    return "\n".join(lines)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

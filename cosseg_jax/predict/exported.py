@@ -1,0 +1,163 @@
+"""Exported networks, through Orbax: all that evaluation and prediction need, and the one we ship.
+
+DIR/config.json     the run's config, with the names of its categories
+DIR/variables/      params and batch_stats
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.tree_util import keystr, tree_flatten_with_path
+from ml_collections import ConfigDict
+
+from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.train.step import initial_variables
+
+CONFIG_FILE = "config.json"
+VARIABLES = "variables"
+SHIPPED = Path(__file__).parent / "shipped"  # docs/model_card.md says what it is
+
+
+def check_export_folder(folder: Path) -> None:
+    """Raises FileExistsError if an export to `folder` would touch what is already there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"{folder} exists and is not an empty folder; name a new folder to export to"
+        )
+
+
+def export(
+    folder: Path, config: ConfigDict, variables: Mapping[str, Any], *, half: bool = False
+) -> None:
+    """Writes a network's variables and config to a new folder, whole or not at all.
+
+    Of several processes, one calls it. With `half` kernels are written as float16, which takes half
+    the room; vectors (biases, batch statistics) stay as they are.
+
+    Raises:
+        FileExistsError: if the folder holds anything.
+    """
+    folder = folder.absolute()
+    check_export_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+        checkpointer.save(folder / VARIABLES, _halved(variables) if half else dict(variables))
+    # Written last: a folder without it does not count as an export.
+    (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=1, default=list))
+
+
+def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[str, Any]]:
+    """The config (its `categories` included) and the variables of an exported network.
+
+    folder: where the export lies; by default the one that comes with the package.
+
+    Raises:
+        FileNotFoundError: if the folder is not an export.
+        ValueError: if its variables are not those of the network that its config describes.
+    """
+    folder = SHIPPED if folder is None else Path(folder)
+    config = load_config(folder)
+    network = from_config(config.model, len(config.categories))
+    like = jax.eval_shape(lambda: initial_variables(network, seed=0))
+    return config, load_variables(folder, like)
+
+
+def load_config(folder: Path) -> ConfigDict:
+    """The config of an exported network, its `categories` included.
+
+    Raises:
+        FileNotFoundError: if the folder is not an export.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        is_run = (folder / "checkpoints").is_dir()
+        hint = (
+            "it is the folder of a training run: export its best checkpoint with "
+            f"train.py --config ... --workdir {folder} --export DIR, and name that DIR"
+            if is_run
+            else "expected a folder written by train.py --export DIR"
+        )
+        raise FileNotFoundError(f"no checkpoint in {folder}: it holds no {CONFIG_FILE}; {hint}")
+    try:
+        return ConfigDict(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); export the run again") from error
+
+
+def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of an exported network, as numpy arrays of the types of `like`.
+
+    Args:
+        folder: written by `export`.
+        like: variables (or their shapes and types) of the network that its config describes.
+
+    Raises:
+        FileNotFoundError: if the folder holds no variables.
+        ValueError: if names or shapes are not those of `like`; lists the differences.
+    """
+    found = {name: tuple(leaf.shape) for name, leaf in stored_leaves(folder).items()}
+    _check_same(folder, found, _shapes(like))
+    target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(like))
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore((folder / VARIABLES).absolute(), target)
+
+
+def stored_leaves(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of an export's variables as they are on disk, by name; reads none of them.
+
+    Raises:
+        FileNotFoundError: if the folder holds no variables.
+    """
+    path = (folder / VARIABLES).absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(path).item_metadata.tree
+    leaves, _ = tree_flatten_with_path(tree)
+    return {
+        keystr(at, simple=True, separator="/"): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        for at, leaf in leaves
+    }
+
+
+def _halved(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ValueError where a kernel does not fit float16."""
+
+    def half(path: Any, x: Any) -> Any:
+        if x.ndim < 2:
+            return x
+        if np.abs(x).max(initial=0) > np.finfo(np.float16).max:
+            raise ValueError(f"{keystr(path)} does not fit half precision; export it in full")
+        return np.asarray(x, np.float16)
+
+    return jax.tree.map_with_path(half, dict(variables))
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = tree_flatten_with_path(tree)
+    return {keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
+
+
+def _check_same(
+    folder: Path, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]
+) -> None:
+    lines = [f"  - {name}: not in the checkpoint" for name in expected.keys() - found.keys()]
+    lines += [f"  + {name}: not in the network" for name in found.keys() - expected.keys()]
+    lines += [
+        f"  ! {name}: {found[name]} in the checkpoint, {expected[name]} in the network"
+        for name in expected.keys() & found.keys()
+        if expected[name] != found[name]
+    ]
+    if lines:
+        listed = "\n".join(sorted(lines))
+        raise ValueError(
+            f"the variables in {folder} are not those of the network that its {CONFIG_FILE} "
+            f"describes:\n{listed}\nExport the run again, or undo the change to {CONFIG_FILE}"
+        )

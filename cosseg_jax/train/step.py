@@ -1,0 +1,231 @@
+"""One training step: the state, the optimizer of section 4.1 and the pmapped update.
+
+This is the only room that knows of `pmap`: the loop hands it a host batch and gets host numbers.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import jax_utils
+from jaxtyping import Array, Int
+from ml_collections import ConfigDict
+
+from cosseg_jax.evaluation.metrics import batch_scores
+from cosseg_jax.models.backbones.resnet import in_first_stages
+from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.train.losses import total_loss
+from cosseg_jax.types import GroupBatch
+
+AXIS = "devices"
+INIT_SIZE = 64  # parameters do not depend on the input's size; a small one compiles sooner
+
+
+class TrainState(NamedTuple):
+    """All that a run's future depends on, beside its data.
+
+    step: updates made so far.
+    average: moving average of the parameters, or None where the config has none.
+    """
+
+    step: Int[Array, ""]
+    params: Any
+    batch_stats: Any
+    optimizer_state: optax.OptState
+    average: Any = None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the network's `apply` takes to predict: the averaged parameters, if there are."""
+        params = self.params if self.average is None else self.average
+        return {"params": params, "batch_stats": self.batch_stats}
+
+
+def learning_rate(optimizer: ConfigDict) -> optax.Schedule:
+    """Halves `learning_rate` every `halve_every` steps (section 4.1), after a linear warm-up."""
+    halving = optax.exponential_decay(
+        optimizer.learning_rate, optimizer.halve_every, 0.5, staircase=True
+    )
+    if not optimizer.warmup_steps:
+        return halving
+    ramp = optax.linear_schedule(0.0, 1.0, optimizer.warmup_steps)
+    return lambda step: ramp(step) * halving(step)
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Adam as in section 4.1; clipping and decoupled weight decay where the config asks."""
+    options = config.optimizer
+    parts = []
+    if options.clip_norm:
+        parts.append(optax.clip_by_global_norm(options.clip_norm))
+    parts.append(optax.scale_by_adam(b1=options.beta1, b2=options.beta2))
+    if options.weight_decay:
+        parts.append(optax.add_decayed_weights(options.weight_decay, mask=_is_kernel))
+    if options.backbone_lr_scale != 1:
+        parts.append(_scale_backbone(options.backbone_lr_scale))
+    parts.append(optax.scale_by_learning_rate(learning_rate(options)))
+    adam = optax.chain(*parts)
+    model = config.model
+    if not (model.freeze_backbone or model.frozen_stages):
+        return adam
+
+    def labels(params: dict[str, Any]) -> dict[str, Any]:
+        backbone = {
+            name: "freeze"
+            if model.freeze_backbone or in_first_stages(name, model.frozen_stages)
+            else "train"
+            for name in params["backbone"]
+        }
+        return dict.fromkeys(params, "train") | {"backbone": backbone}
+
+    return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, labels)
+
+
+def _scale_backbone(factor: float) -> optax.GradientTransformation:
+    """Gives the backbone a share of the learning rate of everything else."""
+
+    def scaled(updates: dict[str, Any], params: Any) -> dict[str, Any]:
+        del params
+        return updates | {"backbone": jax.tree.map(lambda x: factor * x, updates["backbone"])}
+
+    return optax.stateless(scaled)
+
+
+def _is_kernel(params: Any) -> Any:
+    """Weight decay is for kernels, not for biases and normalisation."""
+    return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
+
+
+def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
+    """The network's `params` and `batch_stats` before training."""
+    images = jnp.zeros((1, 2, INIT_SIZE, INIT_SIZE, 3), jnp.uint8)
+    network = network.clone(axis_name=None, num_iterations=1)  # further rounds have no parameters
+    init = jax.jit(lambda key: network.init(key, images, train=False))
+    variables = init(jax.random.key(seed))
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def initial_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformation, *, averaged: bool = False
+) -> TrainState:
+    """A state at step 0 with the given variables; `averaged`: with a moving average of them."""
+    params = variables["params"]
+    return TrainState(
+        jnp.zeros((), jnp.int32),
+        params,
+        variables["batch_stats"],
+        optimizer.init(params),
+        jax.tree.map(jnp.array, params) if averaged else None,
+    )
+
+
+def ema_update(average: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:
+    """decay * average + (1 - decay) * params; early on the decay is less, (1 + t) / (10 + t)."""
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, p: kept * a + (1 - kept) * p, average, params)
+
+
+class Trainer:
+    """Runs updates on all local devices, the groups of a batch spread over them."""
+
+    def __init__(self, network: SSNM, config: ConfigDict, state: TrainState):
+        self.device_count = jax.local_device_count()
+        share = config.groups_per_step / (self.device_count * jax.process_count())
+        if share != int(share):
+            raise ValueError(
+                f"groups_per_step is {config.groups_per_step}; it must be a multiple of the "
+                f"{self.device_count * jax.process_count()} devices that share a step's groups"
+            )
+        update = make_update(network, config)
+        self._update = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
+        # Through pmap, so that the state lies as updates will leave it: one compilation, not two.
+        self._state = jax.pmap(lambda replica: replica, axis_name=AXIS)(jax_utils.replicate(state))
+
+    @property
+    def state(self) -> TrainState:
+        """A host copy of the current state."""
+        return first_replica(self._state)
+
+    def step(self, batch: GroupBatch) -> dict[str, jax.Array]:
+        """Makes one update with this process's groups of a step.
+
+        Returns the step's metrics, still on the devices and equal on all of them: [devices];
+        `first_replica` brings them to the host.
+        """
+        shards = jax.tree.map(self._shard, batch)
+        self._state, metrics = self._update(self._state, shards)
+        return metrics
+
+    def _shard(self, x: Any) -> Any:
+        return x.reshape(self.device_count, -1, *x.shape[1:])  # [devices, B / devices, ...]
+
+
+def first_replica(tree: Any) -> Any:
+    """A host copy of what is equal on all devices, from a device of this process.
+
+    Copied, for the next update overwrites the buffers that a host on CPU would share.
+    """
+    return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
+
+
+def make_update(
+    network: SSNM, config: ConfigDict
+) -> Callable[[TrainState, GroupBatch], tuple[TrainState, dict[str, jax.Array]]]:
+    """The update that every device makes with its share of the batch; to be mapped over `AXIS`."""
+    optimizer = make_optimizer(config)
+    rate = learning_rate(config.optimizer)
+    loss_options = config.loss.to_dict()
+    if not config.model.use_semantic:
+        loss_options["semantic_weight"] = 0.0
+
+    def loss_fn(params: Any, batch_stats: Any, batch: GroupBatch) -> tuple[jax.Array, Any]:
+        images = batch.images
+        if images is None:  # cached maps stand in for them; only their shape is used
+            images = jnp.zeros((*batch.masks.shape, 3), jnp.uint8)
+        prediction, updated = network.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            maps=batch.maps,
+            marks=batch.marks,
+            mutable=["batch_stats"],
+        )
+        losses = total_loss(prediction, batch, **loss_options)
+        batch_stats = batch_stats | dict(updated).get("batch_stats", {})
+        return losses.total, (losses, prediction, batch_stats)
+
+    def update(state: TrainState, batch: GroupBatch) -> tuple[TrainState, dict[str, jax.Array]]:
+        gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+        (_, aux), gradients = gradient_fn(state.params, state.batch_stats, batch)
+        losses, prediction, batch_stats = aux
+        gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), AXIS)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
+        metrics = {
+            "loss": losses.total,
+            "loss_spatial": losses.spatial,
+            "loss_semantic": losses.semantic,
+            "loss_segmentation": losses.segmentation,
+            "loss_dice": losses.dice,
+            "loss_boundary": losses.boundary,
+            "loss_category": losses.category,
+            **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
+        }
+        metrics = jax.lax.pmean(metrics, AXIS)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        metrics["learning_rate"] = jnp.asarray(rate(state.step))
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            average = ema_update(average, params, state.step, config.optimizer.ema_decay)
+        state = TrainState(state.step + 1, params, batch_stats, optimizer_state, average)
+        return state, metrics
+
+    return update
+
+
+def parameter_count(variables: dict[str, Any]) -> int:
+    """Trainable and frozen parameters, without batch statistics."""
+    return sum(x.size for x in jax.tree.leaves(variables["params"]))

@@ -1,0 +1,205 @@
+"""The evaluation loop on small made-up sources: nothing dropped, nothing counted twice."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fake_source import SIDE, FakeSource, perfect, without_prior
+
+from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.registry import load_source
+from cosseg_jax.evaluation.evaluator import batched_by_size, evaluate, truth_of
+from cosseg_jax.evaluation.group_metrics import SharedImages
+from cosseg_jax.types import Example
+
+
+def run(predict, source, groups, **options):
+    return evaluate(without_prior(predict), source, groups, image_size=SIDE, **options)
+
+
+def test_scores_of_a_perfect_prediction_by_hand():
+    source = FakeSource([(0,)] * 7 + [(1,)] * 2)
+    found = run(perfect, source, fives(source))
+    assert (found.images, found.groups) == (9, 3)
+    assert list(found.protocols) == ["original", "ssnm"]
+    original, ssnm = found.protocols.values()
+    assert (original.P, original.J) == (100.0, 100.0)
+    assert list(original.per_class) == ["a", "b"]
+    # At 224 pixels the ramp from 8 is above 0.8 on 104 columns; the truth has 112 of the 224.
+    assert ssnm[:2] == pytest.approx((100 * 216 / 224, 100 * 104 / 112))
+
+
+@pytest.mark.parametrize("groups_per_batch", [1, 2, 3, 50])
+def test_every_counted_photograph_is_scored_once_and_in_order(groups_per_batch: int):
+    source = FakeSource([(0,)] * 12 + [(1,)] * 3 + [(2,)])
+    seen = []
+    run(
+        perfect,
+        source,
+        fives(source),
+        groups_per_batch=groups_per_batch,
+        on_image=lambda image: seen.append((image.category, image.example.name)),
+    )
+    names = source.names
+    assert seen == [*zip("a" * 12 + "b" * 3 + "c", names, strict=True)]
+
+
+@pytest.mark.parametrize("groups_per_batch", [1, 2, 3])
+def test_scores_do_not_depend_on_the_batch(groups_per_batch: int):
+    """The network here mixes the group's members, so a wrong grouping would show."""
+
+    def mixing(images):
+        brightness = jnp.asarray(images[..., 1], jnp.float32).mean(axis=(1, 2, 3), keepdims=True)
+        return (jnp.asarray(images[..., 0]) > 100) * 0.3 + (brightness % 5) / 5 * 0.6
+
+    source = FakeSource([(0,)] * 14 + [(1,)] * 4)
+    reference = run(mixing, source, fives(source), groups_per_batch=5)
+    assert run(mixing, source, fives(source), groups_per_batch=groups_per_batch) == reference
+
+
+def test_one_shape_for_each_group_size():
+    source = FakeSource([(0,)] * 11 + [(1,)] * 2 + [(2,)] * 17)
+    shapes = set()
+
+    def predict(images):
+        shapes.add(images.shape[:2])
+        return perfect(images)
+
+    run(predict, source, fives(source), groups_per_batch=3)
+    assert shapes == {(3, 5), (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("images_per_batch", "expected"), [(40, {(4, 10), (1, 41)}), (5, {(1, 10), (1, 41)})]
+)
+def test_large_groups_make_batches_of_fewer(images_per_batch: int, expected: set):
+    groups = [EvalGroup(0, tuple(range(10)), (True,) * 10)] * 5
+    groups += [EvalGroup(0, tuple(range(41)), (True,) * 41)] * 2
+    batches = batched_by_size(groups, groups_per_batch=8, images_per_batch=images_per_batch)
+    assert {(len(batch), len(batch[0].indices)) for batch in batches} == expected
+
+
+def test_members_that_only_complete_a_group_reach_the_network():
+    source = FakeSource([(0,)] * 6)
+    groups = []
+
+    def predict(images):
+        groups.extend(np.asarray(images)[:, :, 0, 0, 1].tolist())
+        return perfect(images)
+
+    run(predict, source, fives(source), groups_per_batch=2)
+    assert groups == [[0, 1, 2, 3, 4], [5, 0, 1, 2, 3]]
+
+
+def test_a_filler_is_not_counted():
+    group = EvalGroup(0, (0, 1), (True, True))
+    batches = list(batched_by_size([group] * 3, groups_per_batch=2))
+    assert [[member.counted for member in batch] for batch in batches] == [
+        [(True, True), (True, True)],
+        [(True, True), (False, False)],
+    ]
+
+
+def test_probabilities_reach_the_callback_at_the_photographs_own_size():
+    source = FakeSource([(0,)] * 2)
+    shapes = []
+    run(
+        perfect,
+        source,
+        fives(source),
+        on_image=lambda image: shapes.append(
+            (image.probability.shape, image.example.image.shape[:2])
+        ),
+    )
+    assert shapes == [((8, 16), (8, 16)), ((16, 16), (16, 16))]
+
+
+def test_inputs_of_the_callers_own_are_stacked_as_a_tree():
+    source = FakeSource([(0,)] * 6)
+
+    def load_inputs(index: int):
+        red = (source[index].image[:1, ::2, 0] > 100).astype(np.float32)  # [1, 8]
+        return {"map": red, "index": np.int32(index)}
+
+    def predict(inputs):
+        assert inputs["index"].shape == (2, 5)
+        return np.broadcast_to(inputs["map"], (2, 5, SIDE, SIDE))
+
+    found = run(predict, source, fives(source), groups_per_batch=2, load_inputs=load_inputs)
+    assert found.protocols["original"].J == 100.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_not_finite_names_its_group(bad: float):
+    source = FakeSource([(0,)] * 5 + [(1,)] * 5)
+
+    def predict(images):
+        probability = np.array(perfect(images))
+        probability[np.asarray(images)[..., 1] == 7] = bad
+        return probability
+
+    with pytest.raises(FloatingPointError, match=r"'b'.*photo005, photo006, photo007"):
+        run(predict, source, fives(source))
+
+
+def test_a_photograph_that_does_not_decode_stops_the_evaluation():
+    class Broken(FakeSource):
+        def __getitem__(self, index: int) -> Example:
+            if index == 3:
+                raise ValueError("photo003 does not decode")
+            return super().__getitem__(index)
+
+    source = Broken([(0,)] * 5)
+    with pytest.raises(ValueError, match="photo003 does not decode"):
+        run(perfect, source, fives(source))
+
+
+def test_few_photographs_are_alive_at_once():
+    """Decoding runs at most three batches ahead of the network."""
+    source = FakeSource([(0,)] * 100)
+    lead = []
+
+    def predict(images):
+        lead.append(len(source.decoded) - 5 * len(lead))
+        return perfect(images)
+
+    run(predict, source, fives(source), groups_per_batch=1)
+    assert max(lead) <= 20
+
+
+def test_the_truth_is_the_mask_of_the_groups_category():
+    masks = np.zeros((2, 1, 3), bool)
+    masks[0, 0, 0], masks[1, 0, 1] = True, True
+    example = Example(
+        np.zeros((1, 3, 3), np.uint8), masks, np.zeros((1, 3), bool), np.array([1, 4]), "x"
+    )
+    assert truth_of(example, 1).tolist() == [[True, False, False]]
+    assert truth_of(example, 4).tolist() == [[False, True, False]]
+    assert truth_of(example, 2).tolist() == [[False, False, False]]
+
+
+def test_a_box_in_the_middle_of_every_pascal_image(data_dir: Path):
+    """Known from outside this package: J 28.9; 1,037 entries, of which 107 images are shared."""
+    source = load_source("pascal", "test", data_dir)
+    box = np.zeros((64, 64), np.float32)
+    box[16:48, 16:48] = 1.0
+    shared = SharedImages()
+    found = evaluate(
+        without_prior(lambda images: np.broadcast_to(box, (*images.shape[:2], 64, 64))),
+        source,
+        fives(source),
+        image_size=64,
+        protocols=("original",),
+        on_image=shared,
+    )
+    original = found.protocols["original"]
+    assert (found.images, len(original.per_class)) == (1037, 20)
+    assert round(original.J or 0.0, 1) == 28.9
+    assert shared.result()[1:3] == (220, 107)
+
+
+@pytest.mark.parametrize("groups", [[], [EvalGroup(0, (), ())], [EvalGroup(0, (0,), ())]])
+def test_groups_without_photographs_or_flags_are_refused(groups):
+    with pytest.raises(ValueError, match="group"):
+        run(perfect, FakeSource([(0,)]), groups)
