@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from cosseg_jax.evaluation.evaluator import Predict
-from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise
+from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise_images
 from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
@@ -62,7 +62,7 @@ class Features:
 
         @jax.jit
         def compute(variables: Any, images: Array) -> dict[int, Array]:
-            x = normalise(images.astype(jnp.float32) / 255, backbone)
+            x = normalise_images(images.astype(jnp.float32) / 255, backbone)
             maps = cast(FeatureMaps, network.apply(variables, x, train=False))
             return {stride: _of_length_1(jnp.asarray(maps[i])) for stride, i in levels.items()}
 
@@ -104,8 +104,8 @@ def prior(features: Features, stride: int, image_size: int = 224) -> Method:
 
     @jax.jit
     def compute(maps: Array) -> GroupMasks:
-        indicator = spatial_modulator(maps, SpatialOptions()).indicator
-        return GroupMasks(jax.nn.sigmoid(_enlarged(indicator, image_size)), indicator)
+        prior = spatial_modulator(maps, SpatialOptions()).values
+        return GroupMasks(jax.nn.sigmoid(_enlarged(prior, image_size)), prior)
 
     return Method(lambda images: compute(features(images, stride)), image_size, sees_group=True)
 
@@ -127,8 +127,8 @@ def kmeans(features: Features, stride: int, clusters: int = 2, image_size: int =
 
     def predict(images: UInt8[Ndarray, "B N S S 3"]) -> GroupMasks:
         found = np.stack([cells(maps) for maps in features(images, stride)])  # [B, N, h, w]
-        indicator = found.astype(np.float32)
-        return GroupMasks(_enlarged(jnp.asarray(indicator), image_size), 2 * indicator - 1)
+        prior = found.astype(np.float32)
+        return GroupMasks(_enlarged(jnp.asarray(prior), image_size), 2 * prior - 1)
 
     return Method(predict, image_size, sees_group=True)
 

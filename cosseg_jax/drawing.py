@@ -20,7 +20,7 @@ class Row(NamedTuple):
     """One photograph of a group and what is said of it."""
 
     image: UInt8[Ndarray, "H W 3"]
-    indicator: Float[Ndarray, "h w"]
+    prior: Float[Ndarray, "h w"]
     probability: Float[Ndarray, "S S"]
     truth: Bool[Ndarray, "H W"]
 
@@ -33,7 +33,7 @@ def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
 def tiles_of(row: Row, size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
     """One photograph as tiles of (height, width) = `size`: image, S, probability, truth below."""
     photo = resized(row.image, size)
-    prior, probability = warmth(row.indicator, size), _grey(row.probability, size)
+    prior, probability = warmth(row.prior, size), _grey(row.probability, size)
     truth = tinted(photo, resized_mask(row.truth, size))
     return np.concatenate([_framed(tile) for tile in (photo, prior, probability, truth)])
 
@@ -50,9 +50,9 @@ def wrapped(columns: Sequence[UInt8[Ndarray, "T _ 3"]], per_line: int) -> UInt8[
     return np.concatenate(filled)
 
 
-def warmth(indicator: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+def warmth(prior: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
     """The spatial prior at (height, width) = `size`: blue below zero, white at it, red above."""
-    values = resized(indicator.astype(np.float32), size)
+    values = resized(prior.astype(np.float32), size)
     strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [H, W, 1]
     end = np.where((values > 0)[..., None], WARM, COLD)
     return (255 * (1 - strength) + end * strength).astype(np.uint8)

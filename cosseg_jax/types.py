@@ -1,37 +1,39 @@
-"""The one legend of shapes and letters, and the few tuples that pass between rooms.
+"""The legend of shapes and letters, and the tuples that pass between the stages.
 
 Letters, in every shape of this package:
 
     B      groups in a batch
-    N      photographs in a group (any N >= 1)
-    H W    pixels of the network's input; of a photograph, where the text says so
-    h w    feature cells at the stride under discussion
-    C      channels of a backbone map
-    d      channels of the modulated maps
+    N      images in a group (any N >= 1)
+    M      images that are processed independently of their groups, often M = B N
+    H W    pixels of the network's input, or of an image at its own size where the text says so
+    S      side of the network's square input in pixels; also the spatial prior, in prose
+    h w    cells of a feature map at the stride under discussion
+    C      channels of a backbone's feature map
+    d      channels of the modulated feature maps
     c      channels inside a second-order pooling layer
-    n      = N*h*w, descriptors of one group
+    n      N*h*w, the descriptors of one group
     L      co-categories of the training set
-    K      categories that occur in one photograph
+    K      categories that occur in one image
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8, UInt16
 
 Ndarray = np.ndarray
-Count = Any  # an int; a symbolic dimension of `jax.export` where groups of any size are exported
+Count = Any  # an int, or a symbolic dimension of `jax.export` where groups of any size are exported
 
 
 class Example(NamedTuple):
-    """One decoded photograph with the masks of the categories in it.
+    """One decoded image with the masks of the categories in it.
 
-    image: RGB, 0..255, at the photograph's own size.
-    masks: one binary mask a category, in the order of `categories`; they may overlap.
-    void: pixels without a known label, ignored by losses and metrics.
+    image: RGB, 0..255, at the image's own size.
+    masks: one binary mask per category, in the order of `categories`; masks may overlap.
+    void: pixels without a known label, which losses and metrics ignore.
     categories: indices into the source's `categories`, ascending.
-    name: names the photograph within its source, without suffix (`2007_000032`, `cat/img_0001`).
+    name: names the image within its source, without suffix (`2007_000032`, `cat/img_0001`).
     """
 
     image: UInt8[Ndarray, "H W 3"]
@@ -42,7 +44,7 @@ class Example(NamedTuple):
 
 
 class FeatureMaps(NamedTuple):
-    """The four maps of a backbone, fine to coarse: strides 4, 8, 16 and 32 of the input."""
+    """Four feature maps, fine to coarse, at strides 4, 8, 16 and 32 of the input."""
 
     stride4: Float[Array | Ndarray, "*M h4 w4 C4"]
     stride8: Float[Array | Ndarray, "*M h8 w8 C8"]
@@ -53,14 +55,14 @@ class FeatureMaps(NamedTuple):
 class GroupBatch(NamedTuple):
     """A batch of groups as the training step takes it.
 
-    images: RGB 0..255, resized to the network's input; or None where `maps` stands in for them.
-    masks: 1 where a category shared by the whole group lies, else 0.
+    images: RGB, 0..255, resized to the network's input; None where `maps` stands in for them.
+    masks: 1 where a category lies that the whole group shares, else 0.
     valid: False on void pixels.
-    labels: multi-hot, 1 for every category that all N photographs share.
-    maps: cached maps of a frozen backbone, or None.
+    labels: multi-hot, 1 for every category that all N images share.
+    maps: cached feature maps of a frozen backbone, or None.
     category_maps: 1 + the index of the category at each pixel, 0 for none; or None.
-    marks: weights, of sum 1, of each photograph's cells at stride 32: where a user has marked the
-        object, and alike in photographs without a mark; or None.
+    prompt_weights: pooling weights, with sum 1, of each image's cells at stride 32: the prompted
+        region where the image carries a prompt, equal weights elsewhere; or None.
     """
 
     images: UInt8[Array | Ndarray, "*B N H W 3"] | None
@@ -68,69 +70,77 @@ class GroupBatch(NamedTuple):
     valid: Bool[Array | Ndarray, "*B N H W"]
     labels: Float[Array | Ndarray, "*B L"]
     maps: FeatureMaps | None = None
-    category_maps: UInt8[Array | Ndarray, "*B N H W"] | None = None
-    marks: Float[Array | Ndarray, "*B N h w"] | None = None
+    category_maps: UInt8[Array | Ndarray, "*B N H W"] | UInt16[Array | Ndarray, "*B N H W"] | None = (
+        None
+    )
+    prompt_weights: Float[Array | Ndarray, "*B N h w"] | None = None
 
 
 class SpatialPrior(NamedTuple):
-    """What the spatial modulator says of a group (section 3.2).
+    """The output of the spatial modulator for a group (section 3.2).
 
-    indicator: S, the relaxed cluster indicator; positive on the foreground side.
+    values: S, the relaxed cluster assignment; positive on the foreground side.
     loss: eq. 9 divided by n, so that it depends neither on N nor on the resolution.
     """
 
-    indicator: Float[Array, "B N h w"]
+    values: Float[Array, "B N h w"]
     loss: Float[Array, " B"]
 
 
 class PooledStatistics(NamedTuple):
-    """What the semantic modulator keeps of a photograph; None for the order that it does not use.
+    """The semantic modulator's statistics of each image; None for an order that it does not use.
 
-    second: of HSP's lower level; first: of the mean over positions.
+    second: the output of HSP's lower level; first: the hidden layer above the mean over positions.
     """
 
     second: Float[Array | Ndarray, "*B d"] | None
     first: Float[Array | Ndarray, "*B c"] | None
 
 
-class ImageDescriptors(NamedTuple):
-    """All that a group's modulators have to know of a photograph; None for one that is off.
+class ImageEncoding(NamedTuple):
+    """All that the rest of the network needs of an image after its backbone has seen it.
 
-    fused: phi(I), for the spatial modulator.
-    statistics: for the semantic one.
+    laterals: the head's lateral maps, before modulation; all have d channels.
+    coarsest: the backbone's map at stride 32, for the semantic modulator; None if that is off.
+    fused: phi(I), for the spatial modulator; None if that is off.
     """
 
-    fused: Float[Array | Ndarray, "*B h w d"] | None
-    statistics: PooledStatistics | None
+    laterals: FeatureMaps
+    coarsest: Float[Array | Ndarray, "*M h w C"] | None
+    fused: Float[Array | Ndarray, "*M h2 w2 d"] | None
 
 
 class Semantics(NamedTuple):
-    """What the semantic modulator says of a group (section 3.3)."""
+    """The output of the semantic modulator for a group (section 3.3)."""
 
     gamma: Float[Array, "B d"]
     class_logits: Float[Array, "B L"]
 
 
 class GroupContext(NamedTuple):
-    """What the photographs of a group have in common: all that the head has to know of it."""
+    """All that the head needs to know of a group: the output of both modulators."""
 
     prior: SpatialPrior
     semantics: Semantics
 
 
-class GroupMasks(NamedTuple):
-    """What a predictor gives for a batch of groups.
+class GroupPrediction(NamedTuple):
+    """What a trained network predicts for one group.
 
-    probabilities: of the foreground, 0..1, at the size of the network's input.
-    indicator: S, the spatial prior.
+    probability_maps: of the shared object, 0..1, at the size of the network's input.
+    prior: S, the spatial prior.
+    presence: the probability that the object is in the image at all, 0..1.
+    class_probabilities: the probability that the group shares each training category, 0..1.
     """
 
-    probabilities: Float[Array | Ndarray, "B N H W"]
-    indicator: Float[Array | Ndarray, "B N h w"]
+    probability_maps: Float[Array | Ndarray, "N S S"]
+    prior: Float[Array | Ndarray, "N h w"]
+    presence: Float[Array | Ndarray, " N"]
+    class_probabilities: Float[Array | Ndarray, " L"]
 
 
 class Iteration(NamedTuple):
-    """What a round before the last one said, for the losses: they judge every round."""
+    """The outputs of an iteration before the last one; the losses judge every iteration."""
 
     mask_logits: Float[Array, "B N H W"]
     class_logits: Float[Array, "B L"]
@@ -140,7 +150,7 @@ class Prediction(NamedTuple):
     """Everything that the network computes for a batch of groups.
 
     category_logits: of every cell of the four levels, or None without the category head.
-    earlier: the rounds before the last one, whose results are the fields above.
+    earlier: the iterations before the last one, whose outputs are the fields above.
     """
 
     mask_logits: Float[Array, "B N H W"]
@@ -151,11 +161,11 @@ class Prediction(NamedTuple):
     earlier: tuple[Iteration, ...] = ()
 
 
-def in_groups(tree: Any, groups: int, photos: Count) -> Any:
-    """Every array [B N, ...] of a tree as [B, N, ...]."""
-    return jax.tree.map(lambda x: x.reshape(groups, photos, *x.shape[1:]), tree)
+def in_groups(tree: Any, groups: int, images: Count) -> Any:
+    """Reshapes every array [B N, ...] of a tree to [B, N, ...]."""
+    return jax.tree.map(lambda x: x.reshape(groups, images, *x.shape[1:]), tree)
 
 
 def flattened(tree: Any) -> Any:
-    """Every array [B, N, ...] of a tree as [B N, ...]."""
+    """Reshapes every array [B, N, ...] of a tree to [B N, ...]."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)

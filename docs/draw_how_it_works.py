@@ -79,7 +79,7 @@ def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Lo
             context = call("reaggregate", context, in_groups(heard, 1, count))
             masks = call("segment", grouped, context, (side, side))
         last = jax.nn.sigmoid(masks[0])
-        return Look(description.fused, context.prior.indicator[0], gamma, first, weights, last)
+        return Look(description.fused, context.prior.values[0], gamma, first, weights, last)
 
     def look(pictures: Sequence[np.ndarray]) -> Look:
         images = np.stack([resized_image(picture, side) for picture in pictures])

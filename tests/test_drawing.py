@@ -24,11 +24,11 @@ SIDE = 20
 TILE = SIDE + GAP
 
 
-def row(level: int, indicator: float = 0.0, probability: float = 0.0, truth: bool = False) -> Row:
+def row(level: int, prior: float = 0.0, probability: float = 0.0, truth: bool = False) -> Row:
     """A photograph of one grey level, wider than high."""
     return Row(
         image=np.full((10, 30, 3), level, np.uint8),
-        indicator=np.full((2, 3), indicator, np.float32),
+        prior=np.full((2, 3), prior, np.float32),
         probability=np.full((8, 8), probability, np.float32),
         truth=np.full((10, 30), truth),
     )
@@ -48,7 +48,7 @@ def test_a_photograph_is_a_column():
 
 
 def test_below_it_stand_prior_probability_and_truth():
-    picture = sheet([row(100, indicator=2.0, probability=0.2, truth=True)], side=SIDE)
+    picture = sheet([row(100, prior=2.0, probability=0.2, truth=True)], side=SIDE)
     expected = (100, WARM, 51, 0.55 * 100 + 0.45 * TINT)
     for line, colour in enumerate(expected):
         wanted = np.broadcast_to(np.int64(colour), 3)
@@ -86,9 +86,9 @@ def test_warmth_is_blue_below_zero_white_at_zero_red_above():
 
 def test_warmth_does_not_overshoot_beside_an_edge():
     """Zero stays white: an interpolation that overshoots would make it blue beside the red."""
-    indicator = np.zeros((4, 4), np.float32)
-    indicator[:, 2:] = 1
-    left = warmth(indicator, (40, 40))[:, :10]
+    prior = np.zeros((4, 4), np.float32)
+    prior[:, 2:] = 1
+    left = warmth(prior, (40, 40))[:, :10]
     assert (left == 255).all()
 
 

@@ -48,7 +48,7 @@ class ScoredImage(NamedTuple):
     category: the name of the group's category.
     group: the group; index: which of its photographs this is.
     probability: of the foreground, at the photograph's own size.
-    indicator: S, the spatial prior.
+    prior: S, the spatial prior.
     scores: P and J by protocol.
     """
 
@@ -57,7 +57,7 @@ class ScoredImage(NamedTuple):
     index: int
     example: Example
     probability: Float[Ndarray, "H W"]
-    indicator: Float[Ndarray, "h w"]
+    prior: Float[Ndarray, "h w"]
     scores: dict[str, metrics.Scores]
 
 
@@ -78,7 +78,7 @@ class _Predicted(NamedTuple):
     index: int
     example: Example
     probability: Float[Ndarray, "S S"]
-    indicator: Float[Ndarray, "h w"]
+    prior: Float[Ndarray, "h w"]
 
 
 class _Counted(NamedTuple):
@@ -165,7 +165,7 @@ def _scored_image(found: _Counted, source: Source, protocols: Sequence[str]) -> 
         member.index,
         member.example,
         found.probability,
-        member.indicator,
+        member.prior,
         {
             name: metrics.image_scores(metrics.PROTOCOLS[name], counts)
             for name, counts in zip(protocols, found.counts, strict=True)
@@ -201,11 +201,11 @@ def _predict_all(
         inputs = [_stack([member.inputs for member in group]) for group in members]
         masks = predict(_stack(inputs))
         probabilities = np.asarray(masks.probabilities, np.float32)  # [B, N, S, S]
-        indicators = np.asarray(masks.indicator, np.float32)  # [B, N, h, w]
+        priors = np.asarray(masks.prior, np.float32)  # [B, N, h, w]
         _check_finite(probabilities, batch, source)
         yield [
             _Predicted(
-                group, group.indices[n], member.example, probabilities[b, n], indicators[b, n]
+                group, group.indices[n], member.example, probabilities[b, n], priors[b, n]
             )
             for b, group in enumerate(batch)
             for n, member in enumerate(members[b])

@@ -33,7 +33,7 @@ def group_function(config: ConfigDict, variables: Mapping[str, Any]) -> GroupFun
     side, and gives by name, in float32:
 
         probabilities  [N, S, S]   of the shared object, 0..1
-        prior          [N, h, w]   S, the spatial modulator's indicator
+        prior          [N, h, w]   S, the spatial prior
         presence       [N]         how probable it is that the object is there at all, 0..1
         categories     [L]         how probable it is that the group shares each category, 0..1
 
@@ -46,7 +46,7 @@ def group_function(config: ConfigDict, variables: Mapping[str, Any]) -> GroupFun
     def predict(images: Array) -> tuple[Float[Array, "N S S"], Array, Array]:
         found: Any = network.apply(variables, images[None], train=False)
         maps = jax.nn.sigmoid(found.mask_logits[0])  # [N, S, S]
-        return maps, found.prior.indicator[0], jax.nn.sigmoid(found.class_logits[0])
+        return maps, found.prior.values[0], jax.nn.sigmoid(found.class_logits[0])
 
     def group(images: UInt8[Array, "N S S 3"]) -> dict[str, Array]:
         maps, prior, categories = predict(images)

@@ -12,21 +12,22 @@ from cosseg_jax.types import FeatureMaps
 
 
 def modulate(
-    x: Float[Array, "B N h w d"], gamma: Float[Array, "B d"], indicator: Float[Array, "B N h2 w2"]
+    x: Float[Array, "B N h w d"], gamma: Float[Array, "B d"], prior: Float[Array, "B N h2 w2"]
 ) -> Float[Array, "B N h w d"]:
-    """Eq. 5, Y = gamma X + S: gamma on every position, S (resized to h x w) on every channel."""
-    groups, photos, height, width, _ = x.shape
-    flat = indicator.reshape(groups * photos, *indicator.shape[2:], 1)  # [B*N, h2, w2, 1]
-    shift = resize(flat, height, width).reshape(groups, photos, height, width, 1)
+    """Eq. 5, Y = gamma X + S: gamma at every position, S (resized to h x w) on every channel."""
+    groups, images, height, width, _ = x.shape
+    flat = prior.reshape(groups * images, *prior.shape[2:], 1)  # [B*N, h2, w2, 1]
+    shift = resize(flat, height, width).reshape(groups, images, height, width, 1)
     return gamma.astype(x.dtype)[:, None, None, None, :] * x + shift.astype(x.dtype)
 
 
 class SegmentationHead(nn.Module):
-    """Modulated maps of four resolutions to one logit a pixel.
+    """Turns modulated maps of four resolutions into one logit per pixel.
 
-    Each level has a lateral 1x1 convolution to d channels, is modulated, takes in the coarser level
-    (convolved, upsampled) by addition, and goes through a convolution of its own; the finest ends
-    in a 1x1 convolution and bilinear upsampling to the input's size.
+    `project` applies a lateral 1x1 convolution to each level; its result depends on the image alone
+    and can be kept. A call modulates each level, adds the coarser level (convolved, upsampled) and
+    convolves the sum with weights of its own; the finest level ends in a 1x1 convolution and
+    bilinear upsampling to the size of the input.
 
     features: d.
     """
@@ -34,33 +35,44 @@ class SegmentationHead(nn.Module):
     features: int
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(
-        self,
-        maps: FeatureMaps,
-        gamma: Float[Array, "B d"],
-        indicator: Float[Array, "B N h w"],
-        size: tuple[int, int],
-    ) -> Float[Array, "B N H W"]:
-        """Logits at (height, width) = `size`, that of the network's input."""
-        groups, photos = indicator.shape[:2]
-        top = None
-        for stride, level in reversed(list(zip(STRIDES, maps, strict=True))):
-            x = PointwiseConv(self.features, dtype=self.dtype, name=f"lateral_{stride}")(level)
-            x = x.reshape(groups, photos, *x.shape[1:])  # [B, N, h, w, d]
-            y = modulate(x, gamma, indicator)
-            y = y.reshape(groups * photos, *y.shape[2:])  # [B*N, h, w, d]
-            if top is not None:
-                y = y + resize(top, *y.shape[1:3])
-            conv = nn.Conv(
+    def setup(self) -> None:
+        self.laterals = [self._pointwise(self.features, f"lateral_{stride}") for stride in STRIDES]
+        self.convs = [
+            nn.Conv(
                 self.features,
                 (3, 3),
                 dtype=self.dtype,
                 conv_general_dilated=convolved_3x3,
                 name=f"conv_{stride}",
             )
+            for stride in STRIDES
+        ]
+        self.predict = self._pointwise(1, "predict")
+
+    def _pointwise(self, channels: int, name: str) -> PointwiseConv:
+        return PointwiseConv(channels, dtype=self.dtype, name=name)
+
+    def project(self, maps: FeatureMaps) -> FeatureMaps:
+        """The lateral maps, with d channels each, of images with maps [M, h, w, C]."""
+        return FeatureMaps(*(conv(level) for conv, level in zip(self.laterals, maps, strict=True)))
+
+    def __call__(
+        self,
+        laterals: FeatureMaps,
+        gamma: Float[Array, "B d"],
+        prior: Float[Array, "B N h w"],
+        size: tuple[int, int],
+    ) -> Float[Array, "B N H W"]:
+        """Logits at (height, width) = `size`, from lateral maps [B*N, h, w, d]."""
+        groups, images = prior.shape[:2]
+        top = None
+        for level, conv in reversed(list(zip(laterals, self.convs, strict=True))):
+            x = jnp.asarray(level).reshape(groups, images, *level.shape[1:])  # [B, N, h, w, d]
+            y = modulate(x, gamma, prior)
+            y = y.reshape(groups * images, *y.shape[2:])  # [B*N, h, w, d]
+            if top is not None:
+                y = y + resize(top, *y.shape[1:3])
             top = nn.relu(conv(y))
         assert top is not None
-        logits = PointwiseConv(1, dtype=self.dtype, name="predict")(top)
-        logits = resize(logits.astype(jnp.float32), *size)  # [B*N, H, W, 1]
-        return logits.reshape(groups, photos, *size)
+        logits = resize(self.predict(top).astype(jnp.float32), *size)  # [B*N, H, W, 1]
+        return logits.reshape(groups, images, *size)

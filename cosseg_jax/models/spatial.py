@@ -48,7 +48,7 @@ class SpatialOptions:
     sign: "border": S is lower on the outermost ring of cells than inside, as objects are rarely
         cut by the frame. "majority": the smaller part is the foreground. "none": a sign that
         follows from the features alone and has no meaning.
-    scale: "sqrt_n": S has mean square 1, an ideal indicator is +-1. "unit": S has length 1.
+    scale: "sqrt_n": S has mean square 1, an ideal prior is +-1. "unit": S has length 1.
     gradient: of S into the features. "stop": none. "implicit": that of the eigenvector, damped.
     damping: of "implicit", as a share of the largest eigenvalue (of 1, if that is larger); a gap
         below it counts as if it were about that large, so that the gradient stays bounded where

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.errors import check_choice
+from cosseg_jax.errors import UserError, check_choice
 from cosseg_jax.models.backbones import (
     BACKBONES,
     check_frozen_stages,
     create_backbone,
-    normalise,
+    normalise_images,
 )
 from cosseg_jax.models.category import CategoryHead
 from cosseg_jax.models.fusion import Fusion, check_stride
@@ -24,7 +24,7 @@ from cosseg_jax.types import (
     Count,
     FeatureMaps,
     GroupContext,
-    ImageDescriptors,
+    ImageEncoding,
     Iteration,
     Ndarray,
     PooledStatistics,
@@ -35,14 +35,15 @@ from cosseg_jax.types import (
     in_groups,
 )
 
+INIT_SIZE = 64  # pixels, the side of the images with which variables are initialised
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class SSNM(nn.Module):
     """Spatial-semantic modulated network, for groups of any size with the same parameters.
 
-    A call takes whole groups. Its steps may also be called one by one: `encode`, `describe` and
-    `segment` take single images; `aggregate` takes a group, but only a little data of each image.
+    A call takes whole groups. Its steps may also be called one by one: `encode`, `project`, `pool` and
+    `segment` take single images; `aggregate` takes a group, but little data of each image.
 
     backbone: a name of `models.backbones.BACKBONES`.
     categories: L, classes of the class head.
@@ -101,37 +102,37 @@ class SSNM(nn.Module):
         *,
         train: bool,
         maps: FeatureMaps | None = None,
-        marks: Float[Array | Ndarray, "B N h w"] | None = None,
+        prompt_weights: Float[Array | Ndarray, "B N h w"] | None = None,
     ) -> Prediction:
-        """Segments what each group's photographs share.
+        """Segments what the images of each group share.
 
         Args:
             images: RGB, 0..255. With `maps` given only its shape is used.
-            train: batch norm uses and updates the batch's statistics.
-            maps: the backbone's maps [B, N, h, w, C], computed before, instead of the images.
-            marks: as in `types.GroupBatch`; the semantic modulator heeds them.
+            train: whether batch norm uses and updates the batch's statistics.
+            maps: feature maps [B, N, h, w, C] that the backbone computed before, instead of images.
+            prompt_weights: as in `types.GroupBatch`.
 
         Raises:
-            ValueError: if the groups are empty.
+            UserError: if the groups are empty.
         """
-        groups, photos, height, width, _ = images.shape
-        if photos < 1:
-            raise ValueError("the groups are empty (N = 0); each takes at least one photograph")
+        groups, count, height, width, _ = images.shape
+        if count < 1:
+            raise UserError("the groups are empty (N = 0); each needs at least one image")
         if maps is None:
             flat = self.encode(jnp.asarray(images).reshape(-1, height, width, 3), train=train)
         else:
             flat = flattened(maps)
-        grouped, size = in_groups(flat, groups, photos), (height, width)
-        marked = None if marks is None else flattened(marks)
-        described = self.describe(flat, marked)
-        context = self.aggregate(in_groups(described, groups, photos), groups, photos)
-        masks = self.segment(grouped, context, size)
+        weights = None if prompt_weights is None else flattened(prompt_weights)
+        encoding, size = self.project(flat), (height, width)
+        fused, statistics = in_groups((encoding.fused, self.pool(encoding, weights)), groups, count)
+        context = self.aggregate(fused, statistics, groups, count)
+        masks = self.segment(encoding, context, size)
         earlier: list[Iteration] = []
         for _ in range(1, self.num_iterations):
             earlier.append(Iteration(masks, context.semantics.class_logits))
-            heard = self.mask_pool(flat, masks, marked)
-            context = self.reaggregate(context, in_groups(heard, groups, photos))
-            masks = self.segment(grouped, context, size)
+            statistics = in_groups(self.mask_pool(encoding, masks, weights), groups, count)
+            context = self.reaggregate(context, statistics)
+            masks = self.segment(encoding, context, size)
         prior, semantics = context
         return Prediction(
             masks,
@@ -143,73 +144,84 @@ class SSNM(nn.Module):
         )
 
     def encode(self, images: UInt8[Array | Ndarray, "M H W 3"], *, train: bool) -> FeatureMaps:
-        """The backbone's maps of each photograph, RGB of 0..255."""
+        """The backbone's feature maps of RGB images, 0..255."""
         train = train and not (self.freeze_backbone or self.fix_batch_stats)
-        pixels = normalise(jnp.asarray(images).astype(jnp.float32) / 255, self.backbone)
+        pixels = normalise_images(jnp.asarray(images).astype(jnp.float32) / 255, self.backbone)
         maps = self.network(pixels, train=train)
         return jax.lax.stop_gradient(maps) if self.freeze_backbone else maps
 
-    def describe(
-        self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None = None
-    ) -> ImageDescriptors:
-        """What the modulators have to know of each photograph, from its maps [M, h, w, C].
-
-        weights: of the coarsest map's positions for the semantic one, of sum 1; by default equal.
-        """
-        return ImageDescriptors(
-            self.fusion(self._cast(maps)) if self.use_spatial else None,
-            self.pool(maps, weights) if self.use_semantic else None,
+    def project(self, maps: FeatureMaps) -> ImageEncoding:
+        """The encodings of images with feature maps [M, h, w, C]: all that depends on one image."""
+        maps = self._cast(maps)
+        return ImageEncoding(
+            self.head.project(maps),
+            jnp.asarray(maps.stride32) if self.use_semantic else None,
+            self.fusion(maps) if self.use_spatial else None,
         )
 
     def pool(
-        self, maps: FeatureMaps, weights: Float[Array | Ndarray, "M h w"] | None
-    ) -> PooledStatistics:
-        """The semantic modulator's share of `describe`."""
+        self, encoding: ImageEncoding, weights: Float[Array | Ndarray, "M h w"] | None = None
+    ) -> PooledStatistics | None:
+        """The semantic modulator's statistics of images; None if it is off.
+
+        weights: of the coarsest map's positions, with sum 1; None weighs all positions alike.
+        """
+        if encoding.coarsest is None:
+            return None
         weights = None if weights is None else jnp.asarray(weights)
-        return self.modulator.describe(jnp.asarray(self._cast(maps).stride32), weights)
+        return self.modulator.pool(jnp.asarray(encoding.coarsest), weights)
 
     def mask_pool(
         self,
-        maps: FeatureMaps,
+        encoding: ImageEncoding,
         masks: Float[Array | Ndarray, "B N H W"],
         weights: Float[Array | Ndarray, "M h w"] | None,
-    ) -> PooledStatistics:
-        """The same for a further round, from the logits `masks` of the round before, M = B N."""
+    ) -> PooledStatistics | None:
+        """The statistics for the next iteration, pooled under the mask logits, M = B N."""
+        if encoding.coarsest is None:
+            return None
         found = mask_pooling_weights(
             jax.nn.sigmoid(flattened(masks)),
             weights,
-            *maps.stride32.shape[1:3],
+            *encoding.coarsest.shape[1:3],
             share=self.mask_pooling_weight,
         )  # [M, h, w]
-        return self.pool(maps, jax.lax.stop_gradient(found))
+        return self.pool(encoding, jax.lax.stop_gradient(found))
 
-    def aggregate(self, description: ImageDescriptors, groups: int, photos: Count) -> GroupContext:
-        """What the photographs of each group share, from their descriptions [B, N, ...]."""
-        if description.fused is None:
-            prior = SpatialPrior(jnp.zeros((groups, photos, 1, 1)), jnp.zeros(groups))
+    def aggregate(
+        self,
+        fused: Float[Array | Ndarray, "B N h w d"] | None,
+        statistics: PooledStatistics | None,
+        groups: int,
+        images: Count,
+    ) -> GroupContext:
+        """Both modulators' outputs for groups, from the fused maps and statistics [B, N, ...]."""
+        if fused is None:
+            prior = SpatialPrior(jnp.zeros((groups, images, 1, 1)), jnp.zeros(groups))
         else:
-            prior = spatial_modulator(jnp.asarray(description.fused), self.spatial)
-        if description.statistics is None:
-            gamma, logits = (
-                jnp.ones((groups, self.features)),
-                jnp.zeros((groups, self.categories)),
-            )
-            return GroupContext(prior, Semantics(gamma, logits))
-        return GroupContext(prior, self.modulator.aggregate(description.statistics))
+            prior = spatial_modulator(jnp.asarray(fused), self.spatial)
+        if statistics is None:
+            gamma = jnp.ones((groups, self.features))
+            return GroupContext(prior, Semantics(gamma, jnp.zeros((groups, self.categories))))
+        return GroupContext(prior, self.modulator.aggregate(statistics))
 
-    def reaggregate(self, context: GroupContext, statistics: PooledStatistics) -> GroupContext:
-        """A relation whose gamma is of other statistics, [B, N, ...]: that of a further round."""
+    def reaggregate(
+        self, context: GroupContext, statistics: PooledStatistics | None
+    ) -> GroupContext:
+        """The context of the next iteration, whose gamma comes from other statistics."""
+        if statistics is None:
+            return context
         return context._replace(semantics=self.modulator.aggregate(statistics))
 
     def segment(
-        self, maps: FeatureMaps, context: GroupContext, size: tuple[int, int]
+        self, encoding: ImageEncoding, context: GroupContext, size: tuple[int, int]
     ) -> Float[Array, "B N H W"]:
-        """Mask logits at (height, width) = `size` of photographs with maps [B, N, h, w, C].
+        """Mask logits at (height, width) = `size` of images with encodings [B*N, ...].
 
-        They may be some of their groups only; the relation's indicator is then of the same ones.
+        The images may be a part of their groups; the context's prior is then that of the same part.
         """
-        maps = self._cast(flattened(maps))
-        return self.head(maps, context.semantics.gamma, context.prior.indicator, size)
+        gamma, prior = context.semantics.gamma, context.prior.values
+        return self.head(encoding.laterals, gamma, prior, size)
 
     def _cast(self, maps: FeatureMaps) -> FeatureMaps:
         return jax.tree.map(lambda x: jnp.asarray(x).astype(self.dtype), maps)
@@ -219,6 +231,19 @@ class SSNM(nn.Module):
             return None
         levels = self.category(self._cast(maps))
         return tuple(x.reshape(groups, -1, *x.shape[1:]) for x in levels)  # [B, N, h, w, 1+L] each
+
+
+def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
+    """The network's `params` and `batch_stats` before training.
+
+    Parameters do not depend on the input's size or on the number of iterations, so the smallest
+    that works is used, which compiles sooner.
+    """
+    images = jnp.zeros((1, 2, INIT_SIZE, INIT_SIZE, 3), jnp.uint8)
+    network = network.clone(axis_name=None, num_iterations=1)
+    init = jax.jit(lambda key: network.init(key, images, train=False))
+    variables = init(jax.random.key(seed))
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
 def from_config(model: ConfigDict, categories: int, axis_name: str | None = None) -> SSNM:
@@ -232,18 +257,18 @@ def from_config(model: ConfigDict, categories: int, axis_name: str | None = None
     check_frozen_stages(model.backbone, model.frozen_stages)
     check_stride(model.spatial_stride)
     if model.num_iterations < 1:
-        raise ValueError(f"model.num_iterations is {model.num_iterations}; it takes 1 or more")
+        raise UserError(f"model.num_iterations is {model.num_iterations}; it takes 1 or more")
     if model.num_iterations > 1 and not model.use_semantic:
-        raise ValueError(
+        raise UserError(
             f"model.num_iterations is {model.num_iterations}, but model.use_semantic is False, so "
             "that there is no gamma to compute again; set model.num_iterations=1"
         )
     if not 0 <= model.mask_pooling_weight <= 1:
-        raise ValueError(
+        raise UserError(
             f"model.mask_pooling_weight is {model.mask_pooling_weight}; it takes 0 to 1"
         )
     if model.features < 1:
-        raise ValueError(f"model.features is {model.features}; it takes 1 or more")
+        raise UserError(f"model.features is {model.features}; it takes 1 or more")
     fields = dict(model)
     fields.pop("pretrained")
     fields["dtype"] = DTYPES[fields["dtype"]]

@@ -1,23 +1,25 @@
-"""A group's photographs through a network in chunks of a fixed size, however many there are.
+"""The one way to predict: images are encoded, their group is aggregated, the images are segmented.
 
-The modulators look at the whole group, everything else at photographs one by one. So photographs
-stream through the network first to be described, then, when all descriptions have been related to
-each other, to be segmented; with a network of several rounds they are described and related again
-by where its masks lie. What is kept of each photograph is small, but for the backbone's maps of
-those seen last: a mark in one of them, or a group that is asked for again, costs no second look.
+Only the aggregation looks at a whole group, and it needs little data of each image. Everything else
+runs on chunks of a fixed number of images, so that the network is compiled once and a group may be
+of any size. Encodings are the expensive part. They are kept within a budget of bytes, so that
+further iterations, other prompts and other groups of the same images do not run the backbone again;
+an image without room for its encoding is encoded again whenever it is needed.
+
+`Predictor`, validation, the evaluator, the web page and (by the functions below the class) the
+exported programs all predict through this file.
 """
 
-import collections
 import functools
-import hashlib
 import threading
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float
 
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.models.spatial import prompted_prior
@@ -25,221 +27,375 @@ from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.types import (
     FeatureMaps,
     GroupContext,
-    ImageDescriptors,
+    GroupPrediction,
+    ImageEncoding,
     Ndarray,
     PooledStatistics,
-    SpatialPrior,
 )
 
-KEPT_MAPS = 28  # photographs whose maps are kept, of groups not larger: some 18 MB each at 384
+CHUNK_SIZE = 5  # images that the network sees at once
+ENCODING_BYTES = 2**30  # of encodings that are kept; 140 images of the shipped network
+THRESHOLD = 0.5  # probability above which a pixel belongs to the object
+PRESENCE_SHARE = 0.01  # of the pixels, the most probable ones, whose mean is the presence
 
-Images = UInt8[Ndarray, "N S S 3"]
-Weights = Float[Ndarray, "M h w"] | None
-Call = Callable[..., Any]
-
-
-class Mark(NamedTuple):
-    """A photograph's place in the group, and its marked pixels."""
-
-    photo: int
-    marked: Bool[Ndarray, "H W"]
+Report = Callable[[int], None]  # called with a number of images that passed through a step
 
 
-class Stream:
-    """A network with its variables; called with a group, gives probabilities and the relation.
+class PromptedRegion(NamedTuple):
+    """The position of an image in its group, and the pixels of it that a prompt marks."""
 
-    size: S, the side of the photographs in pixels.
+    image: int
+    region: Bool[Ndarray, "H W"]
+
+
+class EncodedImage:
+    """An image on its way through a network: what it is loaded from, and its encoding while kept.
+
+    load: returns the network's input: uint8 RGB [S, S, 3], or the FeatureMaps [h, w, C] that its
+        backbone gave. It is called once, and again if the encoding had to make room.
     """
 
-    def __init__(self, network: SSNM, variables: Mapping[str, Any], size: int):
-        self._network, self._size = network, size
-        self._variables = jax.device_put(dict(variables))
-        self._kept = _KeptMaps()
+    def __init__(self, load: Callable[[], Any]):
+        self.load = load
+        self.arrays: ImageEncoding | None = None
+        self._flipped: EncodedImage | None = None
 
     @property
-    def passes(self) -> int:
-        """How often each photograph is reported: described, described again, segmented."""
-        return 1 + self._network.num_iterations
+    def flipped(self) -> "EncodedImage":
+        """The image mirrored left to right."""
+        if self._flipped is None:
+            self._flipped = EncodedImage(lambda: np.ascontiguousarray(self.load()[:, ::-1]))
+        return self._flipped
 
-    def __call__(
-        self, images: Images, mark: Mark | None, chunk: int, report: Callable[[int], None]
-    ) -> tuple[Float[Ndarray, "N S S"], GroupContext]:
-        """Segments one group.
+
+class ChunkedNetwork:
+    """A network with its variables, which predicts groups of encoded images.
+
+    Args:
+        network: the network.
+        variables: its `params` and `batch_stats`.
+        image_size: S, the side of its square input in pixels.
+        chunk_size: how many images it sees at once; it changes no result beyond rounding.
+        encoding_bytes: how many bytes of encodings are kept.
+        mirror: whether probabilities are averaged with those of the mirrored images.
+    """
+
+    def __init__(
+        self,
+        network: SSNM,
+        variables: Mapping[str, Any],
+        image_size: int,
+        *,
+        chunk_size: int = CHUNK_SIZE,
+        encoding_bytes: int = ENCODING_BYTES,
+        mirror: bool = False,
+    ):
+        self.image_size, self.chunk_size, self.mirror = image_size, chunk_size, mirror
+        self._network = network
+        self._variables = jax.device_put(dict(variables))
+        self._kept = _KeptEncodings(encoding_bytes)
+
+    def with_variables(self, variables: Mapping[str, Any]) -> "ChunkedNetwork":
+        """The same compiled network with other variables; nothing encoded before is kept."""
+        other = object.__new__(ChunkedNetwork)
+        other.__dict__.update(self.__dict__)
+        other._variables = jax.device_put(dict(variables))
+        other._kept = _KeptEncodings(self._kept.most_bytes)
+        return other
+
+    @property
+    def steps(self) -> int:
+        """How often `segment` reports each image: once encoded, then once per iteration."""
+        return (1 + self._network.num_iterations) * (2 if self.mirror else 1)
+
+    def encode(self, group: Sequence[EncodedImage], report: Report = lambda count: None) -> None:
+        """Encodes the images that are not, as far as the budget holds them."""
+        for chunk in self._chunks(group):
+            self._encodings(chunk, group)
+            report(len(chunk))
+
+    def segment(
+        self,
+        group: Sequence[EncodedImage],
+        prompt: PromptedRegion | None = None,
+        *,
+        wanted: Sequence[int] | None = None,
+        report: Report = lambda count: None,
+    ) -> GroupPrediction:
+        """Predicts one group of N >= 1 images.
 
         Args:
-            images: resized to S x S pixels.
-            mark: the object in one of them, or None.
-            chunk: how many the network sees at once; changes no result beyond rounding.
-            report: called with the number of photographs that went through, `passes` times each.
+            group: the images.
+            prompt: the object in one of them, or None.
+            wanted: the positions of the images whose masks are wanted; None for all. The others
+                only take part in the aggregation, and have no rows in `probability_maps`,
+                `prior` and `presence`.
+            report: called with numbers of images, `steps` times for each one.
         """
-        chunks = _Chunks(images, chunk, self._encode, self._kept, report)
-        weights = [_weights(mark, part, chunk, self._grid) for part in range(len(chunks))]
-        whole: ImageDescriptors = chunks.each(
-            lambda part, maps: self._describe(self._variables, maps, weights[part])
-        )
-        context = jax.device_get(self._aggregate(self._variables, whole, len(images)))
-        if mark is not None:
-            context = _guided(context, whole, mark)
+        found = self._segment(group, prompt, wanted, report)
+        if self.mirror:
+            if prompt is not None:
+                prompt = prompt._replace(region=prompt.region[:, ::-1])
+            flipped = self._segment([image.flipped for image in group], prompt, wanted, report)
+            maps = mirror_mean(found.probability_maps, flipped.probability_maps)
+            found = found._replace(probability_maps=maps)
+        return found._replace(presence=np.asarray(_compiled_presence(found.probability_maps)))
+
+    def _segment(
+        self,
+        group: Sequence[EncodedImage],
+        prompt: PromptedRegion | None,
+        wanted: Sequence[int] | None,
+        report: Report,
+    ) -> GroupPrediction:
+        apply, chunks = self._compiled, self._chunks(group)
+        weights = [self._prompt_weights(prompt, part, chunk) for part, chunk in enumerate(chunks)]
+
+        def pool(part: int, encoding: ImageEncoding) -> Any:
+            return encoding.fused, apply("pool")(self._variables, encoding, weights[part])
+
+        fused, statistics = self._each(chunks, group, pool, report)
+        count = len(group)
+        context: GroupContext = self._aggregate(self._variables, fused, statistics, count)
+        context = _with_prompt(context, fused, prompt)
         for _ in range(1, self._network.num_iterations):
-            parts = _by_chunk(context, chunk, len(chunks))
-            heard: PooledStatistics = chunks.each(
-                lambda part, maps, parts=parts: self._mask_pool(
-                    self._variables,
-                    maps,
-                    self._segment(self._variables, maps, parts[part]),
-                    weights[part],
-                )
-            )
-            context = jax.device_get(self._reaggregate(self._variables, context, heard))
-        parts = _by_chunk(context, chunk, len(chunks))
-        found = chunks.each(
-            lambda part, maps: jax.nn.sigmoid(self._segment(self._variables, maps, parts[part])[0])
-        )  # [1, N, S, S]
-        return found[0], context
+            contexts = self._by_chunk(context, chunks)
+
+            def mask_pool(
+                part: int, encoding: ImageEncoding, contexts: Any = contexts
+            ) -> PooledStatistics:
+                return self._mask_pool(self._variables, encoding, contexts[part], weights[part])
+
+            statistics = self._each(chunks, group, mask_pool, report)
+            context = apply("reaggregate")(self._variables, context, statistics)
+        if wanted is not None:
+            group = [group[place] for place in wanted]
+            context = _of_images(context, np.asarray(wanted))
+            chunks = self._chunks(group)
+        contexts = self._by_chunk(context, chunks)
+        maps = self._each(
+            chunks,
+            group,
+            lambda part, encoding: self._probabilities(self._variables, encoding, contexts[part]),
+            report,
+        )[0]  # [N, S, S]
+        class_probabilities = jax.nn.sigmoid(context.semantics.class_logits[0])
+        return GroupPrediction(
+            maps,
+            np.asarray(context.prior.values[0]),
+            np.zeros(len(maps), np.float32),
+            np.asarray(class_probabilities),
+        )
+
+    def _chunks(self, group: Sequence[EncodedImage]) -> list[Sequence[EncodedImage]]:
+        size = self.chunk_size
+        return [group[first : first + size] for first in range(0, len(group), size)]
+
+    def _each(
+        self,
+        chunks: Sequence[Sequence[EncodedImage]],
+        group: Sequence[EncodedImage],
+        compute: Callable[[int, ImageEncoding], Any],
+        report: Report,
+    ) -> Any:
+        """Computes a tree of arrays [M, ...] of every chunk; joins them to [1, N, ...]."""
+        parts = []
+        for part, chunk in enumerate(chunks):
+            tree = compute(part, self._padded(self._encodings(chunk, group)))
+            parts.append(jax.tree.map(lambda x, used=len(chunk): np.asarray(x[:used]), tree))
+            report(len(chunk))
+        return jax.tree.map(lambda *x: np.concatenate(x)[None], *parts)
+
+    def _encodings(
+        self, chunk: Sequence[EncodedImage], group: Sequence[EncodedImage]
+    ) -> list[ImageEncoding]:
+        """The encodings of a chunk; those that are missing are computed together."""
+        missing = [image for image in chunk if image.arrays is None]
+        found = {id(image): image.arrays for image in chunk}
+        if missing:
+            inputs = self._padded([image.load() for image in missing])
+            encoded = self._compiled_encode(self._variables, inputs)
+            for place, image in enumerate(missing):
+                arrays = jax.tree.map(lambda x, place=place: x[place], encoded)
+                found[id(image)] = arrays
+                self._kept.offer(image, arrays, group)
+        self._kept.used(chunk)
+        return [found[id(image)] for image in chunk]  # type: ignore[misc]
+
+    def _padded(self, trees: Sequence[Any]) -> Any:
+        """Stacks trees to [M, ...], where M is the size of a chunk, or 1 for a single image."""
+        size = 1 if len(trees) == 1 else self.chunk_size
+        filled = [*trees, *[trees[-1]] * (size - len(trees))]
+        stack = np.stack if isinstance(jax.tree.leaves(trees[0])[0], np.ndarray) else jnp.stack
+        return jax.tree.map(lambda *leaves: stack(leaves), *filled)
+
+    def _by_chunk(
+        self, context: GroupContext, chunks: Sequence[Sequence[EncodedImage]]
+    ) -> list[GroupContext]:
+        """The context with the prior of one chunk's images only, for every chunk."""
+        values, contexts, first = np.asarray(context.prior.values), [], 0
+        for chunk in chunks:
+            part = self._padded(list(values[0, first : first + len(chunk)]))  # [M, h, w]
+            first += len(chunk)
+            contexts.append(context._replace(prior=context.prior._replace(values=part[None])))
+        return contexts
+
+    def _prompt_weights(
+        self, prompt: PromptedRegion | None, part: int, chunk: Sequence[EncodedImage]
+    ) -> Float[Ndarray, "M h w"] | None:
+        """The pooling weights of a chunk's images; None where none of them is prompted."""
+        if prompt is None or prompt.image // self.chunk_size != part:
+            return None
+        height, width = self._grid
+        weights = np.full((len(chunk), height, width), 1 / (height * width), np.float32)
+        weights[prompt.image % self.chunk_size] = coverage(prompt.region, height, width)
+        return self._padded(list(weights))
 
     @functools.cached_property
     def _grid(self) -> tuple[int, int]:
         """The cells of the coarsest map, height and width."""
-        like = jax.ShapeDtypeStruct((1, self._size, self._size, 3), jnp.uint8)
-        maps: FeatureMaps = jax.eval_shape(self._compiled_encode, self._variables, like)
-        height, width = maps.stride32.shape[1:3]
-        return height, width
+        images = jax.ShapeDtypeStruct((1, self.image_size, self.image_size, 3), jnp.uint8)
+        encode = functools.partial(self._network.apply, train=False, method="encode")
+        maps: Any = jax.eval_shape(encode, self._variables, images)
+        return maps.stride32.shape[1:3]
 
-    def _encode(self, images: Images) -> FeatureMaps:
-        return self._compiled_encode(self._variables, images)
-
-    @functools.cached_property
-    def _compiled_encode(self) -> Call:
-        return jax.jit(functools.partial(self._network.apply, train=False, method="encode"))
+    @functools.cache  # noqa: B019 (a network lives as long as its process)
+    def _compiled(self, method: str) -> Callable[..., Any]:
+        return jax.jit(functools.partial(self._network.apply, method=method))
 
     @functools.cached_property
-    def _describe(self) -> Call:
-        return jax.jit(functools.partial(self._network.apply, method="describe"))
+    def _compiled_encode(self) -> Callable[..., ImageEncoding]:
+        return jax.jit(functools.partial(encoded, self._network))
 
     @functools.cached_property
-    def _aggregate(self) -> Call:
-        def aggregate(variables: Any, description: ImageDescriptors, photos: int) -> Any:
-            return self._network.apply(variables, description, 1, photos, method="aggregate")
+    def _aggregate(self) -> Callable[..., GroupContext]:
+        def aggregate(variables: Any, fused: Any, statistics: Any, images: int) -> Any:
+            return self._network.apply(variables, fused, statistics, 1, images, method="aggregate")
 
-        return jax.jit(aggregate, static_argnums=2)
-
-    @functools.cached_property
-    def _reaggregate(self) -> Call:
-        return jax.jit(functools.partial(self._network.apply, method="reaggregate"))
+        return jax.jit(aggregate, static_argnums=3)
 
     @functools.cached_property
-    def _mask_pool(self) -> Call:
-        return jax.jit(functools.partial(self._network.apply, method="mask_pool"))
+    def _mask_pool(self) -> Callable[..., PooledStatistics]:
+        def mask_pool(variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
+            logits = self._logits(variables, encoding, context)
+            return self._network.apply(variables, encoding, logits, weights, method="mask_pool")
+
+        return jax.jit(mask_pool)
 
     @functools.cached_property
-    def _segment(self) -> Call:
-        def segment(variables: Any, maps: FeatureMaps, context: GroupContext) -> jax.Array:
-            maps = jax.tree.map(lambda x: x[None], maps)  # [1, M, h, w, C]
-            size = (self._size, self._size)
-            logits: Any = self._network.apply(variables, maps, context, size, method="segment")
-            return logits  # [1, M, S, S]
+    def _probabilities(self) -> Callable[..., Float[Array, "M S S"]]:
+        return jax.jit(lambda *arguments: jax.nn.sigmoid(self._logits(*arguments)[0]))
 
-        return jax.jit(segment)
+    def _logits(self, variables: Any, encoding: Any, context: Any) -> Any:
+        size = (self.image_size, self.image_size)
+        return self._network.apply(variables, encoding, context, size, method="segment")
 
 
-class _Chunks:
-    """A group in chunks of one size, the last one filled up: the network is compiled once."""
+class _KeptEncodings:
+    """Keeps encodings within a budget; those of other groups, longest unused, make room first."""
 
-    def __init__(
-        self,
-        images: Images,
-        size: int,
-        encode: Callable[[Images], FeatureMaps],
-        kept: "_KeptMaps",
-        report: Callable[[int], None],
-    ):
-        self._size, self._encode, self._report = size, encode, report
-        self._chunks = [images[first : first + size] for first in range(0, len(images), size)]
-        self._kept = kept if len(images) <= KEPT_MAPS else None
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def each(self, compute: Callable[[int, FeatureMaps], Any]) -> Any:
-        """What is computed of every chunk, from its number and maps [M, h, w, C].
-
-        Trees of [M, ...] are joined to one of [1, N, ...] on the host, without what fills up.
-        """
-        parts = []
-        for part, images in enumerate(self._chunks):
-            used = len(images)
-            tree = compute(part, self._maps(part))
-            parts.append(jax.tree.map(lambda x, used=used: np.asarray(x[:used]), tree))
-            self._report(used)
-        return jax.tree.map(lambda *x: np.concatenate(x)[None], *parts)
-
-    def _maps(self, part: int) -> FeatureMaps:
-        """A chunk's maps, kept for the next time if the group is not large."""
-        images = self._chunks[part]
-        if self._kept is None:
-            return self._encoded(images)
-        key = self._size, hashlib.blake2b(images.tobytes()).digest()
-        maps = self._kept.get(key)
-        if maps is None:
-            maps = self._encoded(images)
-            self._kept.put(key, maps)
-        return maps
-
-    def _encoded(self, images: Images) -> FeatureMaps:
-        missing = self._size - len(images)
-        return self._encode(np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))))
-
-
-class _KeptMaps:
-    """The maps of the chunks used last; a key is a chunk's size and the digest of its pixels."""
-
-    def __init__(self) -> None:
-        self._maps: collections.OrderedDict[tuple[int, bytes], FeatureMaps] = (
-            collections.OrderedDict()
-        )
+    def __init__(self, most_bytes: int):
+        self.most_bytes = most_bytes
+        self._order: dict[int, weakref.ref[EncodedImage]] = {}
         self._lock = threading.Lock()  # a predictor may be called from several threads
 
-    def get(self, key: tuple[int, bytes]) -> FeatureMaps | None:
+    def offer(
+        self, image: EncodedImage, arrays: ImageEncoding, group: Sequence[EncodedImage]
+    ) -> None:
+        """Keeps an encoding if there is room, or if images outside `group` can make room."""
+        size = _bytes_of(arrays)
         with self._lock:
-            if key in self._maps:
-                self._maps.move_to_end(key)
-            return self._maps.get(key)
+            alive = {key: held for key, ref in self._order.items() if (held := ref()) is not None}
+            self._order = {key: self._order[key] for key in alive}
+            kept = {key: _bytes_of(held.arrays) for key, held in alive.items()}
+            members = {id(each) for each in group}
+            total = sum(kept.values())
+            for key in [key for key in kept if key not in members]:
+                if total + size <= self.most_bytes:
+                    break
+                total -= kept[key]
+                alive[key].arrays = None
+                del self._order[key]
+            if total + size <= self.most_bytes:
+                image.arrays = arrays
+                self._order[id(image)] = weakref.ref(image)
 
-    def put(self, key: tuple[int, bytes], maps: FeatureMaps) -> None:
-        """Keeps a chunk's maps; the oldest go where KEPT_MAPS photographs remain."""
+    def used(self, images: Sequence[EncodedImage]) -> None:
+        """Moves the images to the end of the order in which encodings make room."""
         with self._lock:
-            self._maps[key] = maps
-            while sum(size for size, _ in self._maps) - next(iter(self._maps))[0] >= KEPT_MAPS:
-                self._maps.popitem(last=False)
+            for image in images:
+                if id(image) in self._order:
+                    self._order[id(image)] = self._order.pop(id(image))
 
 
-def _weights(mark: Mark | None, part: int, chunk: int, grid: tuple[int, int]) -> Weights:
-    """Of the cells of a chunk's photographs, by what is marked; None where nothing is."""
-    if mark is None or mark.photo // chunk != part:
-        return None
-    height, width = grid
-    weights = np.full((chunk, height, width), 1 / (height * width), np.float32)
-    weights[mark.photo % chunk] = coverage(mark.marked, height, width)
-    return weights
+def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
+    """The encodings of uint8 RGB images [M, S, S, 3], or of FeatureMaps [M, h, w, C]."""
+    if not isinstance(inputs, FeatureMaps):
+        inputs = network.apply(variables, inputs, train=False, method="encode")
+    return network.apply(variables, inputs, method="project")  # type: ignore[return-value]
 
 
-def _guided(context: GroupContext, whole: ImageDescriptors, mark: Mark) -> GroupContext:
-    """The relation with its spatial prior drawn towards the marked object."""
-    if whole.fused is None:
+def predict_group(
+    network: SSNM, variables: Any, images: Any, *, mirror: bool
+) -> GroupPrediction:
+    """What `ChunkedNetwork.segment` computes, as one function of the images [N, S, S, 3] alone.
+
+    It can be traced and exported, for any N.
+    """
+
+    def predict(images: Any) -> Any:
+        return network.apply(variables, images[None], train=False)
+
+    found = predict(images)
+    maps = jax.nn.sigmoid(found.mask_logits[0])  # [N, S, S]
+    if mirror:
+        flipped = predict(jnp.flip(images, axis=2))
+        maps = mirror_mean(maps, jax.nn.sigmoid(flipped.mask_logits[0]))
+    return GroupPrediction(
+        maps, found.prior.values[0], presence_of(maps), jax.nn.sigmoid(found.class_logits[0])
+    )
+
+
+def mirror_mean(maps: Any, of_flipped: Any) -> Any:
+    """The mean of probability maps [N, S, S] and those of the mirrored images."""
+    return (maps + of_flipped[..., ::-1]) / 2
+
+
+def presence_of(maps: Float[Array | Ndarray, "N S S"]) -> Float[Array, " N"]:
+    """The mean probability of the most probable hundredth of each map's pixels."""
+    pixels = maps.shape[1] * maps.shape[2]
+    count = max(1, round(PRESENCE_SHARE * pixels))
+    top = jax.lax.top_k(jnp.asarray(maps).reshape(-1, pixels), count)[0]
+    return jnp.mean(top, axis=1)
+
+
+_compiled_presence = jax.jit(presence_of)
+
+
+def binary_mask(
+    probability: Float[Ndarray, "H W"], presence: float, threshold: float = THRESHOLD
+) -> Bool[Ndarray, "H W"]:
+    """Where the probability exceeds the threshold; empty where the presence does not."""
+    if presence <= threshold:
+        return np.zeros(probability.shape, bool)
+    return probability > threshold
+
+
+def _of_images(context: GroupContext, places: Ndarray) -> GroupContext:
+    values = np.asarray(context.prior.values)[:, places]
+    return context._replace(prior=context.prior._replace(values=values))
+
+
+def _with_prompt(
+    context: GroupContext, fused: Any, prompt: PromptedRegion | None
+) -> GroupContext:
+    """The context whose spatial prior is drawn towards the prompted object."""
+    if prompt is None or fused is None:
         return context
-    fused = whole.fused[0]  # [N, h, w, d]
-    weights = coverage(mark.marked, *fused.shape[1:3])
-    indicator = prompted_prior(fused, context.prior.indicator[0], mark.photo, weights)
-    return context._replace(prior=context.prior._replace(indicator=np.asarray(indicator)[None]))
+    weights = coverage(prompt.region, *fused.shape[2:4])
+    values = prompted_prior(fused[0], context.prior.values[0], prompt.image, weights)
+    return context._replace(prior=context.prior._replace(values=values[None]))
 
 
-def _by_chunk(context: GroupContext, chunk: int, chunks: int) -> list[GroupContext]:
-    """The relation with S of one chunk's photographs only, for each; zero beyond the last one."""
-    indicator = context.prior.indicator
-    missing = chunk * chunks - indicator.shape[1]
-    indicator = np.pad(indicator, ((0, 0), (0, missing), (0, 0), (0, 0)))
-    loss = context.prior.loss
-    return [
-        context._replace(prior=SpatialPrior(jnp.asarray(part), loss))
-        for part in np.split(indicator, chunks, axis=1)
-    ]
+def _bytes_of(tree: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

@@ -85,6 +85,6 @@ def with_variables(forward: Forward, variables: Mapping[str, Any]) -> Predictor:
 
     def predict(inputs: Any) -> GroupMasks:
         probabilities, prediction = forward(on_device, inputs)
-        return GroupMasks(probabilities, prediction.prior.indicator)
+        return GroupMasks(probabilities, prediction.prior.values)
 
     return predict

@@ -39,7 +39,7 @@ class ImageResult:
     photo: the photograph as it was given: a path, not its content.
     height, width: its own, upright.
     map: probability of the shared object, 0..1, at the network's size.
-    prior: S, the spatial modulator's indicator; positive where it expects the object.
+    prior: S, the spatial prior; positive where it expects the object.
     presence: how probable it is that the object is there at all, 0..1: the mean probability of the
         surest hundredth of the pixels.
     refine: whether the probability's edges are drawn to the photograph's own.
@@ -162,7 +162,7 @@ class Predictor:
                 presence=presence_of(each),
                 refine=self.options.refine,
             )
-            for photo, each, S in zip(read, maps, context.prior.indicator[0], strict=True)
+            for photo, each, S in zip(read, maps, context.prior.values[0], strict=True)
         )
         logits = context.semantics.class_logits[0]
         scores = 1 / (1 + np.exp(-np.float64(logits)))

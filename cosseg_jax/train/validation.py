@@ -57,7 +57,7 @@ class Validation:
 
     def pictures(self, variables: Mapping[str, Any]) -> np.ndarray:
         """Some of the groups, one below the other: photographs, S, probabilities, truth."""
-        chosen = spread(self._groups, self._config.picture_groups)
+        chosen = spread(self._groups, self._config.preview_groups)
         sheets = [self._sheet(variables, group) for group in chosen]
         width = max(image.shape[1] for image in sheets)
         return np.concatenate([_widened(image, width) for image in sheets])
@@ -72,7 +72,7 @@ class Validation:
             rows.append(
                 Row(
                     example.image,
-                    np.asarray(prediction.prior.indicator[0, place]),
+                    np.asarray(prediction.prior.values[0, place]),
                     np.asarray(probabilities[0, place]),
                     truth_of(example, group.category),
                 )

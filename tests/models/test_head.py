@@ -27,37 +27,37 @@ def maps_of(photos: int, height: int, width: int) -> FeatureMaps:
     return FeatureMaps(*(noise(*shape) for shape in shapes))
 
 
-def plain_sum(maps: FeatureMaps, gamma: float, indicator: jax.Array, size: tuple[int, int]):
+def plain_sum(maps: FeatureMaps, gamma: float, prior: jax.Array, size: tuple[int, int]):
     """A head of one channel whose convolutions all pass their input on."""
     lateral = dict(kernel=jnp.ones((1, 1, 1, 1)), bias=jnp.zeros(1))
     conv = dict(kernel=jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0), bias=jnp.zeros(1))
     params = {f"lateral_{stride}": lateral for stride in STRIDES}
     params |= {f"conv_{stride}": conv for stride in STRIDES}
     params["predict"] = lateral
-    groups = indicator.shape[0]
+    groups = prior.shape[0]
     head = SegmentationHead(1)
-    return head.apply({"params": params}, maps, jnp.full((groups, 1), gamma), indicator, size)
+    return head.apply({"params": params}, maps, jnp.full((groups, 1), gamma), prior, size)
 
 
 @pytest.fixture(scope="module")
 def head():
     """Two groups of three photographs of 48 x 64: inputs, variables and the compiled call."""
     maps = maps_of(6, 48, 64)
-    gamma, indicator = noise(2, 4, seed=1), noise(2, 3, 2, 2, seed=2)
+    gamma, prior = noise(2, 4, seed=1), noise(2, 3, 2, 2, seed=2)
     module = SegmentationHead(4)
     init = partial(module.init, size=(48, 64))
-    shapes = jax.eval_shape(init, jax.random.key(0), maps, gamma, indicator)
+    shapes = jax.eval_shape(init, jax.random.key(0), maps, gamma, prior)
     variables = jax.tree.map(lambda leaf: 0.3 * noise(*leaf.shape), shapes)
-    return maps, gamma, indicator, variables, jax.jit(partial(module.apply, size=(48, 64)))
+    return maps, gamma, prior, variables, jax.jit(partial(module.apply, size=(48, 64)))
 
 
 def test_modulate_by_hand():
     """Two photographs of one row of two cells; two channels."""
     x = jnp.array([[[[[1.0, 2.0], [3.0, 4.0]]], [[[5.0, 6.0], [7.0, 8.0]]]]])
     gamma = jnp.array([[10.0, 100.0]])
-    indicator = jnp.array([[[[1.0, -1.0]], [[0.5, 0.0]]]])
+    prior = jnp.array([[[[1.0, -1.0]], [[0.5, 0.0]]]])
     expected = [[[[[11, 201], [29, 399]]], [[[50.5, 600.5], [70, 800]]]]]
-    np.testing.assert_array_equal(modulate(x, gamma, indicator), np.array(expected, np.float32))
+    np.testing.assert_array_equal(modulate(x, gamma, prior), np.array(expected, np.float32))
 
 
 def test_each_group_has_a_gamma_of_its_own():
@@ -68,8 +68,8 @@ def test_each_group_has_a_gamma_of_its_own():
 
 
 def test_the_prior_is_resized_bilinearly():
-    indicator = jnp.array([[[[0.0, 1.0], [2.0, 3.0]]]])
-    y = modulate(jnp.zeros((1, 1, 2, 4, 1)), jnp.ones((1, 1)), indicator)
+    prior = jnp.array([[[[0.0, 1.0], [2.0, 3.0]]]])
+    y = modulate(jnp.zeros((1, 1, 2, 4, 1)), jnp.ones((1, 1)), prior)
     expected = np.array([[0, 0.25, 0.75, 1], [2, 2.25, 2.75, 3]])
     np.testing.assert_allclose(y.reshape(2, 4), expected, atol=1e-6)
 
@@ -86,15 +86,15 @@ def test_all_four_levels_are_modulated_and_added():
             for i, value in enumerate((1.0, 20.0, 300.0, 4000.0))
         )
     )
-    logits = plain_sum(maps, gamma=2.0, indicator=jnp.full((1, 1, 2, 2), 0.5), size=(64, 64))
+    logits = plain_sum(maps, gamma=2.0, prior=jnp.full((1, 1, 2, 2), 0.5), size=(64, 64))
     np.testing.assert_allclose(logits, 2 * 4321 + 4 * 0.5, rtol=1e-5)
 
 
 def test_the_prior_lands_on_its_own_photograph_and_place():
     maps = FeatureMaps(*(jnp.zeros((2, 16 // 2**i, 16 // 2**i, 1)) for i in range(4)))
     size = 64
-    indicator = jnp.zeros((1, 2, 2, 2)).at[0, 1, 0, 1].set(1.0)  # top right of the second
-    logits = plain_sum(maps, gamma=1.0, indicator=indicator, size=(size, size))
+    prior = jnp.zeros((1, 2, 2, 2)).at[0, 1, 0, 1].set(1.0)  # top right of the second
+    logits = plain_sum(maps, gamma=1.0, prior=prior, size=(size, size))
     assert np.abs(logits[0, 0]).max() == 0
     corners = logits[0, 1, :: size - 1, :: size - 1]
     np.testing.assert_allclose(corners, [[0, 4], [0, 0]], atol=1e-4)
@@ -102,22 +102,22 @@ def test_the_prior_lands_on_its_own_photograph_and_place():
 
 @pytest.mark.parametrize("level", range(4), ids=[f"stride{stride}" for stride in STRIDES])
 def test_every_level_is_heard(head, level):
-    maps, gamma, indicator, variables, apply = head
+    maps, gamma, prior, variables, apply = head
     changed = FeatureMaps(*(-x if i == level else x for i, x in enumerate(maps)))
-    difference = apply(variables, changed, gamma, indicator) - apply(variables, *head[:3])
+    difference = apply(variables, changed, gamma, prior) - apply(variables, *head[:3])
     assert np.abs(difference).max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["lateral", "conv"])
 def test_every_level_has_weights_of_its_own(head, kind):
     """Turning the weights of any one level changes the result, each in another way."""
-    maps, gamma, indicator, variables, apply = head
-    results = [apply(variables, maps, gamma, indicator)]
+    maps, gamma, prior, variables, apply = head
+    results = [apply(variables, maps, gamma, prior)]
     for stride in STRIDES:
         name = f"{kind}_{stride}"
         turned = jax.tree.map(lambda leaf: -leaf, variables["params"][name])
         params = {**variables["params"], name: turned}
-        results.append(apply({"params": params}, maps, gamma, indicator))
+        results.append(apply({"params": params}, maps, gamma, prior))
     for i, one in enumerate(results):
         for other in results[:i]:
             assert np.abs(one - other).max() > 1e-4
@@ -125,9 +125,9 @@ def test_every_level_has_weights_of_its_own(head, kind):
 
 def test_photographs_do_not_hear_one_another(head):
     """All that they share is in gamma and S."""
-    maps, gamma, indicator, variables, apply = head
+    maps, gamma, prior, variables, apply = head
     changed = FeatureMaps(*(x.at[0].set(0) for x in maps))
-    before, after = (apply(variables, x, gamma, indicator) for x in (maps, changed))
+    before, after = (apply(variables, x, gamma, prior) for x in (maps, changed))
     np.testing.assert_allclose(after.reshape(6, -1)[1:], before.reshape(6, -1)[1:], atol=1e-6)
     assert np.abs(after[0, 0] - before[0, 0]).max() > 1e-3
 

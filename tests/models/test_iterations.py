@@ -67,7 +67,7 @@ def test_the_first_round_is_the_papers_network():
     assert_close(first.mask_logits, once.mask_logits)
     assert_close(first.class_logits, once.class_logits)
     assert np.abs(twice.gamma - once.gamma).max() > 1e-3
-    assert_close(twice.prior.indicator, once.prior.indicator)
+    assert_close(twice.prior.values, once.prior.values)
 
 
 def test_the_second_round_hears_where_the_masks_are():

@@ -85,14 +85,14 @@ def test_loss_is_the_eigenvalue_over_n() -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_object_of_a_scene_is_found(solver: str) -> None:
     features, inside = scene(side=7)
-    indicator = modulate(features, SpatialOptions(solver=solver)).indicator
+    indicator = modulate(features, SpatialOptions(solver=solver)).values
     np.testing.assert_array_equal(indicator > 0, inside)
 
 
 def test_two_photographs_without_their_own_contrast_are_told_apart() -> None:
     """One problem per group: each photograph alone is uniform, only the group has two parts."""
     features = jnp.ones((1, 2, 3, 3, 4)).at[0, 0, ..., 0].set(5)
-    indicator = modulate(features, OPTIONS).indicator
+    indicator = modulate(features, OPTIONS).values
     assert np.ptp(indicator[0, 0]) < 1e-3
     np.testing.assert_allclose(indicator[0, 0], -indicator[0, 1], atol=1e-3)
 
@@ -100,7 +100,7 @@ def test_two_photographs_without_their_own_contrast_are_told_apart() -> None:
 @pytest.mark.parametrize(("scale", "expected"), [("sqrt_n", 1.0), ("unit", 1 / 48)])
 def test_scale_sets_the_mean_square(scale: str, expected: float) -> None:
     features = jnp.asarray(noise(1, 3, 4, 4, 8))
-    indicator = modulate(features, SpatialOptions(scale=scale)).indicator
+    indicator = modulate(features, SpatialOptions(scale=scale)).values
     assert float(jnp.mean(indicator**2)) == pytest.approx(expected, rel=1e-4)
 
 
@@ -109,8 +109,8 @@ def test_border_rule_holds_for_objects_of_any_size() -> None:
     inside = np.zeros((1, 2, 10, 10), bool)
     inside[:, :, 1:-1, 1:-1] = True
     features = jnp.asarray(np.eye(4)[inside.astype(int)], jnp.float32)
-    border = modulate(features, SpatialOptions(sign="border")).indicator
-    minority = modulate(features, SpatialOptions(sign="majority")).indicator
+    border = modulate(features, SpatialOptions(sign="border")).values
+    minority = modulate(features, SpatialOptions(sign="majority")).values
     np.testing.assert_array_equal(border > 0, inside)
     np.testing.assert_array_equal(minority > 0, ~inside)
 
@@ -121,7 +121,7 @@ def test_border_rule_is_decided_by_the_whole_group() -> None:
     inside[0, 0, 0, :3] = True
     inside[0, 1:, 2:4, 2:4] = True
     features = jnp.asarray(np.eye(4)[inside.astype(int)], jnp.float32)
-    np.testing.assert_array_equal(modulate(features, OPTIONS).indicator > 0, inside)
+    np.testing.assert_array_equal(modulate(features, OPTIONS).values > 0, inside)
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (2, 5), (9, 2), (1, 1)])
@@ -130,13 +130,13 @@ def test_without_an_interior_the_smaller_part_is_the_foreground(shape: tuple[int
     part = np.arange(photos * shape[0] * shape[1]) % 4 == 0
     part = part.reshape(1, photos, *shape)
     features = jnp.asarray(np.eye(3)[part.astype(int)], jnp.float32)
-    np.testing.assert_array_equal(modulate(features, OPTIONS).indicator > 0, part)
+    np.testing.assert_array_equal(modulate(features, OPTIONS).values > 0, part)
 
 
 def test_without_a_smaller_part_the_sign_follows_the_features() -> None:
     features = jnp.asarray(np.eye(2, 6).reshape(1, 2, 1, 1, 6), jnp.float32)
-    indicator = modulate(features, OPTIONS).indicator
-    swapped = modulate(features[:, ::-1], OPTIONS).indicator
+    indicator = modulate(features, OPTIONS).values
+    swapped = modulate(features[:, ::-1], OPTIONS).values
     np.testing.assert_allclose(indicator, swapped[:, ::-1], atol=1e-5)
 
 
@@ -146,14 +146,14 @@ def test_indicator_follows_the_order_of_photographs_and_groups(solver: str) -> N
     options = SpatialOptions(solver=solver)
     plain, order = modulate(features, options), np.array([3, 0, 4, 1, 2])
     permuted = modulate(features[::-1, order], options)
-    expected = plain.indicator[::-1, order]
-    np.testing.assert_allclose(permuted.indicator, expected, atol=2e-3)
+    expected = plain.values[::-1, order]
+    np.testing.assert_allclose(permuted.values, expected, atol=2e-3)
     np.testing.assert_allclose(permuted.loss, plain.loss[::-1], rtol=1e-4)
 
 
 def test_solvers_give_the_same_indicator() -> None:
     features = jnp.asarray(noise(1, 5, 7, 7, 64))
-    eigh, subspace = (modulate(features, SpatialOptions(solver=s)).indicator for s in SOLVERS)
+    eigh, subspace = (modulate(features, SpatialOptions(solver=s)).values for s in SOLVERS)
     np.testing.assert_allclose(eigh, subspace, atol=5e-3)
 
 
@@ -172,14 +172,14 @@ def test_auto_switches_solvers_at_dense_max(monkeypatch: pytest.MonkeyPatch) -> 
 def test_features_of_any_scale_give_the_same_indicator() -> None:
     features, _ = scene()
     small, large = modulate(features * 0.1, OPTIONS), modulate(features * 1000, OPTIONS)
-    np.testing.assert_allclose(small.indicator, large.indicator, atol=1e-3)
+    np.testing.assert_allclose(small.values, large.values, atol=1e-3)
 
 
 def test_bfloat16_features_are_solved_in_float32() -> None:
     features = jnp.asarray(noise(1, 2, 5, 5, 16)).astype(jnp.bfloat16)
     prior = modulate(features, OPTIONS)
-    assert prior.indicator.dtype == prior.loss.dtype == jnp.float32
-    cosine = eigenvector64(np.asarray(features, np.float32)) @ np.asarray(prior.indicator).ravel()
+    assert prior.values.dtype == prior.loss.dtype == jnp.float32
+    cosine = eigenvector64(np.asarray(features, np.float32)) @ np.asarray(prior.values).ravel()
     assert abs(cosine) / 50**0.5 > 0.9999
 
 
@@ -189,8 +189,8 @@ def test_any_shape_gives_a_finite_indicator_of_length_one(
     shape: tuple[int, int, int], d: int
 ) -> None:
     prior = modulate(jnp.asarray(noise(1, *shape, d)), OPTIONS)
-    assert prior.indicator.shape == (1, *shape)
-    assert float(jnp.mean(prior.indicator**2)) == pytest.approx(1, rel=1e-4)
+    assert prior.values.shape == (1, *shape)
+    assert float(jnp.mean(prior.values**2)) == pytest.approx(1, rel=1e-4)
     assert np.isfinite(prior.loss).all()
 
 

@@ -63,7 +63,7 @@ def test_degenerate_descriptors_have_bounded_gradients(
 
     def objective(features: jax.Array) -> jax.Array:
         prior = spatial_modulator(features, options)
-        return jnp.mean(weights * prior.indicator) + jnp.sum(prior.loss)
+        return jnp.mean(weights * prior.values) + jnp.sum(prior.loss)
 
     value, slope = jax.jit(jax.value_and_grad(objective))(features)
     assert np.isfinite(value)
@@ -91,10 +91,10 @@ def test_implicit_gradient_is_that_of_the_eigenvector(solver: str) -> None:
     options = SpatialOptions(solver=solver, gradient="implicit", damping=1e-6)
 
     def objective(features: jax.Array) -> jax.Array:
-        return jnp.sum(weights * spatial_modulator(features, options).indicator)
+        return jnp.sum(weights * spatial_modulator(features, options).values)
 
     slope = jax.jit(jax.grad(objective))(features)
-    indicator = np.asarray(spatial_modulator(features, options).indicator, np.float64).ravel()
+    indicator = np.asarray(spatial_modulator(features, options).values, np.float64).ravel()
     for seed in range(3):
         step = 1e-5 * np.random.default_rng(seed).standard_normal(features.shape)
         ends = []
@@ -112,7 +112,7 @@ def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
 
     def steepness(size: float) -> float:
         features = jnp.asarray(clusters + size * bump, jnp.float32)
-        slope = jax.grad(lambda f: jnp.sum(weights * spatial_modulator(f, options).indicator))
+        slope = jax.grad(lambda f: jnp.sum(weights * spatial_modulator(f, options).values))
         return float(jnp.linalg.norm(slope(features)))
 
     slopes = [steepness(size) for size in (1e-2, 1e-4, 1e-6, 0.0)]
@@ -122,7 +122,7 @@ def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
 
 def test_stop_gradient_is_the_default() -> None:
     features = scene()
-    slope = jax.grad(lambda f: jnp.sum(spatial_modulator(f, SpatialOptions()).indicator ** 3))(
+    slope = jax.grad(lambda f: jnp.sum(spatial_modulator(f, SpatialOptions()).values ** 3))(
         features
     )
     np.testing.assert_array_equal(slope, 0)

@@ -22,7 +22,7 @@ from small_ssnm import (
 )
 
 from configs import hrnet
-from cosseg_jax.models.backbones import create_backbone, normalise
+from cosseg_jax.models.backbones import create_backbone, normalise_images
 from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticOptions
 from cosseg_jax.models.ssnm import SSNM, from_config
@@ -56,7 +56,7 @@ def test_shapes_of_all_that_is_predicted(predicted):
     assert predicted.mask_logits.shape == (2, 3, SIZE, SIZE)
     assert predicted.class_logits.shape == (2, CATEGORIES)
     assert predicted.gamma.shape == (2, FEATURES)
-    assert predicted.prior.indicator.shape == (2, 3, SIZE // 16, SIZE // 16)
+    assert predicted.prior.values.shape == (2, 3, SIZE // 16, SIZE // 16)
     assert predicted.prior.loss.shape == (2,)
 
 
@@ -64,7 +64,7 @@ def test_permuting_the_photographs_permutes_their_masks(images, predicted):
     order = np.array([2, 0, 1])
     other = compiled(NETWORK)(variables_of(NETWORK), images[:, order])
     assert_close(other.mask_logits, predicted.mask_logits[:, order])
-    assert_close(other.prior.indicator, predicted.prior.indicator[:, order])
+    assert_close(other.prior.values, predicted.prior.values[:, order])
 
 
 def test_permuting_the_photographs_leaves_gamma_alone(images, predicted):
@@ -95,13 +95,13 @@ def test_a_photographs_prior_hears_its_group(images, predicted):
     """One eigenproblem for the whole group, not one for each photograph."""
     changed = images.copy()
     changed[0, 1:] = 255 - changed[0, 1:]
-    other = compiled(NETWORK)(variables_of(NETWORK), changed).prior.indicator
-    assert np.abs(other[0, 0] - predicted.prior.indicator[0, 0]).max() > 0.1
+    other = compiled(NETWORK)(variables_of(NETWORK), changed).prior.values
+    assert np.abs(other[0, 0] - predicted.prior.values[0, 0]).max() > 0.1
 
 
 def test_maps_give_what_their_images_give(images, predicted):
     pixels = images.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255
-    flat = normalise(pixels, "hrnet_tiny")
+    flat = normalise_images(pixels, "hrnet_tiny")
     variables = variables_of(NETWORK)
     own = {part: tree["backbone"] for part, tree in variables.items()}
     backbone = create_backbone("hrnet_tiny")
@@ -117,7 +117,7 @@ def test_one_set_of_parameters_serves_any_number_of_photographs(photos):
     maps = maps_of(1, photos)
     prediction = compiled_on_maps(PAPER)(variables_of(PAPER), maps)
     assert prediction.mask_logits.shape == (1, photos, SIZE, SIZE)
-    assert prediction.prior.indicator.shape[:2] == (1, photos)
+    assert prediction.prior.values.shape[:2] == (1, photos)
     assert_finite(prediction)
 
 
@@ -145,16 +145,16 @@ def test_the_prior_has_the_stride_of_the_config(stride):
     prediction = jax.eval_shape(
         lambda: network.apply(variables_of(NETWORK), blank(maps), train=False, maps=maps)
     )
-    assert prediction.prior.indicator.shape == (1, 2, SIZE // stride, SIZE // stride)
+    assert prediction.prior.values.shape == (1, 2, SIZE // stride, SIZE // stride)
 
 
 # Switches
 
 
-def head_alone(variables, maps: FeatureMaps, gamma, indicator):
+def head_alone(variables, maps: FeatureMaps, gamma, prior):
     flat = FeatureMaps(*(jnp.asarray(x).reshape(-1, *x.shape[2:]) for x in maps))
     head = SegmentationHead(FEATURES)
-    return head.apply({"params": variables["params"]["head"]}, flat, gamma, indicator, (SIZE, SIZE))
+    return head.apply({"params": variables["params"]["head"]}, flat, gamma, prior, (SIZE, SIZE))
 
 
 def test_without_the_spatial_modulator_S_is_zero():
@@ -162,7 +162,7 @@ def test_without_the_spatial_modulator_S_is_zero():
     variables, maps = variables_of(NETWORK), maps_of(2, 3)
     prediction = compiled_on_maps(network)(variables, maps)
     expected = head_alone(variables, maps, prediction.gamma, jnp.zeros((2, 3, 1, 1)))
-    assert not prediction.prior.indicator.any()
+    assert not prediction.prior.values.any()
     assert not prediction.prior.loss.any()
     assert_close(prediction.mask_logits, expected)
 
@@ -171,7 +171,7 @@ def test_without_the_semantic_modulator_gamma_is_one():
     network = dataclasses.replace(NETWORK, use_semantic=False)
     variables, maps = variables_of(NETWORK), maps_of(2, 3)
     prediction = compiled_on_maps(network)(variables, maps)
-    expected = head_alone(variables, maps, jnp.ones((2, FEATURES)), prediction.prior.indicator)
+    expected = head_alone(variables, maps, jnp.ones((2, FEATURES)), prediction.prior.values)
     assert (prediction.gamma == 1).all()
     assert_close(prediction.mask_logits, expected)
 
@@ -196,7 +196,7 @@ def test_bfloat16_is_close_to_float32(images, predicted):
     assert_close(other.gamma, predicted.gamma, 0.05)
     assert_close(other.class_logits, predicted.class_logits, 0.05)
     assert_close(other.prior.loss, predicted.prior.loss, 0.02)
-    ours, theirs = (x.prior.indicator.reshape(2, -1) for x in (other, predicted))
+    ours, theirs = (x.prior.values.reshape(2, -1) for x in (other, predicted))
     cosine = (ours * theirs).mean(axis=1)
     assert (cosine > 0.99).all()
     assert_close(other.mask_logits, predicted.mask_logits, 0.05)

@@ -7,7 +7,7 @@ import pytest
 from toy_networks import ToyBackbone, drawn_variables
 
 from configs import hrnet
-from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise_images
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.forward import make_forward, make_predictor, prediction_options
 from cosseg_jax.types import FeatureMaps
@@ -38,7 +38,7 @@ def maps(trained) -> FeatureMaps:
     """The backbone's maps of all images, [B, N, h, w, C]."""
     own = {part: tree["backbone"] for part, tree in trained[1].items()}
     pixels = IMAGES.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255
-    flat = normalise(pixels, "toy")
+    flat = normalise_images(pixels, "toy")
     found = create_backbone("toy").apply(own, flat, train=False)
     return FeatureMaps(*(np.asarray(x).reshape(2, 3, *x.shape[1:]) for x in found))
 
@@ -63,7 +63,7 @@ def test_mirror_images_are_averaged_where_the_config_asks(trained):
     assert np.abs(mirrored - plain.probabilities).max() > 1e-3
     mean = (mirrored + plain.probabilities) / 2
     np.testing.assert_allclose(masks.probabilities, mean, rtol=1e-5)
-    np.testing.assert_array_equal(masks.indicator, plain.indicator)
+    np.testing.assert_array_equal(masks.prior, plain.prior)
 
 
 def test_photographs_are_predicted_at_the_size_that_the_config_says():

@@ -46,7 +46,7 @@ def test_it_predicts_what_the_network_does_for_the_whole_group(result, pictures)
     masks = make_predictor(config, variables)(small)
     for place, photo in enumerate(result.photos):
         np.testing.assert_allclose(photo.map, masks.probabilities[0, place], atol=1e-4)
-        np.testing.assert_allclose(photo.prior, masks.indicator[0, place], atol=1e-3)
+        np.testing.assert_allclose(photo.prior, masks.prior[0, place], atol=1e-3)
     assert set(result.categories) == set(config.categories)
     assert all(0 <= score <= 1 for score in result.categories.values())
 

@@ -74,7 +74,7 @@ def photo_of(image: ScoredImage, place: int) -> Photo:
     true = tinted(photo, resized_mask(truth, size))
     panels = (
         photo,
-        warmth(image.indicator, size),
+        warmth(image.prior, size),
         tinted(photo, mask),
         hatched(true, resized_mask(void, size)),
     )

@@ -25,7 +25,7 @@ def scored(
         index=index,
         example=example._replace(**changes),
         probability=example.masks.any(axis=0).astype(np.float32),
-        indicator=np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3),  # [2, 3]
+        prior=np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3),  # [2, 3]
         scores={
             "original": Scores(90.0, J),
             "ssnm": Scores(80.0, 0.0 if J is None else J - 1),
