@@ -91,7 +91,7 @@ def validate(run: setup.Run, journal: Journal) -> dict[str, float]:
     scores = validation.scores(state.variables)
     journal.note(step, "val", scores)
     journal.say(f"step {step}: validation J {scores['J']:.1f}, P {scores['P']:.1f}")
-    if run.config.picture_groups:
+    if run.config.preview_groups:
         journal.picture(step, "val", validation.pictures(state.variables))
     return scores
 

@@ -54,11 +54,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "boundary": {"loss.boundary_weight": 0.5},
     "no_flip": {"augment.flip": False},
     "papers_groups": {
-        "sampling.several": 0.0,
+        "sampling.multi_category": 0.0,
         "sampling.contrast": 0.0,
         "sampling.distractors": 0.0,
     },
-    "no_several": {"sampling.several": 0.0},
+    "no_multi_category": {"sampling.multi_category": 0.0},
     "no_contrast": {"sampling.contrast": 0.0},
     "no_distractors": {"sampling.distractors": 0.0},
     "by_size": {"sampling.category": "by_size"},

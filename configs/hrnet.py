@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     config.sampling = ConfigDict(  # groups beyond the paper's; see data/groups.py
         dict(
             category="uniform",
-            several=0.0,
+            multi_category=0.0,
             contrast=0.0,
             distractors=0.0,
             prompted=0.0,
@@ -128,6 +128,6 @@ def get_config() -> ConfigDict:
     config.log_every = 20
     config.eval_every = 5_000
     config.eval_groups = 200  # validation groups, spread over the categories; 0: all
-    config.picture_groups = 4  # groups drawn at each evaluation
+    config.preview_groups = 4  # groups drawn at each evaluation
     config.checkpoint_every = 1_000
     return config

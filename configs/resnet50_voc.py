@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.semantic.pooling = "first"
     config.model.semantic.reduced = 512
 
-    config.sampling.several = 0.5
+    config.sampling.multi_category = 0.5
     config.sampling.contrast = 0.5
     config.sampling.distractors = 0.3
     config.loss.dice_weight = 0.5

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
     config, variables = load_exported(options.checkpoint)
-    config.picture_groups = options.groups
+    config.preview_groups = options.groups
     source = load_source(options.dataset, options.split, options.data_dir)
     picture = Validation(config, source).pictures(variables)
     if options.only is not None:

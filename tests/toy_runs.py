@@ -20,7 +20,7 @@ def tiny_config() -> ConfigDict:
     config.log_every = 2
     config.eval_every = 4
     config.eval_groups = 4
-    config.picture_groups = 1
+    config.preview_groups = 1
     config.checkpoint_every = 2
     config.test_split = ""
     return config

@@ -40,7 +40,7 @@ class SamplingOptions:
 
     category: "uniform" draws all categories alike, "by_size" by their number of photographs,
         "by_root" by its square root, so that few photographs are not seen again and again.
-    several: share of the groups whose photographs show further categories, as far as there are N.
+    multi_category: share of the groups whose photographs show further categories, as far as there are N.
     contrast: share of the groups at odd positions that take up a photograph of the group before,
         for another of its categories: one photograph, two masks, in one batch.
     distractors: share of the groups in which one or more photographs, always less than half, lack
@@ -52,7 +52,7 @@ class SamplingOptions:
     """
 
     category: str = "uniform"
-    several: float = 0.0
+    multi_category: float = 0.0
     contrast: float = 0.0
     distractors: float = 0.0
     prompted: float = 0.0
@@ -62,7 +62,7 @@ class SamplingOptions:
         check_choice("sampling.category", self.category, tuple(SAMPLINGS))
         if self.smallest < 0:
             raise ValueError(f"sampling.smallest is {self.smallest}; it is a size, or 0")
-        for name in ("several", "contrast", "distractors", "prompted"):
+        for name in ("multi_category", "contrast", "distractors", "prompted"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise ValueError(f"sampling.{name} is {share}; it is a share, from 0 to 1")
@@ -154,7 +154,7 @@ class GroupSampler:
         category = self.eligible[int(rng.choice(len(self.eligible), p=self.probabilities))]
         pool = self._members[category]
         several = self._several[category]
-        if len(several) >= size and _happens(rng, self._options.several):
+        if len(several) >= size and _happens(rng, self._options.multi_category):
             pool = several
         chosen = rng.choice(pool, size=size, replace=False)
         return Group(category, tuple(int(i) for i in chosen))

@@ -47,7 +47,7 @@ FREE_FIELDS = {
     "log_every",
     "eval_every",
     "eval_groups",
-    "picture_groups",
+    "preview_groups",
     "checkpoint_every",
     "test_split",
     "prediction.image_size",

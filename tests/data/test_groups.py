@@ -104,7 +104,7 @@ def test_bad_arguments(bad, message):
     ("bad", "message"),
     [
         ({"category": "often"}, "sampling.category is 'often'; choose one of: uniform, by_size"),
-        ({"several": 1.5}, "sampling.several is 1.5; it is a share, from 0 to 1"),
+        ({"multi_category": 1.5}, "sampling.multi_category is 1.5; it is a share, from 0 to 1"),
         ({"distractors": -0.1}, "sampling.distractors is -0.1"),
         ({"smallest": -1}, "sampling.smallest is -1; it is a size, or 0"),
     ],
@@ -128,13 +128,13 @@ def contents(group) -> list[set[int]]:
 
 
 def test_several_draws_photographs_of_several_categories_where_there_are_enough():
-    for group in drawn(several=1.0):
+    for group in drawn(multi_category=1.0):
         assert group.category in set.intersection(*contents(group))
         assert all(len(found) == (1 if group.category == 2 else 2) for found in contents(group))
 
 
 def test_a_share_of_several():
-    groups = [group for group in drawn(3000, several=0.5) if group.category < 2]
+    groups = [group for group in drawn(3000, multi_category=0.5) if group.category < 2]
     mixed = np.mean([all(len(found) == 2 for found in contents(group)) for group in groups])
     assert mixed == pytest.approx(0.5, abs=0.05)
 
@@ -208,7 +208,7 @@ def test_a_group_too_small_for_distractors_has_none(group_size):
 
 
 def test_without_options_a_share_draws_nothing_from_the_stream():
-    assert drawn(50) == drawn(50, several=0.0, contrast=0.0, distractors=0.0)
+    assert drawn(50) == drawn(50, multi_category=0.0, contrast=0.0, distractors=0.0)
     assert drawn(50)[::2] == drawn(50, contrast=1.0)[::2]
 
 
