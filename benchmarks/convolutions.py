@@ -1,11 +1,12 @@
-"""Our 1x1 and 3x3 convolutions against flax's own, forward and with gradients.
+"""Times our 1x1 and 3x3 convolutions against flax's own, forward and with gradients.
 
     python benchmarks/convolutions.py
 
-prints for shapes of ResNet-50 and of the head the times of both and their ratio; ratios within one
-run may be compared.
+prints, for shapes of ResNet-50 and of the head, the times of both and their ratio. Compare only
+ratios within one run.
 """
 
+import argparse
 import functools
 import time
 from collections.abc import Callable
@@ -17,8 +18,8 @@ import jax.numpy as jnp
 
 from cosseg_jax.models.layers import PointwiseConv, convolved_3x3
 
-PHOTOGRAPHS = 20
-SHAPES = {  # of a window: side of the maps, their channels, those of the output
+IMAGES = 20
+SHAPES = {  # by window: side of the maps, input channels, output channels
     1: ((56, 256, 128), (28, 512, 128), (14, 1024, 256), (7, 2048, 512), (7, 512, 2048)),
     3: ((56, 128, 128), (28, 128, 128), (14, 256, 256), (7, 512, 512)),
 }
@@ -30,7 +31,7 @@ REPEATS = 5
 
 
 def best_ms(function: Callable[..., Any], *arguments: Any) -> float:
-    """The least of some calls after one that compiles."""
+    """The shortest time of REPEATS calls, after one that compiles."""
     jax.block_until_ready(function(*arguments))
     times = []
     for _ in range(REPEATS):
@@ -41,7 +42,7 @@ def best_ms(function: Callable[..., Any], *arguments: Any) -> float:
 
 
 def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
-    """Of the forward pass, and of the gradients of input and parameters."""
+    """Milliseconds of the forward pass, and of the gradients of input and parameters."""
     variables = layer.init(jax.random.key(0), x[:1])
 
     def loss(variables: Any, x: jax.Array) -> jax.Array:
@@ -52,10 +53,13 @@ def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print("window side channels   forward: flax, ours, ratio   gradients: flax, ours, ratio")
     for window, shapes in SHAPES.items():
         for side, channels, features in shapes:
-            x = jax.random.normal(jax.random.key(1), (PHOTOGRAPHS, side, side, channels))
+            x = jax.random.normal(jax.random.key(1), (IMAGES, side, side, channels))
             flaxs = times_of(nn.Conv(features, (window, window)), x)
             ours = times_of(OURS[window](features), x)
             columns = (

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, UInt8
 
-from cosseg_jax.models.fusion import STRIDES, resize
-from cosseg_jax.models.layers import PointwiseConv
+from cosseg_jax.models.fusion import STRIDES
+from cosseg_jax.models.layers import PointwiseConv, resize
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 

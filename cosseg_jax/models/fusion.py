@@ -1,35 +1,30 @@
-"""phi(I): all backbone maps fused into the one map that the spatial modulator sees (figure 2)."""
+"""phi(I): fuses all feature maps of a backbone into the map that S is computed from (figure 2)."""
 
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.layers import PointwiseConv
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.layers import PointwiseConv, resize
 from cosseg_jax.types import FeatureMaps
 
 STRIDES = (4, 8, 16, 32)
 
 
-def resize(x: Float[Array, "M h w C"], height: int, width: int) -> Float[Array, "M H W C"]:
-    """Bilinear, with anti-aliasing when it shrinks."""
-    return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "linear")
-
-
 def check_stride(stride: int) -> None:
-    """Raises a ValueError unless `Fusion` can give a map of this stride."""
+    """Raises a UserError unless `Fusion` can produce a map of this stride."""
     if stride not in STRIDES[1:]:
-        raise ValueError(f"model.spatial_stride is {stride}; choose 8, 16 or 32")
+        raise UserError(f"model.spatial_stride is {stride}; choose 8, 16 or 32")
 
 
 class Fusion(nn.Module):
-    """From fine to coarse: 1x1 convolution and downsampling, added to the next level's.
+    """From fine to coarse: a 1x1 convolution and downsampling, added to the next level's.
 
     features: d, channels of the result.
-    stride: of the result, one of 8, 16 and 32 (the figure's). Below 32 the levels coarser than the
-        result are upsampled and added as well, so that every level is always heard.
+    stride: of the result: 32 (the figure's), 16 or 8. Below 32 the levels that are coarser than the
+        result are upsampled and added as well, so that the result depends on every level.
     """
 
     features: int

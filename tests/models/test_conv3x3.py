@@ -1,4 +1,4 @@
-"""The 3x3 convolution with gradients by products, against flax's own."""
+"""The 3x3 convolution whose gradient is a product of matrices equals flax's own."""
 
 from functools import partial
 
@@ -8,25 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.models.layers import FEWEST, convolved_3x3
+from cosseg_jax.models.layers import MIN_CHANNELS, convolved_3x3
 
 
 def squares(network, variables, x):
     return (network.apply(variables, x) ** 2).mean()
 
 
-@pytest.mark.parametrize(("channels", "features"), [(3, 4), (FEWEST, FEWEST)])
-def test_it_is_flaxs_convolution_with_the_same_gradients(channels, features):
+@pytest.mark.parametrize(("channels", "features"), [(3, 4), (MIN_CHANNELS, MIN_CHANNELS)])
+def test_it_equals_flaxs_convolution_with_its_gradients(channels, features):
     x = np.random.default_rng(0).standard_normal((2, 7, 6, channels)).astype(np.float32)
     ours = nn.Conv(features, (3, 3), conv_general_dilated=convolved_3x3)
     flaxs = nn.Conv(features, (3, 3))
     variables = jax.tree.map(lambda leaf: leaf + 0.5, flaxs.init(jax.random.key(1), x))
-    for of_ours, of_flaxs in zip(
+    for our_value, flaxs_value in zip(
         jax.tree.leaves(jax.value_and_grad(partial(squares, ours), (0, 1))(variables, x)),
         jax.tree.leaves(jax.value_and_grad(partial(squares, flaxs), (0, 1))(variables, x)),
         strict=True,
     ):
-        np.testing.assert_allclose(of_ours, of_flaxs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(our_value, flaxs_value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"kernel_size": (1, 1)}, {"strides": 2}, {"padding": "VALID"}])
@@ -34,14 +34,14 @@ def test_other_convolutions_are_refused(options):
     layer = nn.Conv(
         **({"features": 4, "kernel_size": (3, 3)} | options), conv_general_dilated=convolved_3x3
     )
-    with pytest.raises(ValueError, match="only 3x3, stride 1 and SAME"):
+    with pytest.raises(ValueError, match="only 3x3 with stride 1 and SAME"):
         layer.init(jax.random.key(0), jnp.ones((1, 5, 5, 2)))
 
 
-def test_the_3x3_kernels_gradient_is_summed_in_single_precision_from_half_ones():
-    x = jnp.ones((4, 64, 64, FEWEST), jnp.bfloat16)  # sums of 16,384 ones are lost in bfloat16
+def test_the_kernels_gradient_is_summed_in_float32_for_bfloat16_inputs():
+    x = jnp.ones((4, 64, 64, MIN_CHANNELS), jnp.bfloat16)  # bfloat16 cannot sum 16,384 ones
     layer = nn.Conv(
-        FEWEST,
+        MIN_CHANNELS,
         (3, 3),
         use_bias=False,
         dtype=jnp.bfloat16,
@@ -51,7 +51,7 @@ def test_the_3x3_kernels_gradient_is_summed_in_single_precision_from_half_ones()
     def total(kernel):
         return layer.apply({"params": {"kernel": kernel}}, x).sum(dtype=jnp.float32)
 
-    gradient = jax.grad(total)(jnp.zeros((3, 3, FEWEST, FEWEST)))
+    gradient = jax.grad(total)(jnp.zeros((3, 3, MIN_CHANNELS, MIN_CHANNELS)))
     assert gradient.dtype == jnp.float32
     np.testing.assert_allclose(gradient[1, 1], 4 * 64 * 64, rtol=1e-2)
     np.testing.assert_allclose(gradient[0, 0], 4 * 63 * 63, rtol=1e-2)

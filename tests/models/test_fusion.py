@@ -1,11 +1,13 @@
-"""Fusion of the backbone's maps: sizes, sums by hand, and that every level is heard."""
+"""Fusion of the backbone's feature maps: sizes, sums by hand, and the use of every level."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.models.fusion import STRIDES, Fusion, resize
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.fusion import STRIDES, Fusion
+from cosseg_jax.models.layers import resize
 from cosseg_jax.types import FeatureMaps
 
 CHANNELS = (2, 3, 4, 5)
@@ -13,7 +15,7 @@ OUTPUTS = (32, 16, 8)
 
 
 def maps_of(height: int, width: int) -> FeatureMaps:
-    """Noise of the sizes that a backbone gives for height x width, each side rounded up."""
+    """Noise of the shapes that a backbone returns for height x width, each side rounded up."""
     rng = np.random.default_rng(0)
     shapes = [
         (2, -(-height // stride), -(-width // stride), channels)
@@ -23,7 +25,7 @@ def maps_of(height: int, width: int) -> FeatureMaps:
 
 
 def plain_sum(stride: int):
-    """A fusion of one-channel maps whose convolutions all pass their input on."""
+    """A fusion of one-channel maps whose convolutions are the identity."""
     kernel = dict(kernel=jnp.ones((1, 1, 1, 1)), bias=jnp.zeros(1))
     params = {f"conv_{level}": kernel for level in STRIDES}
     return lambda maps: Fusion(1, stride).apply({"params": params}, FeatureMaps(*maps))
@@ -31,7 +33,7 @@ def plain_sum(stride: int):
 
 @pytest.fixture(scope="module", params=OUTPUTS)
 def fused(request):
-    """Maps of 64 x 96 pixels and the compiled fusion of them, for each stride of its result."""
+    """Maps of a 64 x 96 image and the compiled fusion of them, for each stride of the result."""
     fusion, maps = Fusion(6, request.param), maps_of(64, 96)
     shapes = jax.eval_shape(fusion.init, jax.random.key(0), maps)
     rng = np.random.default_rng(1)
@@ -48,13 +50,13 @@ def test_the_result_has_the_size_of_its_stride(stride, height, width):
 
 
 @pytest.mark.parametrize("level", range(4), ids=[f"stride{stride}" for stride in STRIDES])
-def test_every_level_is_heard(fused, level):
+def test_the_result_depends_on_every_level(fused, level):
     maps, apply = fused
     changed = FeatureMaps(*(x + 1 if i == level else x for i, x in enumerate(maps)))
     assert np.abs(apply(changed) - apply(maps)).max() > 1e-2
 
 
-def test_photographs_do_not_hear_one_another(fused):
+def test_images_do_not_depend_on_one_another(fused):
     maps, apply = fused
     changed = FeatureMaps(*(x.at[0].set(0) for x in maps))
     np.testing.assert_allclose(apply(changed)[1], apply(maps)[1], rtol=1e-6)
@@ -74,8 +76,8 @@ def test_levels_add_up(stride):
 
 @pytest.mark.parametrize("stride", OUTPUTS)
 @pytest.mark.parametrize("level", range(4), ids=[f"stride{stride}" for stride in STRIDES])
-def test_things_stay_where_they_are(stride, level):
-    """What fills the top left quarter of one level fills that of the result."""
+def test_regions_keep_their_place(stride, level):
+    """A value in the top left quarter of one level appears in that of the result."""
     maps = [jnp.zeros((1, 16 // 2**i, 16 // 2**i, 1)) for i in range(4)]
     half = maps[level].shape[1] // 2
     maps[level] = maps[level].at[:, :half, :half].set(1.0)
@@ -89,10 +91,12 @@ def test_things_stay_where_they_are(stride, level):
 def test_resize_averages_when_it_shrinks():
     x = jnp.asarray(np.tile([8.0, 0.0, 0.0, 0.0], 4), jnp.float32).reshape(1, 1, 16, 1)
     middle = resize(x, 1, 4)[0, 0, 1:-1, 0]
-    np.testing.assert_allclose(middle, 2.0, atol=0.3)  # single cells, or pairs, give 0, 4 or 8
+    np.testing.assert_allclose(
+        middle, 2.0, atol=0.3
+    )  # sampling single cells or pairs would give 0, 4 or 8
 
 
 @pytest.mark.parametrize("stride", [4, 64])
-def test_other_strides_are_refused(stride):
-    with pytest.raises(ValueError, match=f"model.spatial_stride is {stride}; choose 8, 16 or 32"):
+def test_another_stride_is_refused(stride):
+    with pytest.raises(UserError, match=f"model.spatial_stride is {stride}; choose 8, 16 or 32"):
         plain_sum(stride)([jnp.ones((1, 1, 1, 1))] * 4)
