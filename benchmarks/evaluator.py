@@ -22,8 +22,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
 from configs import vgg16
-from cosseg_jax.data.augment import resized_image
 from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import batched_by_size, evaluate
@@ -59,7 +59,7 @@ def bare_batches(source: Source, groups: Sequence[EvalGroup], size: int) -> list
     return [
         np.stack(
             [
-                np.stack([resized_image(source[index].image, size) for index in group.indices])
+                np.stack([resize_image(source[index].image, size) for index in group.indices])
                 for group in batch
             ]
         )

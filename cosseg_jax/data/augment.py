@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image, ImageEnhance, ImageFilter
 
+from cosseg_jax.data.images import resize_image, resize_mask
 from cosseg_jax.types import Ndarray
 
 
@@ -76,7 +77,7 @@ def network_view(view: View, size: int, rng: np.random.Generator, options: Augme
     """One random version of a photograph at the network's size: crop, resize, flip, colours."""
     if options.max_scale > 1.0:
         view = random_crop(view, rng, options.max_scale)
-    view = resized(view, size)
+    view = resize_view(view, size)
     if drawn_flip(rng, options):
         view = flipped(view)
     return view._replace(image=jittered(view.image, rng, options))
@@ -128,29 +129,12 @@ def jittered(
     return np.array(picture)
 
 
-def resized(view: View, size: int) -> View:
+def resize_view(view: View, size: int) -> View:
     """Resizes a photograph and its masks to the network's square input."""
     masks = view.with_each(
-        lambda array: array if array is view.image else resized_mask(array, size)
+        lambda array: array if array is view.image else resize_mask(array, size)
     )
-    return masks._replace(image=resized_image(view.image, size))
-
-
-def resized_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "S S 3"]:
-    """Resizes to `size` x `size` pixels: bilinear, antialiased where it shrinks."""
-    picture = Image.fromarray(image)
-    return np.array(picture.resize((size, size), resample=Image.Resampling.BILINEAR))
-
-
-def resized_mask(mask: Shaped[Ndarray, "H W"], size: int) -> Shaped[Ndarray, "S S"]:
-    """Resizes to `size` x `size` pixels by nearest neighbour (centres of pixels aligned)."""
-    rows, columns = (_nearest(length, size) for length in mask.shape)
-    return mask[rows[:, None], columns[None, :]]
-
-
-def _nearest(length: int, size: int) -> np.ndarray:
-    """For each of `size` cells, the one of `length` pixels in which its centre lies."""
-    return ((2 * np.arange(size) + 1) * length) // (2 * size)
+    return masks._replace(image=resize_image(view.image, size))
 
 
 def _starts_that_hold(position: int, window: int, length: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ HEIC photographs, as phones take them: read where the library pillow-heif is ins
 import importlib.util
 import io
 import os
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -153,7 +156,7 @@ def _undecodable(encoded: bytes | Path, name: str, reason: Exception | str) -> s
     )
 
 
-Photo = str | os.PathLike[str] | bytes | Image.Image | Ndarray
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | Ndarray
 
 
 class NamedImage(NamedTuple):
@@ -178,7 +181,7 @@ def check_list(photos: Any) -> None:
         raise ValueError("photos is empty; give one photograph or more")
 
 
-def read_image(photo: Photo, name: str) -> NamedImage:
+def read_image(photo: ImageLike, name: str) -> NamedImage:
     """Any photograph as RGB; of an animation the first picture.
 
     Args:
@@ -251,3 +254,82 @@ def heic_advice(path: Path) -> str:
     if path.suffix.casefold() not in HEIC_SUFFIXES or importlib.util.find_spec(LIBRARY) is not None:
         return ""
     return "to read HEIC photographs, pip install pillow-heif"
+
+
+def resize_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "S S 3"]:
+    """Resizes to `size` x `size` pixels: bilinear, antialiased where it shrinks."""
+    picture = Image.fromarray(image)
+    return np.array(picture.resize((size, size), resample=Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: Shaped[Ndarray, "H W"], size: int) -> Shaped[Ndarray, "S S"]:
+    """Resizes to `size` x `size` pixels by nearest neighbour (centres of pixels aligned)."""
+    rows, columns = (_nearest(length, size) for length in mask.shape)
+    return mask[rows[:, None], columns[None, :]]
+
+
+def _nearest(length: int, size: int) -> np.ndarray:
+    """For each of `size` cells, the one of `length` pixels in which its centre lies."""
+    return ((2 * np.arange(size) + 1) * length) // (2 * size)
+
+
+class Reopenable(NamedTuple):
+    """An image that can be read again later although its pixels are not kept until then.
+
+    name: the image's name in messages.
+    stored: the file's path or bytes, or None for an object in memory without a file.
+    live: returns the PIL image or array while the caller keeps it, else None.
+    sides: the shorter and longer side of a PIL image, which a file read in its place must have.
+    """
+
+    name: str
+    stored: Path | bytes | None
+    live: Callable[[], Image.Image | Ndarray | None] = lambda: None
+    sides: list[int] | None = None
+
+    def read(self) -> UInt8[Ndarray, "H W 3"]:
+        """Decodes the image again, to upright RGB. Raises UserError when it no longer exists."""
+        source = self.live()
+        if source is not None:
+            return read_image(source, self.name).image
+        found = None if self.stored is None else read_image(self.stored, self.name).image
+        if found is None or (self.sides and sorted(found.shape[:2]) != self.sides):
+            kind = "a PIL image" if self.sides else "an array"
+            raise UserError(
+                f"image {self.name} was given as {kind} that no longer exists; "
+                "keep it, or give its path or bytes"
+            )
+        return found
+
+
+def reopenable(source: ImageLike, name: str) -> Reopenable:
+    """Keeps what is needed to read an image again: paths and bytes, but no decoded pixels.
+
+    PIL images and arrays are referred to weakly: they can be read while the caller keeps them. A
+    PIL image that was opened from a file is read from there when it is gone.
+    """
+    if isinstance(source, Image.Image):
+        file = getattr(source, "filename", None)
+        stored = Path(os.path.abspath(file)) if file and os.path.isfile(file) else None
+        return Reopenable(name, stored, weakref.ref(source), sorted(source.size))
+    if isinstance(source, np.ndarray):
+        return Reopenable(name, None, _weak_array(source))
+    return Reopenable(name, source if isinstance(source, bytes) else Path(os.path.abspath(source)))
+
+
+def _weak_array(array: np.ndarray) -> Callable[[], np.ndarray | None]:
+    """A weak reference to an array; to the array that owns the pixels, if this one is a view.
+
+    The images of one array [N, H, W, 3] are views that nobody else keeps.
+    """
+    base = array.base
+    if not isinstance(base, np.ndarray) or not base.flags.c_contiguous:
+        return weakref.ref(array)
+    owner, offset = weakref.ref(base), array.ctypes.data - base.ctypes.data
+    shape, dtype, strides = array.shape, array.dtype, array.strides
+
+    def view() -> np.ndarray | None:
+        pixels = owner()
+        return None if pixels is None else np.ndarray(shape, dtype, pixels, offset, strides)
+
+    return view

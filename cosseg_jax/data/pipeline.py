@@ -23,7 +23,6 @@ from cosseg_jax.data.augment import (
     flipped,
     network_view,
     pasted,
-    resized_mask,
 )
 from cosseg_jax.data.groups import (
     GroupSampler,
@@ -33,6 +32,7 @@ from cosseg_jax.data.groups import (
     shared_categories,
     union_mask,
 )
+from cosseg_jax.data.images import resize_mask
 from cosseg_jax.data.prompts import coverage, drawn_prompt, region
 from cosseg_jax.data.source import Source
 from cosseg_jax.types import Example, FeatureMaps, GroupBatch, Ndarray
@@ -77,7 +77,7 @@ class StepBatches(NamedTuple):
             labels=np.stack([group.labels for group in groups]),  # [B, L]
             maps=_stacked_maps([group.maps for group in groups if group.maps is not None]),
             category_maps=_stacked([group.category_maps for group in groups]),
-            marks=_stacked([group.marks for group in groups]),  # [B, N, h, w]
+            prompt_weights=_stacked([group.prompt_weights for group in groups]),  # [B, N, h, w]
         )
 
     def group(self, index: int, size: int) -> GroupBatch:
@@ -115,10 +115,10 @@ class StepBatches(NamedTuple):
             labels=multi_hot(shared, len(self.source.categories)),
             maps=maps,
             category_maps=_stacked([view.category_map for view in views]),
-            marks=self._marks([view.mask for view in views], index) if self.prompted else None,
+            prompt_weights=self._prompt_weights([view.mask for view in views], index) if self.prompted else None,
         )
 
-    def _marks(self, masks: Sequence[Bool[Ndarray, "S S"]], index: int) -> Float[Ndarray, "N h w"]:
+    def _prompt_weights(self, masks: Sequence[Bool[Ndarray, "S S"]], index: int) -> Float[Ndarray, "N h w"]:
         """The first photograph's mark, in the share of the groups that has one."""
         side = -(-self.image_size // COARSEST)
         marks = np.full((len(masks), side, side), side**-2, np.float32)
@@ -287,7 +287,7 @@ def training_batches(
 
 def _without_image(view: View, flip: bool, size: int) -> View:
     """A photograph's masks at the network's size; its image, which maps replace, stays as it is."""
-    small = view.with_each(lambda x: x if x is view.image else resized_mask(x, size))
+    small = view.with_each(lambda x: x if x is view.image else resize_mask(x, size))
     return flipped(small) if flip else small
 
 

@@ -16,13 +16,13 @@ POINT_RADIUS = 0.05  # of a point's disc, as a share of the photograph's longer 
 class Prompt:
     """Marks the object in one photograph; give exactly one of point, box and mask.
 
-    photo: which photograph of the group, from 0.
+    image: which photograph of the group, from 0.
     point: (x, y), in pixels of the upright photograph, from its upper left corner.
     box: (left, top, right, bottom), likewise.
     mask: of the photograph's own size, True on the object.
     """
 
-    photo: int
+    image: int
     point: tuple[Number, Number] | None = None
     box: tuple[Number, Number, Number, Number] | None = None
     mask: Bool[Ndarray, "H W"] | None = None

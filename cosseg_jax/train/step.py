@@ -190,7 +190,7 @@ def make_update(
             images,
             train=True,
             maps=batch.maps,
-            marks=batch.marks,
+            prompt_weights=batch.prompt_weights,
             mutable=["batch_stats"],
         )
         losses = total_loss(prediction, batch, **loss_options)

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cosseg_jax.data.augment import resized_image
 from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.pipeline import CachedFeatures
 from cosseg_jax.data.source import Source
 from cosseg_jax.drawing import Row, sheet
@@ -82,7 +82,7 @@ class Validation:
     def _inputs(self, index: int) -> Ndarray | FeatureMaps:
         if self._cache is not None:
             return self._cache.maps(index, flipped=False)
-        return resized_image(self._source[index].image, self._config.image_size)
+        return resize_image(self._source[index].image, self._config.image_size)
 
 
 def spread(groups: Sequence[EvalGroup], count: int) -> list[EvalGroup]:

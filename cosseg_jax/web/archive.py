@@ -73,7 +73,7 @@ def _png(picture: np.ndarray) -> bytes:
 def _described(job: Job, result: GroupResult, threshold: float) -> dict:
     mark = mark_as_json(job.mark)
     if job.mark is not None and mark is not None:
-        mark["photo"] = job.photos[job.numbers.index(job.mark.photo)].name
+        mark["photo"] = job.photos[job.numbers.index(job.mark.image)].name
     photos = [
         dict(name=each.name, width=each.width, height=each.height, presence=round(each.presence, 4))
         for each in result.photos

@@ -34,7 +34,7 @@ def mark_as_json(mark: Prompt | None) -> dict[str, Any] | None:
     if mark is None:
         return None
     kind = "point" if mark.point is not None else "box"
-    return {"photo": mark.photo, kind: list(getattr(mark, kind))}
+    return {"photo": mark.image, kind: list(getattr(mark, kind))}
 
 
 def threshold_of(text: str) -> float:

@@ -71,7 +71,7 @@ class Session:
         numbers = tuple(n for n in range(len(self.photos)) if n not in left_out)
         if not numbers:
             raise UserError("no photograph takes part; add one, or put one back")
-        if mark is not None and mark.photo not in numbers:
+        if mark is not None and mark.image not in numbers:
             raise UserError("the mark is in a photograph that does not take part; clear the mark")
         version = 1 if self.job is None else self.job.version + 1
         job = Job(version, tuple(self.photos[n] for n in numbers), numbers, mark)

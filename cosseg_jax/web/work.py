@@ -131,7 +131,7 @@ class Worker:
 
         progress(0, len(job.photos))
         job.stage = "working"
-        mark = job.mark and dataclasses.replace(job.mark, photo=job.numbers.index(job.mark.photo))
+        mark = job.mark and dataclasses.replace(job.mark, image=job.numbers.index(job.mark.image))
         job.result = self._predict(
             [opened(photo.content, photo.name) for photo in job.photos],
             names=[photo.name for photo in job.photos],

@@ -425,7 +425,7 @@ def test_a_point_marks_the_photograph_of_the_prompt(asked: Asked, tmp_path: Path
     point = ["--prompt", photos / "c.png", "--point", "30,40.5", "--chunk", 2]
     assert segment(photos, "--out", tmp_path / "out", *point) == 0
     prompt = asked.options["prompt"]
-    assert (prompt.photo, prompt.point) == (2, (30.0, 40.5))
+    assert (prompt.image, prompt.point) == (2, (30.0, 40.5))
     assert asked.options["chunk"] == 2
 
 
@@ -436,7 +436,7 @@ def test_a_box_may_mark_a_photograph_that_joins_the_group(asked: Asked, tmp_path
     assert segment(photos, "--out", tmp_path / "out", *box) == 0
     assert asked.photos[-1] == other
     prompt = asked.options["prompt"]
-    assert (prompt.photo, prompt.box) == (3, (1.0, 2.0, 30.0, 40.0))
+    assert (prompt.image, prompt.box) == (3, (1.0, 2.0, 30.0, 40.0))
     assert (tmp_path / "out/masks/d.png").is_file()
 
 

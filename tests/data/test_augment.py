@@ -11,9 +11,8 @@ from cosseg_jax.data.augment import (
     jittered,
     network_view,
     random_crop,
-    resized_image,
-    resized_mask,
 )
+from cosseg_jax.data.images import resize_image, resize_mask
 
 
 def blob_view(height=60, width=80) -> View:
@@ -27,23 +26,23 @@ def blob_view(height=60, width=80) -> View:
 def test_shrinking_an_image_averages():
     checks = np.indices((8, 8)).sum(axis=0) % 2 * 255
     image = np.repeat(checks[..., None], 3, axis=2).astype(np.uint8)
-    small = resized_image(image, 2).astype(int)
+    small = resize_image(image, 2).astype(int)
     assert np.abs(small - 127.5).max() < 20  # without antialiasing: 0 or 255
 
 
 def test_image_of_the_right_size_stays():
     image = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(resized_image(image, 7), image)
+    np.testing.assert_array_equal(resize_image(image, 7), image)
 
 
 def test_mask_takes_the_nearest_pixel():
     mask = np.array([[True, False, False, True, False, False]] * 2)
-    np.testing.assert_array_equal(resized_mask(mask, 2), [[False, False]] * 2)  # columns 1, 4
-    np.testing.assert_array_equal(resized_mask(mask[:, 2:4], 4)[0], [False, False, True, True])
+    np.testing.assert_array_equal(resize_mask(mask, 2), [[False, False]] * 2)  # columns 1, 4
+    np.testing.assert_array_equal(resize_mask(mask[:, 2:4], 4)[0], [False, False, True, True])
 
 
 def test_mask_of_one_pixel_fills_the_square():
-    assert resized_mask(np.ones((1, 1), bool), 3).all()
+    assert resize_mask(np.ones((1, 1), bool), 3).all()
 
 
 def test_flip_mirrors_columns():
@@ -123,8 +122,8 @@ def test_saturation_leaves_grey_alone():
 def test_without_options_only_the_size_changes():
     view, rng = blob_view(), np.random.default_rng(0)
     plain = network_view(view, 32, rng, AugmentOptions())
-    np.testing.assert_array_equal(plain.image, resized_image(view.image, 32))
-    np.testing.assert_array_equal(plain.mask, resized_mask(view.mask, 32))
+    np.testing.assert_array_equal(plain.image, resize_image(view.image, 32))
+    np.testing.assert_array_equal(plain.mask, resize_mask(view.mask, 32))
 
 
 @pytest.mark.parametrize(

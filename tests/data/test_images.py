@@ -12,8 +12,10 @@ from cosseg_jax.data.images import (
     decode_labels,
     decode_mask,
     encode_labels,
+    reopenable,
     turned_like,
 )
+from cosseg_jax.errors import UserError
 
 GREY = np.array([[0, 60], [120, 255]], dtype=np.uint8)
 
@@ -178,3 +180,53 @@ def test_labels_turn_as_their_photograph_does(tmp_path, orientation):
     upright = decode_image(tmp_path / "a.png")[..., 0]
     turned = turned_like(stored, tmp_path / "a.png")
     np.testing.assert_array_equal(turned, upright if orientation > 4 else stored)
+
+
+def test_paths_and_bytes_are_read_again(tmp_path, monkeypatch):
+    content = encoded(Image.fromarray(GREY))
+    (tmp_path / "a.png").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    kept = [reopenable("a.png", "a"), reopenable(content, "1")]
+    monkeypatch.chdir("/")  # a relative path still leads to its file
+    for image in kept:
+        np.testing.assert_array_equal(image.read()[..., 0], GREY)
+
+
+@pytest.mark.parametrize("make", [np.copy, Image.fromarray], ids=["array", "PIL"])
+def test_an_image_in_memory_is_read_again_while_it_lives(make):
+    source = make(GREY)
+    kept = reopenable(source, "3")
+    np.testing.assert_array_equal(kept.read()[..., 0], GREY)
+    del source
+    with pytest.raises(UserError, match=r"image 3 was given as an? .* that no longer exists; keep"):
+        kept.read()
+
+
+def test_the_images_of_one_array_live_as_long_as_it_does():
+    stack = np.stack([GREY, 255 - GREY])
+    kept = [reopenable(view[:, ::-1], str(number)) for number, view in enumerate(stack)]
+    np.testing.assert_array_equal(kept[1].read()[..., 0], 255 - GREY[:, ::-1])
+    del stack
+    with pytest.raises(UserError, match="image 1 was given as an array that no longer exists"):
+        kept[1].read()
+
+
+def test_a_pil_image_that_is_gone_is_read_from_its_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(GREY)))
+    with Image.open(tmp_path / "a.png") as source:
+        kept = reopenable(source, "1")
+        source.load()
+    del source
+    assert kept.live() is None
+    np.testing.assert_array_equal(kept.read()[..., 0], GREY)
+
+
+def test_a_pil_image_resized_in_place_is_not_taken_for_its_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(GREY)))
+    with Image.open(tmp_path / "a.png") as source:
+        source.thumbnail((1, 1))
+    kept = reopenable(source, "1")
+    assert kept.read().shape == (1, 1, 3)
+    del source
+    with pytest.raises(UserError, match="image 1 was given as a PIL image that no longer exists"):
+        kept.read()

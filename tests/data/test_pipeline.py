@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toys import ToySource
 
-from cosseg_jax.data.augment import AugmentOptions, flipped, resized
+from cosseg_jax.data.augment import AugmentOptions, flipped, resize_view
 from cosseg_jax.data.augment import View as Triple
 from cosseg_jax.data.groups import GroupSampler, SamplingOptions, shared_categories
 from cosseg_jax.data.pipeline import Batches, training_batches
@@ -55,7 +55,7 @@ def test_batches_hold_the_samplers_groups_in_order():
                 for category, of_category in zip(example.categories, example.masks, strict=True):
                     if category in shared:
                         mask |= of_category
-                expected = resized(Triple(example.image, mask, example.void), 16)
+                expected = resize_view(Triple(example.image, mask, example.void), 16)
                 np.testing.assert_array_equal(batch.images[position, n], expected.image)
                 np.testing.assert_array_equal(batch.masks[position, n], expected.mask)
                 np.testing.assert_array_equal(batch.valid[position, n], ~expected.void)

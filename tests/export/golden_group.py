@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax.data.augment import resized_image
+from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import load_source
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "quickstart"
@@ -16,7 +16,7 @@ SIDE = 96
 def pictures(count: int) -> np.ndarray:
     """uint8 [N, S, S, 3], of one unseen category."""
     source = load_source("shapes", "unseen")
-    return np.stack([resized_image(source[int(i)].image, SIDE) for i in source.members[0][:count]])
+    return np.stack([resize_image(source[int(i)].image, SIDE) for i in source.members[0][:count]])
 
 
 def save_pictures(folder: Path, count: int) -> list[Path]:

@@ -181,7 +181,7 @@ def test_a_box_is_drawn_by_dragging(browser):
             page.mouse.up()
             page.wait_for_selector(".mark.box")
             wait_for(page, "2 photographs segmented")
-        assert told.calls[-1]["prompt"].photo == 1
+        assert told.calls[-1]["prompt"].image == 1
         assert told.calls[-1]["prompt"].box == pytest.approx((80, 80, 240, 160), abs=2)
 
 

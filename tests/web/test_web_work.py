@@ -13,7 +13,7 @@ def with_photos(client: Client, count: int) -> Client:
 def test_a_point_reaches_the_network(client, told):
     state = with_photos(client, 2).segmented(mark={"photo": 1, "point": [12, 7.5]})
     prompt = told.calls[-1]["prompt"]
-    assert (prompt.photo, prompt.point, prompt.box) == (1, (12, 7.5), None)
+    assert (prompt.image, prompt.point, prompt.box) == (1, (12, 7.5), None)
     assert state["job"]["mark"] == {"photo": 1, "point": [12, 7.5]}
 
 
@@ -25,7 +25,7 @@ def test_a_box_reaches_the_network(client, told):
 def test_a_mark_is_counted_among_the_photographs_that_take_part(client, told):
     with_photos(client, 4).segmented(left_out=[0, 2], mark={"photo": 3, "point": [1, 1]})
     assert told.calls[-1]["names"] == ["1", "3"]
-    assert told.calls[-1]["prompt"].photo == 1
+    assert told.calls[-1]["prompt"].image == 1
 
 
 def test_a_mark_at_the_edge_is_moved_inside(client, told):
