@@ -1,4 +1,4 @@
-"""Contact sheets of groups: photograph, spatial prior, probability and truth, as in figure 5."""
+"""Draws contact sheets of groups: image, spatial prior, probability and mask, as in figure 5."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from PIL import Image
 
 from cosseg_jax.types import Ndarray
 
-GAP = 2  # pixels between the tiles
+TILE_GAP = 2  # pixels between the tiles
 COLD, WARM = (np.asarray([30, 70, 190]), np.asarray([215, 45, 30]))  # S = -2 and S = 2
-TINT = np.asarray([30, 200, 70])  # of masks laid over photographs
-VOID = (np.uint8(120), np.uint8(190))  # the greys of its stripes
-STRIPE = 3  # pixels across and down
+TINT = np.asarray([30, 200, 70])  # the colour of masks laid over images
+VOID_GREYS = (np.uint8(120), np.uint8(190))  # of the stripes over void pixels
+STRIPE = 3  # width of a stripe, in pixels across and down
 
 
 class Row(NamedTuple):
-    """One photograph of a group and what is said of it."""
+    """One image of a group, and what is drawn below it."""
 
     image: UInt8[Ndarray, "H W 3"]
     prior: Float[Ndarray, "h w"]
@@ -26,20 +26,20 @@ class Row(NamedTuple):
 
 
 def sheet(rows: Sequence[Row], side: int = 112) -> UInt8[Ndarray, "H W 3"]:
-    """One group as a picture: a column for each photograph; image, S, probability, truth below."""
+    """Draws a group: a column for each image, with S, probability and truth below it."""
     return np.concatenate([tiles_of(row, (side, side)) for row in rows], axis=1)
 
 
 def tiles_of(row: Row, size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
-    """One photograph as tiles of (height, width) = `size`: image, S, probability, truth below."""
-    photo = resized(row.image, size)
-    prior, probability = warmth(row.prior, size), _grey(row.probability, size)
-    truth = tinted(photo, resized_mask(row.truth, size))
-    return np.concatenate([_framed(tile) for tile in (photo, prior, probability, truth)])
+    """Draws a column: image, S, probability and truth as tiles of (height, width) = `size`."""
+    image = resized(row.image, size)
+    prior, probability = colour_prior(row.prior, size), _grey(row.probability, size)
+    truth = tinted(image, resized_mask(row.truth, size))
+    return np.concatenate([_framed(tile) for tile in (image, prior, probability, truth)])
 
 
 def wrapped(columns: Sequence[UInt8[Ndarray, "T _ 3"]], per_line: int) -> UInt8[Ndarray, "H W 3"]:
-    """Columns of one height as lines of `per_line` at most, the lines one below the other."""
+    """Stacks lines of at most `per_line` columns; all columns have the same height."""
     starts = range(0, len(columns), per_line)
     lines = [np.concatenate(columns[start : start + per_line], axis=1) for start in starts]
     width = max(line.shape[1] for line in lines)
@@ -50,38 +50,39 @@ def wrapped(columns: Sequence[UInt8[Ndarray, "T _ 3"]], per_line: int) -> UInt8[
     return np.concatenate(filled)
 
 
-def warmth(prior: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
-    """The spatial prior at (height, width) = `size`: blue below zero, white at it, red above."""
+def colour_prior(prior: Float[Ndarray, "h w"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:
+    """Colours the spatial prior: blue below zero, white at zero, red above.
+
+    size: (height, width) of the result.
+    """
     values = resized(prior.astype(np.float32), size)
     strength = np.clip(np.abs(values) / 2, 0, 1)[..., None]  # [H, W, 1]
     end = np.where((values > 0)[..., None], WARM, COLD)
     return (255 * (1 - strength) + end * strength).astype(np.uint8)
 
 
-def tinted(photo: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 3"]:
-    """A photograph with its mask in green and the rest darkened."""
-    inside = 0.55 * photo + 0.45 * TINT
-    return np.where(mask[..., None], inside, 0.45 * photo).astype(np.uint8)
+def tinted(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 3"]:
+    """Draws an image with its mask in green and the rest darkened."""
+    inside = 0.55 * image + 0.45 * TINT
+    return np.where(mask[..., None], inside, 0.45 * image).astype(np.uint8)
 
 
-def hatched(
-    picture: UInt8[Ndarray, "H W 3"], void: Bool[Ndarray, "H W"]
-) -> UInt8[Ndarray, "H W 3"]:
-    """A picture with grey stripes over its void pixels."""
+def hatched(image: UInt8[Ndarray, "H W 3"], void: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 3"]:
+    """Draws an image with grey stripes over its void pixels."""
     height, width = void.shape
     diagonal = np.arange(height)[:, None] + np.arange(width)[None, :]  # [H, W]
-    stripes = np.where(diagonal // STRIPE % 2 == 0, *VOID)
-    return np.where(void[..., None], stripes[..., None], picture)  # [H, W, 3]
+    stripes = np.where(diagonal // STRIPE % 2 == 0, *VOID_GREYS)
+    return np.where(void[..., None], stripes[..., None], image)  # [H, W, 3]
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture or a float32 map at (height, width) = `size`, bilinearly."""
+    """Resizes an image or a float32 map bilinearly to (height, width) = `size`."""
     height, width = size
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resized_mask(mask: Bool[Ndarray, "H W"], size: tuple[int, int]) -> Bool[Ndarray, "h w"]:
-    """A mask at (height, width) = `size`: where it covers at least half of a pixel."""
+    """Resizes a mask: a pixel of the result is set if the mask covers at least half of it."""
     return resized(255 * mask.astype(np.uint8), size) > 127
 
 
@@ -91,4 +92,4 @@ def _grey(probability: Float[Ndarray, "S S"], size: tuple[int, int]) -> UInt8[Nd
 
 
 def _framed(tile: UInt8[Ndarray, "h w 3"]) -> UInt8[Ndarray, "_ _ 3"]:
-    return np.pad(tile, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
+    return np.pad(tile, ((0, TILE_GAP), (0, TILE_GAP), (0, 0)), constant_values=255)

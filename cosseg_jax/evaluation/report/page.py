@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from cosseg_jax.drawing import COLD, TINT, VOID, WARM
+from cosseg_jax.drawing import COLD, TINT, VOID_GREYS, WARM
 from cosseg_jax.evaluation.metrics import Scores
 from cosseg_jax.evaluation.report.photos import PANELS, ShownGroup, best_first
 from cosseg_jax.evaluation.results import Result, Spread
@@ -25,8 +25,8 @@ _COLOURS = {
         "cold": COLD,
         "warm": WARM,
         "tint": TINT,
-        "dark-void": (VOID[0],) * 3,
-        "light-void": (VOID[1],) * 3,
+        "dark-void": (VOID_GREYS[0],) * 3,
+        "light-void": (VOID_GREYS[1],) * 3,
     }.items()
 }
 

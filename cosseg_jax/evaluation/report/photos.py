@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cosseg_jax.drawing import hatched, resized, resized_mask, tinted, warmth
+from cosseg_jax.drawing import colour_prior, hatched, resized, resized_mask, tinted
 from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.evaluator import ScoredImage, truth_of
 from cosseg_jax.types import Ndarray
@@ -74,7 +74,7 @@ def photo_of(image: ScoredImage, place: int) -> Photo:
     true = tinted(photo, resized_mask(truth, size))
     panels = (
         photo,
-        warmth(image.prior, size),
+        colour_prior(image.prior, size),
         tinted(photo, mask),
         hatched(true, resized_mask(void, size)),
     )
