@@ -1,20 +1,25 @@
-"""The spatial modulator f_spa: a group's descriptors parted in two, without labels (section 3.2).
+"""The spatial modulator f_spa: splits a group's descriptors in two, without labels (section 3.2).
 
-Eq. 6 asks for the two clusters with the least distances inside and the greatest between them. Let
-c be the signed indicator (+1 on one cluster, -1 on the other), sums run over ordered pairs (i, j),
-and d_ij be the squared distance of unit descriptors, d_ij = 2 - 2 x_i'x_j (eq. 7). Then
+Eq. 6 asks for the two clusters with the smallest distances inside and the largest between them. Let
+c_i be +1 on one cluster and -1 on the other, let the sums run over ordered pairs (i, j), and let
+d_ij be the squared distance of unit descriptors, d_ij = 2 - 2 x_i'x_j (eq. 7). Then
 
     -2 sum_{f,b} d_ij + sum_{f,f} d_ij + sum_{b,b} d_ij = c'Dc = -2 c'(X'X - 11')c = -2 c'Gc
 
 With c = sqrt(n) s, |s| = 1, this is n s'Ds (eq. 8) = -2n s'Gs, which is eq. 9 up to the factor 2n.
-Relaxed to real s, the best is the unit eigenvector of the largest algebraic eigenvalue of G
-(eq. 10; the solvers are in `eigen`).
+Relaxed to real s, the best one is the unit eigenvector of the largest algebraic eigenvalue of G
+(eq. 10; `eigen` holds the solvers).
 
-All N photographs of a group make one such problem over their n = N*h*w descriptors; that is what
-makes the parting a co-segmentation. The paper leaves open the eigenvector's sign, its gradient and
-how large it is when it reaches the head: these are fields of `SpatialOptions`.
+Beyond the paper, descriptors can keep their length ("centred"). Let d_ij = |x_i - x_j|^2, where the
+group's mean has been subtracted from every x_i, so that X1 = 0. The lengths enter c'Dc as the term
+2 (1'c) sum_i c_i |x_i|^2, which is 0 for clusters of equal weight, 1'c = 0; then c'Dc = -2 c'X'Xc.
+The best s orthogonal to 1 is the top eigenvector of X'X (1 is one of eigenvalue 0): the
+projections of the descriptors on their principal direction (Wei et al. 2019). Subtracting 11' moves
+only the eigenvalue of 1, from 0 to -n, so G, its solvers and its gradient serve both cases.
 
-The spatial prior of a group in which a user has marked the object.
+All N images of a group form one problem over their n = N*h*w descriptors, which makes the split a
+co-segmentation. The paper does not specify the sign of the eigenvector, its gradient or its scale;
+these are fields of `SpatialOptions`.
 """
 
 import dataclasses
@@ -23,44 +28,46 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.errors import check_choice
+from cosseg_jax.errors import UserError, check_choice
 from cosseg_jax.models import eigen
 from cosseg_jax.types import Ndarray, SpatialPrior
 
 SOLVERS = ("auto", "eigh", "subspace", "squaring")
-SIGNS = ("border", "majority", "none")
+DESCRIPTORS = ("normalised", "centred")
+SIGNS = ("border", "majority", "activation", "none")
 SCALES = ("sqrt_n", "unit")
 GRADIENTS = ("stop", "implicit")
-TIE = 1e-4  # a score of the sign below this, in units where S has mean square 1, decides nothing
+SMALL = 1e-6  # keeps quotients finite
+TIE = 1e-4  # a sign score below this decides nothing; S has mean square 1
 
 
 @dataclasses.dataclass(frozen=True)
 class SpatialOptions:
-    """How S is computed from the descriptors.
+    """How S is computed from the descriptors. The defaults are the paper's, or follow from it.
 
+    descriptors: "normalised": each at length 1, as printed. "centred": less the group's mean, all
+        divided by their root mean square length; S is then their principal direction.
     solver: "eigh" forms G, "subspace" never does; "auto" takes "eigh" for up to `dense_max`
-        descriptors a group. Both find the same vector. So does "squaring", less exactly, by
-        products alone: for exports.
+        descriptors a group. "squaring" uses matrix products alone, for exports; it is less exact.
     dense_max: see `solver`.
     block_size: vectors that "subspace" multiplies at once, 3 or more.
-    iterations: the most products of G and a block that "subspace" spends; it stops when accurate,
+    iterations: the most products of G and a block that "subspace" spends. It stops when accurate:
         after 8 on clustered and some 40 on white-noise descriptors.
-    sign: "border": S is lower on the outermost ring of cells than inside, as objects are rarely
-        cut by the frame. "majority": the smaller part is the foreground. "none": a sign that
-        follows from the features alone and has no meaning.
-    scale: "sqrt_n": S has mean square 1, an ideal prior is +-1. "unit": S has length 1.
-    gradient: of S into the features. "stop": none. "implicit": that of the eigenvector, damped.
-    damping: of "implicit", as a share of the largest eigenvalue (of 1, if that is larger); a gap
-        below it counts as if it were about that large, so that the gradient stays bounded where
-        eigenvalues meet.
-    epsilon: added to a descriptor's squared length before it is divided by its root. Descriptors
-        much shorter than epsilon ** 0.5 count as zero; the gradient there is at most
-        epsilon ** -0.5 times that at unit ones.
+    sign: "border": S is lower on the outermost ring of cells than inside, as the frame rarely cuts
+        objects. "majority": the smaller part is the foreground. "activation": S correlates
+        positively with the sum of a descriptor's channels. "none": arbitrary but deterministic.
+    scale: "sqrt_n": S has mean square 1, so an ideal prior is +-1. "unit": S has length 1.
+    gradient: of S towards the features. "stop": none. "implicit": that of the eigenvector, damped.
+    damping: of "implicit", as a share of the largest eigenvalue (of 1, if that is larger). A
+        smaller gap counts as about that large, which bounds the gradient where eigenvalues meet.
+    epsilon: added to squared lengths before their root divides. Much shorter descriptors than
+        epsilon ** 0.5 count as zero; the gradient there is at most epsilon ** -0.5 times as large.
 
     Raises:
-        ValueError: naming the field whose value is not valid.
+        UserError: naming the field whose value is not valid.
     """
 
+    descriptors: str = "normalised"
     solver: str = "auto"
     dense_max: int = 128
     block_size: int = 4
@@ -72,6 +79,7 @@ class SpatialOptions:
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
+        check_choice("model.spatial.descriptors", self.descriptors, DESCRIPTORS)
         check_choice("model.spatial.solver", self.solver, SOLVERS)
         check_choice("model.spatial.sign", self.sign, SIGNS)
         check_choice("model.spatial.scale", self.scale, SCALES)
@@ -79,20 +87,26 @@ class SpatialOptions:
         for field, least in dict(dense_max=0, block_size=3, iterations=1).items():
             value = getattr(self, field)
             if value < least:
-                raise ValueError(f"model.spatial.{field} is {value}; it takes {least} or more")
+                raise UserError(f"model.spatial.{field} is {value}; it takes {least} or more")
         for field in ("damping", "epsilon"):
             if not getattr(self, field) > 0:
                 value = getattr(self, field)
-                raise ValueError(f"model.spatial.{field} is {value}; it takes a number above 0")
+                raise UserError(f"model.spatial.{field} is {value}; it takes a number above 0")
 
 
-def normalise(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
+def unit_rows(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
     """Each row at length 1. A zero row stays zero, with a finite gradient."""
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + epsilon)
 
 
+def centred_rows(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
+    """Rows less their mean, with mean square length 1. Equal rows become zero."""
+    x = x - jnp.mean(x, axis=0, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.mean(jnp.sum(x**2, axis=1)) + epsilon)
+
+
 def solve(x: Float[Array, "n d"], options: SpatialOptions) -> Float[Array, " n"]:
-    """The unit eigenvector of eq. 10 by the solver that the options name; of either sign."""
+    """The unit eigenvector of eq. 10, of either sign, by the solver that the options name."""
     dense = options.solver == "eigh" or (
         options.solver == "auto" and x.shape[0] <= options.dense_max
     )
@@ -105,28 +119,28 @@ def solve(x: Float[Array, "n d"], options: SpatialOptions) -> Float[Array, " n"]
     )
 
 
-def _forward(x: Array, options: SpatialOptions) -> tuple[Array, tuple[Array, Array]]:
+def _solve_forward(x: Array, options: SpatialOptions) -> tuple[Array, tuple[Array, Array]]:
     s = solve(x, options)
     return s, (x, s)
 
 
-def _backward(options: SpatialOptions, saved: tuple[Array, Array], v: Array) -> tuple[Array]:
+def _solve_backward(options: SpatialOptions, saved: tuple[Array, Array], v: Array) -> tuple[Array]:
     """v'ds/dx for a cotangent v of s.
 
-    From (G - lambda I) ds = -(dG - dlambda) s and s'ds = 0 follows v'ds = u'dG s, where u solves
-    (lambda I - G) u = v on the complement of s. There lambda I - G is positive semidefinite, its
-    least eigenvalue being the gap; damping * max(lambda, 1) is added to it.
+    (G - lambda I) ds = -(dG - dlambda) s and s'ds = 0 give v'ds = u'dG s, where u solves
+    (lambda I - G) u = v on the complement of s. There lambda I - G is positive semidefinite and its
+    smallest eigenvalue is the gap; damping * max(lambda, 1) is added to it.
     """
     x, s = saved
     u = eigen.solve_on_complement(x, s, v, damping=options.damping)
-    through = eigen.matmul(jnp.stack([u, s]), x)  # [2, d]: u'x and s'x
+    products = eigen.matmul(jnp.stack([u, s]), x)  # [2, d]: u'x and s'x
     # u' (dx x' + x dx') s = sum_ij dx_ij (u_i (x's)_j + s_i (x'u)_j)
-    return (eigen.matmul(jnp.stack([s, u], axis=1), through),)  # [n, d]
+    return (eigen.matmul(jnp.stack([s, u], axis=1), products),)  # [n, d]
 
 
-# as `solve`, with the damped implicit derivative of the eigenvector
+# `solve` with the damped implicit derivative of the eigenvector
 differentiable_solve = jax.custom_vjp(solve, nondiff_argnums=(1,))
-differentiable_solve.defvjp(_forward, _backward)
+differentiable_solve.defvjp(_solve_forward, _solve_backward)
 
 
 def border_score(maps: Float[Array, "N h w"]) -> Float[Array, ""]:
@@ -139,30 +153,45 @@ def border_score(maps: Float[Array, "N h w"]) -> Float[Array, ""]:
 
 
 def minority_score(maps: Float[Array, "N h w"]) -> Float[Array, ""]:
-    """The third moment. The smaller part has the larger values; positive if it is positive."""
+    """The third moment, which is positive if the smaller part has the positive values."""
     return jnp.mean(maps**3)
 
 
-def feature_score(maps: Float[Array, "N h w"], x: Float[Array, "n d"]) -> Float[Array, ""]:
-    """Of either sign, yet the same for every order of the photographs."""
-    direction = eigen.probe(x.shape[1], 1)
-    return jnp.mean(maps.reshape(-1, 1) * eigen.matmul(x, direction))
+def activation_score(
+    maps: Float[Array, "N h w"], features: Float[Array, "N h w d"]
+) -> Float[Array, ""]:
+    """Covariance of S and the sum of each cell's channels, the latter scaled to variance 1."""
+    total = jnp.sum(features, axis=-1)  # [N, h, w]
+    total = total - jnp.mean(total)
+    return jnp.mean(maps * total) / (jnp.sqrt(jnp.mean(total**2)) + SMALL)
 
 
-def orient(maps: Float[Array, "N h w"], x: Float[Array, "n d"], sign: str) -> Float[Array, "N h w"]:
-    """Turns S, of mean square 1, to the foreground side.
+def feature_score(
+    maps: Float[Array, "N h w"], features: Float[Array, "N h w d"]
+) -> Float[Array, ""]:
+    """An arbitrary sign that is the same for every order of the images."""
+    d = features.shape[-1]
+    projected = eigen.matmul(features.reshape(-1, d), eigen.probe(d, 1))  # [N*h*w, 1]
+    return jnp.mean(maps.reshape(-1, 1) * projected)
 
-    The rule of the option decides; where it is within TIE of undecided, the next one does. "border"
-    is undecided on maps without an interior (h or w of 1 or 2): there the smaller part is taken for
-    the foreground, as objects mostly cover less than half of a photograph. Where that is undecided
-    as well (parts of exactly one half) the features decide, so that S still follows the order of
-    the photographs. If all descriptors are zero, S keeps the solver's sign.
+
+def orient(
+    maps: Float[Array, "N h w"], features: Float[Array, "N h w d"], sign: str
+) -> Float[Array, "N h w"]:
+    """Turns S, of mean square 1, so that the foreground is positive.
+
+    The option's rule decides. Where its score is within TIE of 0, the next rule does: "border"
+    decides nothing on maps without an interior (h or w of 1 or 2), and then the smaller part counts
+    as the foreground, as objects mostly cover less than half of an image. The last rule, the sign
+    of the features' projection, keeps S in step with the images' order. If all descriptors are
+    zero, S keeps the solver's sign.
     """
     border, minority = border_score(maps), minority_score(maps)
-    feature = feature_score(maps, x)
+    activation, feature = activation_score(maps, features), feature_score(maps, features)
     scores = {
         "border": (border, minority, feature),
         "majority": (minority, border, feature),
+        "activation": (activation, border, minority, feature),
         "none": (feature,),
     }[sign]
     decided = scores[-1]
@@ -174,7 +203,8 @@ def orient(maps: Float[Array, "N h w"], x: Float[Array, "n d"], sign: str) -> Fl
 def _group_prior(features: Float[Array, "N h w d"], options: SpatialOptions) -> SpatialPrior:
     """The modulator of one group: S [N, h, w] and its loss, a scalar."""
     *grid, d = features.shape
-    x = normalise(features.reshape(-1, d), options.epsilon)  # [n, d]
+    rows = unit_rows if options.descriptors == "normalised" else centred_rows
+    x = rows(features.reshape(-1, d), options.epsilon)  # [n, d]
     n = x.shape[0]
     if options.gradient == "implicit":
         s = differentiable_solve(x, options)
@@ -183,60 +213,56 @@ def _group_prior(features: Float[Array, "N h w d"], options: SpatialOptions) -> 
     # Hellmann-Feynman: the eigenvalue's gradient is that of s'Gs with s held constant
     constant = jax.lax.stop_gradient(s)
     energy = jnp.sum(eigen.matmul(constant[None], x) ** 2) - jnp.sum(constant) ** 2
-    root = jnp.sqrt(n)  # not n**0.5, which N of any number does not have
-    maps = orient(s.reshape(grid) * root, jax.lax.stop_gradient(x), options.sign)  # [N, h, w]
+    root = jnp.sqrt(n)  # not n**0.5, which a symbolic N does not support
+    maps = orient(s.reshape(grid) * root, jax.lax.stop_gradient(features), options.sign)
     return SpatialPrior(maps if options.scale == "sqrt_n" else maps / root, -energy / n)
 
 
 def spatial_modulator(features: Float[Array, "B N h w d"], options: SpatialOptions) -> SpatialPrior:
     """S and the spatial loss of each group, in float32 whatever the features' type.
 
-    Any N, h, w, d >= 1. `loss` is -s'Gs / n = -lambda_max / n, in [-1, 0] for n >= 2; its gradient
-    reaches the features through X and its normalisation, and is exact. `indicator` has a gradient
-    only if the options say so.
+    Any N, h, w, d >= 1. `loss` is -s'Gs / n = -lambda_max / n, in [-1, 0] for n >= 2; for centred
+    descriptors, minus the share of their variance along the principal direction. Its gradient
+    reaches the features through X and is exact. `values` has a gradient only if the options say so.
 
     Corner cases. Where the largest eigenvalue is multiple, S is some vector of its eigenspace,
-    always the same for the same features, but not necessarily one that follows the photographs'
-    order. Where all descriptors are zero or equal, G is 0 on everything orthogonal to the constant:
-    S then means nothing. A single descriptor has |S| = 1, there being no other unit vector.
+    always the same for the same features, but not necessarily one that follows the images' order.
+    Where all descriptors are zero or equal, G is 0 on everything orthogonal to the constant, and S
+    means nothing. A single descriptor has |S| = 1, there being no other unit vector.
     """
     features = features.astype(jnp.float32)
     return jax.vmap(lambda group: _group_prior(group, options))(features)
 
 
-EPSILON = 1e-6
-
-
 def prompted_prior(
     features: Float[Array | Ndarray, "N h w d"],
-    indicator: Float[Array | Ndarray, "N h w"],
-    photo: int,
+    prior: Float[Array | Ndarray, "N h w"],
+    prompted: int,
     weights: Float[Array | Ndarray, "h w"],
 ) -> Float[Array, "N h w"]:
-    """S turned and drawn towards what is like the marked region of one photograph.
+    """S turned and drawn towards cells that resemble the prompted region of one image.
 
-    The marked descriptors' mean and that of the same photograph's others part the group's unit
-    descriptors by which of the two is nearer. The eigenvector, of the sign that agrees with this
-    parting, and the parting itself have equal shares; the result has mean square 1 like S.
+    Two prototypes, the mean descriptor of the prompted region and that of the rest of its image,
+    split the group's unit descriptors by which one is nearer. The result is the sum of this split
+    and of S, turned to agree with it, both with mean square 1; it has mean square 1 itself.
 
     Args:
         features: the fused maps of the group.
-        indicator: S as the spatial modulator found it.
-        photo: the marked photograph.
-        weights: of its cells, of sum 1: how much of the mark lies in each.
+        prior: S as the spatial modulator found it.
+        prompted: index of the prompted image.
+        weights: the share of the prompted region that lies in each of its cells; sum 1.
     """
-    x = normalise(jnp.asarray(features).reshape(-1, features.shape[-1]), EPSILON)
-    x = x.reshape(features.shape).astype(jnp.float32)  # [N, h, w, d]
+    x = jnp.asarray(features).astype(jnp.float32)
+    x = unit_rows(x.reshape(-1, x.shape[-1]), SMALL).reshape(x.shape)  # [N, h, w, d]
     inside = jnp.asarray(weights)
     outside = 1 - inside / jnp.max(inside)
-    outside = outside / jnp.maximum(jnp.sum(outside), EPSILON)
-    near, far = (jnp.einsum("hw,hwd->d", share, x[photo]) for share in (inside, outside))
-    parting = jnp.einsum("nhwd,d->nhw", x, near - far) - (near @ near - far @ far) / 2
-    parting = _mean_square_one(parting)
-    eigenvector = jnp.asarray(indicator)
-    agreement = jnp.sum(eigenvector * parting)
-    return _mean_square_one(jnp.where(agreement < 0, -eigenvector, eigenvector) + parting)
+    outside = outside / jnp.maximum(jnp.sum(outside), SMALL)
+    near, far = (jnp.einsum("hw,hwd->d", share, x[prompted]) for share in (inside, outside))
+    split = jnp.einsum("nhwd,d->nhw", x, near - far) - (near @ near - far @ far) / 2
+    split = _mean_square_one(split)
+    agreement = jnp.sum(jnp.asarray(prior) * split)
+    return _mean_square_one(jnp.where(agreement < 0, -prior, prior) + split)
 
 
 def _mean_square_one(x: Float[Array, "N h w"]) -> Float[Array, "N h w"]:
-    return x / jnp.sqrt(jnp.mean(x**2) + EPSILON)
+    return x / jnp.sqrt(jnp.mean(x**2) + SMALL)

@@ -17,7 +17,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def scene() -> jax.Array:
-    """A square of one material before another on three photographs [1, 3, 6, 6, 16]."""
+    """A square of one material before another in three images [1, 3, 6, 6, 16]."""
     rng = np.random.default_rng(0)
     inside = np.zeros((1, 3, 6, 6), int)
     inside[:, :, 2:5, 1:4] = 1
@@ -25,8 +25,8 @@ def scene() -> jax.Array:
     return jnp.asarray(features, jnp.float32)
 
 
-def degenerate(kind: str, photos: int, side: int, d: int = 8) -> jax.Array:
-    features = noise(1, photos, side, side, d)
+def degenerate(kind: str, images: int, side: int, d: int = 8) -> jax.Array:
+    features = noise(1, images, side, side, d)
     if kind == "zero":
         features[:] = 0
     elif kind == "identical":
@@ -53,13 +53,13 @@ def eigenvector64(features: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", DEGENERATE)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("gradient", ["stop", "implicit"])
-@pytest.mark.parametrize(("photos", "side"), [(1, 1), (2, 3), (2, 8)])
+@pytest.mark.parametrize(("images", "side"), [(1, 1), (2, 3), (2, 8)])
 def test_degenerate_descriptors_have_bounded_gradients(
-    kind: str, solver: str, gradient: str, photos: int, side: int
+    kind: str, solver: str, gradient: str, images: int, side: int
 ) -> None:
-    features = degenerate(kind, photos, side)
+    features = degenerate(kind, images, side)
     options = SpatialOptions(solver=solver, gradient=gradient)
-    weights = jnp.asarray(noise(1, photos, side, side))
+    weights = jnp.asarray(noise(1, images, side, side))
 
     def objective(features: jax.Array) -> jax.Array:
         prior = spatial_modulator(features, options)
@@ -94,18 +94,18 @@ def test_implicit_gradient_is_that_of_the_eigenvector(solver: str) -> None:
         return jnp.sum(weights * spatial_modulator(features, options).values)
 
     slope = jax.jit(jax.grad(objective))(features)
-    indicator = np.asarray(spatial_modulator(features, options).values, np.float64).ravel()
+    prior = np.asarray(spatial_modulator(features, options).values, np.float64).ravel()
     for seed in range(3):
         step = 1e-5 * np.random.default_rng(seed).standard_normal(features.shape)
         ends = []
         for side in (1, -1):
             s = eigenvector64(np.asarray(features, np.float64) + side * step)
-            ends.append(weights.ravel() @ s * np.sign(s @ indicator) * len(s) ** 0.5)
+            ends.append(weights.ravel() @ s * np.sign(s @ prior) * len(s) ** 0.5)
         assert float(jnp.sum(slope * step)) == pytest.approx((ends[0] - ends[1]) / 2, rel=5e-3)
 
 
 def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
-    """Three orthogonal clusters of one size but for a perturbation that goes to zero."""
+    """Three orthogonal clusters of the same size, with a perturbation that goes to zero."""
     clusters = np.eye(3, 6)[np.arange(36) % 3].reshape(1, 1, 6, 6, 6)
     weights, bump = noise(1, 1, 6, 6), noise(*clusters.shape, seed=1)
     options = SpatialOptions(gradient="implicit", damping=0.01)
