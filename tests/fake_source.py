@@ -1,21 +1,24 @@
-"""A made-up data set, and the network that solves it."""
+"""A made-up data set and predictors for it, for the tests of evaluation."""
 
 import threading
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cosseg_jax.data.source import members_of
-from cosseg_jax.types import Example, GroupMasks
+from cosseg_jax.evaluation.evaluator import FunctionSegmenter
+from cosseg_jax.types import Example
 
 SIDE = 8  # of the network's input
 
 
 class FakeSource:
-    """Photographs whose red channel is 200 on the object; own sizes differ.
+    """Images of two sizes whose red channel is 200 on the object.
 
-    categories_of: for each photograph, what it contains.
+    categories_of: the categories of each image.
+    decoded: the indices of the images that were read, in order.
     """
 
     name = "fake"
@@ -50,43 +53,44 @@ class FakeSource:
 
 
 def perfect(images):
+    """The true probability maps [B, N, S, S] of images [B, N, S, S, 3]."""
     assert images.dtype == np.uint8
     assert images.shape[2:] == (SIDE, SIDE, 3)
     return (jnp.asarray(images[..., 0]) > 100).astype(jnp.float32)
 
 
-def without_prior(predict: Callable) -> Callable:
-    """A predictor of masks whose spatial prior says nothing: one cell, zero."""
+def segmenter(predict: Callable) -> FunctionSegmenter:
+    """A function such as `perfect` as a segmenter of groups, whose spatial prior is one zero."""
 
-    def masks_of(inputs) -> GroupMasks:
-        probabilities = np.asarray(predict(inputs))
-        return GroupMasks(probabilities, np.zeros((*probabilities.shape[:2], 1, 1), np.float32))
+    def segment(inputs):
+        maps = np.asarray(predict(jax.tree.map(lambda array: array[None], inputs)), np.float32)[0]
+        return maps, np.zeros((len(maps), 1, 1), np.float32)
 
-    return masks_of
+    return FunctionSegmenter(segment, SIDE)
 
 
 class Shuffled:
-    """The same photographs and classes as another source's, listed in another order."""
+    """The images and categories of another source in another order."""
 
     def __init__(self, source: FakeSource, seed: int):
         rng = np.random.default_rng(seed)
         self._source = source
-        self._photos = rng.permutation(len(source)).tolist()
-        self._classes = rng.permutation(len(source.categories)).tolist()
+        self._images = rng.permutation(len(source)).tolist()
+        self._order_of_categories = rng.permutation(len(source.categories)).tolist()
         self.name = source.name
-        self.categories = tuple(source.categories[old] for old in self._classes)
-        self.names = [source.names[old] for old in self._photos]
+        self.categories = tuple(source.categories[old] for old in self._order_of_categories)
+        self.names = [source.names[old] for old in self._images]
         self.members = [
-            np.array(sorted(self._photos.index(old) for old in source.members[category]), np.int64)
-            for category in self._classes
+            np.array(sorted(self._images.index(old) for old in source.members[category]), np.int64)
+            for category in self._order_of_categories
         ]
 
     def __len__(self) -> int:
-        return len(self._photos)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> Example:
-        example = self._source[self._photos[index]]
-        categories = [self._classes.index(old) for old in example.categories]
+        example = self._source[self._images[index]]
+        categories = [self._order_of_categories.index(old) for old in example.categories]
         order = np.argsort(categories)
         return example._replace(
             categories=np.array(categories, np.int64)[order], masks=example.masks[order]

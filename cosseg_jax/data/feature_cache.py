@@ -1,9 +1,9 @@
-"""The maps of a frozen backbone, computed once for a data set and kept on disk.
+"""The feature maps of a frozen backbone, computed once for a data set and kept on disk.
 
-A frozen backbone gives the same maps at every step; kept as float16 in memory-mapped files they
-turn its share of a training step into a read (about 1.5 MB a photograph for VGG16 at 224). The
-files belong to one combination of data set, backbone weights and input size: its digest names
-their folder, so that nothing stale is ever read. An interrupted computation is taken up again.
+A frozen backbone computes the same maps at every step. They are kept as float16 in memory-mapped
+files, so that a training step reads them instead (about 1.5 MB an image for VGG16 at 224). The
+files belong to one combination of data set, backbone weights and input size, whose digest names
+their folder: maps of another combination are never read. An interrupted computation is resumed.
 """
 
 import hashlib
@@ -20,32 +20,30 @@ from ml_collections import ConfigDict
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from cosseg_jax.data.augment import resized_image
+from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.pipeline import CachedFeatures
 from cosseg_jax.data.source import Source
-from cosseg_jax.errors import check_choice
-from cosseg_jax.models.backbones import create_backbone, normalise
-from cosseg_jax.models.ssnm import DTYPES
+from cosseg_jax.errors import NotFiniteError
+from cosseg_jax.models.backbones import create_backbone, normalise_images
 from cosseg_jax.types import FeatureMaps
 
-IMAGES_PER_BATCH = 16
-SAMPLED = 16  # photographs whose pixels tell one data set from another of the same names
+ENCODED_AT_ONCE = 16  # images
+SAMPLED = 16  # images whose pixels tell data sets with the same names apart
+COMPUTE_DTYPE = jnp.bfloat16
 
 
 class FeatureCache:
-    """The backbone's maps of every photograph of a source, and of its mirror image.
+    """The backbone's maps of every image of a source and of its mirror image.
 
     Args:
-        folder: where caches live; this one gets a subfolder of its own.
-        source: the photographs.
-        config: of the run: backbone, dtype and image size.
+        folder: the folder of all caches; this one gets a subfolder of its own.
+        source: the images.
+        config: the run's, with backbone and image size.
         variables: the network's, with the backbone's part.
-        mirror: flip the maps instead of computing those of the flipped photograph: half the time
-            and disk, but only nearly the same maps.
+        mirror: flip the maps instead of computing those of the flipped image: half the time and
+            disk, but only nearly the same maps.
 
-    Raises:
-        ValueError: for a `cache_dtype` that is not valid.
-        OSError: if the disk has too little room, before anything is computed.
+    Raises OSError if the disk has too little room, before anything is computed.
     """
 
     def __init__(
@@ -57,11 +55,10 @@ class FeatureCache:
         *,
         mirror: bool,
     ):
-        check_choice("cache_dtype", config.cache_dtype, tuple(DTYPES))
         self._source = source
         self._size = config.image_size
         self._backbone_name = config.model.backbone
-        self._backbone = create_backbone(self._backbone_name, dtype=DTYPES[config.cache_dtype])
+        self._backbone = create_backbone(self._backbone_name, dtype=COMPUTE_DTYPE)
         self._variables = {
             part: tree["backbone"] for part, tree in variables.items() if "backbone" in tree
         }
@@ -70,13 +67,13 @@ class FeatureCache:
         self._open()
 
     def maps(self, index: int, flipped: bool) -> FeatureMaps:
-        """The maps of one photograph, float16 [h, w, C]."""
+        """The maps of one image, float16 [h, w, C]."""
         if flipped and self._sides == 1:
             return FeatureMaps(*(np.asarray(file[index, 0, :, ::-1]) for file in self._files))
         return FeatureMaps(*(np.asarray(file[index, int(flipped)]) for file in self._files))
 
     def fill(self) -> None:
-        """Computes what is missing, with a progress bar."""
+        """Computes the maps that are missing, with a progress bar."""
         missing = np.flatnonzero(~self._done)
         if not missing.size:
             return
@@ -97,16 +94,16 @@ class FeatureCache:
         digest = hashlib.sha256()
         for part in (self._source.name, *self._source.names, config.model.backbone):
             digest.update(f"{part}\n".encode())
-        digest.update(f"{self._size} {config.cache_dtype} {self._sides}".encode())
+        digest.update(f"{self._size} {jnp.dtype(COMPUTE_DTYPE)} {self._sides}".encode())
         count = len(self._source)
-        for index in range(0, count, max(1, count // SAMPLED)):  # names may stay as pixels change
+        for index in range(0, count, max(1, count // SAMPLED)):  # pixels may change, names not
             digest.update(self._source[index].image.tobytes())
         for leaf in jax.tree.leaves(self._variables):
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
     def _apply(self, variables: Mapping[str, Any], images: jax.Array) -> FeatureMaps:
-        pixels = normalise(images.astype(jnp.float32) / 255, self._backbone_name)
+        pixels = normalise_images(images.astype(jnp.float32) / 255, self._backbone_name)
         maps = self._backbone.apply(variables, pixels, train=False)
         return jax.tree.map(lambda x: x.astype(jnp.float16), maps)
 
@@ -120,7 +117,7 @@ class FeatureCache:
         free = shutil.disk_usage(self._folder).free
         if fresh and needed > free:
             raise OSError(
-                f"{self._folder}: the backbone's maps of {count} photographs take "
+                f"{self._folder}: the backbone's maps of {count} images take "
                 f"{needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free; set cache_dir to a "
                 'larger disk, or to "" to compute the maps at every step'
             )
@@ -137,10 +134,10 @@ class FeatureCache:
         return open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
     def _read_ahead(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the resized photographs in batches; the last one is shorter."""
+        """Yields the resized images in batches; the last one is shorter."""
         batches = [
-            indices[first : first + IMAGES_PER_BATCH]
-            for first in range(0, len(indices), IMAGES_PER_BATCH)
+            indices[first : first + ENCODED_AT_ONCE]
+            for first in range(0, len(indices), ENCODED_AT_ONCE)
         ]
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(self._read, batch) for batch in batches[:2]]
@@ -151,24 +148,24 @@ class FeatureCache:
                 yield batch, images
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
-        return np.stack([resized_image(self._source[int(i)].image, self._size) for i in indices])
+        return np.stack([resize_image(self._source[int(i)].image, self._size) for i in indices])
 
     def _store(self, indices: np.ndarray, side: int, maps: FeatureMaps) -> None:
         for file, values in zip(self._files, maps, strict=True):
             if not np.isfinite(values).all():
                 names = [self._source.names[int(i)] for i in indices]
-                raise FloatingPointError(
+                raise NotFiniteError(
                     f"the backbone's maps of {names} do not fit float16; check its weights"
                 )
             file[indices, side] = values
 
 
 class CachedSubset(NamedTuple):
-    """The cached maps of some photographs of a source. indices: where they lie in it."""
+    """The cached maps of some images of a source; `indices` are theirs in it."""
 
     cache: CachedFeatures
     indices: Sequence[int]
 
     def maps(self, index: int, flipped: bool) -> FeatureMaps:
-        """As of `MapCache`."""
+        """As in `FeatureCache`."""
         return self.cache.maps(self.indices[index], flipped)

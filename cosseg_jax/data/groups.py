@@ -1,11 +1,11 @@
-"""Groups for training: a category, then N different photographs that contain it (section 4.1).
+"""Groups for training: a category, then N different images that contain it (section 4.1).
 
-The union rule: a group's label is every category that all N photographs share, and the mask of
-each photograph is the union of its masks of those categories.
+The union rule: a group's label is every category that all N images share, and the mask of each
+image is the union of its masks of those categories.
 
-Most photographs of a training set show one object, so that a network may learn to cut out whatever
-is salient and never look at the group. `SamplingOptions` offers groups, beyond the paper, in which
-only the group tells what is meant.
+Most images of a training set show one object, so that a network may learn to segment whatever is
+salient and ignore the group. `SamplingOptions` adds groups, beyond the paper, in which only the
+group tells which object is meant.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, UInt16
 
 from cosseg_jax.data.source import Source
-from cosseg_jax.errors import check_choice
+from cosseg_jax.errors import UserError, check_choice
 from cosseg_jax.types import Example, Ndarray
 
 
-class Group(NamedTuple):
-    """N different photographs of one category.
+class TrainingGroup(NamedTuple):
+    """N different images of one category.
 
-    category: the category that was drawn; the photographs may share others beside it.
-    indices: where the photographs lie in their source.
+    category: the category that was drawn; the images may share others as well.
+    indices: the images' indices in their source.
     distractors: how many of them, the last ones, lack every category that the others share.
     """
 
@@ -36,19 +36,20 @@ class Group(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SamplingOptions:
-    """How training groups are drawn. The defaults are the paper's; each share is of 0..1.
+    """How training groups are drawn. The defaults are the paper's; each share is from 0 to 1.
 
-    category: "uniform" draws all categories alike, "by_size" by their number of photographs,
-        "by_root" by its square root, so that few photographs are not seen again and again.
-    multi_category: share of the groups whose photographs show further categories, as far as there are N.
-    contrast: share of the groups at odd positions that take up a photograph of the group before,
-        for another of its categories: one photograph, two masks, in one batch.
-    distractors: share of the groups in which one or more photographs, always less than half, lack
-        the object.
-    prompted: share of the groups in whose first photograph the object is marked, by a point, a box
-        or its mask.
-    smallest: from 1, each step's groups have a size of their own, from this to `group_size`; 0
-        leaves all at `group_size`.
+    category: "uniform" draws all categories with equal probability, "by_size" in proportion to
+        their number of images, "by_root" to its square root, so that the images of small
+        categories are not repeated too often.
+    multi_category: share of the groups that are drawn from images of several categories, where the
+        category has N of these.
+    contrast: share of the groups at odd positions that contain an image of the group before them,
+        for another of its categories: one image with two masks in one batch.
+    distractors: share of the groups in which one or more images, always less than half, lack the
+        object.
+    prompted: share of the groups whose first image carries a prompt: a point, a box or a mask.
+
+    Raises UserError for an unknown category sampling and for a share that is not from 0 to 1.
     """
 
     category: str = "uniform"
@@ -56,20 +57,13 @@ class SamplingOptions:
     contrast: float = 0.0
     distractors: float = 0.0
     prompted: float = 0.0
-    smallest: int = 0
 
     def __post_init__(self) -> None:
         check_choice("sampling.category", self.category, tuple(SAMPLINGS))
-        if self.smallest < 0:
-            raise ValueError(f"sampling.smallest is {self.smallest}; it is a size, or 0")
         for name in ("multi_category", "contrast", "distractors", "prompted"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
-                raise ValueError(f"sampling.{name} is {share}; it is a share, from 0 to 1")
-
-    def mean_size(self, group_size: int) -> float:
-        """How many photographs a group has on average."""
-        return ((self.smallest or group_size) + group_size) / 2
+                raise UserError(f"sampling.{name} is {share}; it is a share, from 0 to 1")
 
 
 SAMPLINGS = {
@@ -80,18 +74,18 @@ SAMPLINGS = {
 
 
 class GroupSampler:
-    """An endless sequence of groups; each is a function of the seed and its position alone.
+    """An endless sequence of groups; each depends only on the seed and its position.
 
-    Categories with fewer than `group_size` photographs cannot make a group of different ones: they
-    are left out, listed in `excluded`, and a line of the log says so.
+    Categories with fewer than `group_size` images cannot form a group of different ones: they are
+    left out, listed in `excluded` and named in the log.
 
     Args:
-      source: the photographs.
+      source: the images.
       seed: any integer from 0.
-      group_size: N, from 1; the largest where `options.smallest` lets it vary.
+      group_size: N, from 1.
       options: which groups are drawn.
 
-    Raises ValueError for a bad argument, or where no category has enough photographs.
+    Raises UserError for a bad argument, or where no category has enough images.
     """
 
     def __init__(
@@ -103,14 +97,9 @@ class GroupSampler:
         options: SamplingOptions = SamplingOptions(),
     ) -> None:
         if group_size < 1:
-            raise ValueError(f"group_size is {group_size}; a group has at least one photograph")
-        if options.smallest > group_size:
-            raise ValueError(
-                f"sampling.smallest is {options.smallest}, but group_size, the largest, is "
-                f"{group_size}"
-            )
+            raise UserError(f"group_size is {group_size}; a group has at least one image")
         if seed < 0:
-            raise ValueError(f"seed is {seed}; expected an integer from 0")
+            raise UserError(f"seed is {seed}; expected an integer from 0")
         self.seed = seed
         self.group_size = group_size
         sizes = [len(members) for members in source.members]
@@ -119,7 +108,7 @@ class GroupSampler:
         self._options = options
         self._members = source.members
         self._categories_of = _categories_of(source)
-        self._several = [
+        self._multi_category = [
             np.asarray([i for i in members if len(self._categories_of[i]) > 1], dtype=np.int64)
             for members in source.members
         ]
@@ -127,40 +116,29 @@ class GroupSampler:
         weights = SAMPLINGS[options.category]([sizes[c] for c in self.eligible])
         self.probabilities = weights / weights.sum()
 
-    def __getitem__(self, index: int) -> Group:
-        """The group at a place of the sequence, of `group_size` photographs."""
-        return self.group(index, self.group_size)
-
-    def size_at(self, step: int) -> int:
-        """How many photographs each group of a step has."""
-        if not self._options.smallest:
-            return self.group_size
-        rng = np.random.default_rng([self.seed, step, 4])
-        return int(rng.integers(self._options.smallest, self.group_size + 1))
-
-    def group(self, index: int, size: int) -> Group:
-        """The group at a place of the sequence, of `size` photographs, at most `group_size`."""
+    def __getitem__(self, index: int) -> TrainingGroup:
+        """The group at a position of the sequence."""
         rng = np.random.default_rng([self.seed, index])
         group = None
         if index % 2 and _happens(rng, self._options.contrast):
-            group = self._contrasting(self.group(index - 1, size), rng)
+            group = self._contrasting(self[index - 1], rng)
         if group is None:
-            group = self._plain(size, rng)
+            group = self._plain(rng)
         if _happens(rng, self._options.distractors):
             group = self._with_distractors(group, rng)
         return group
 
-    def _plain(self, size: int, rng: np.random.Generator) -> Group:
+    def _plain(self, rng: np.random.Generator) -> TrainingGroup:
         category = self.eligible[int(rng.choice(len(self.eligible), p=self.probabilities))]
         pool = self._members[category]
-        several = self._several[category]
-        if len(several) >= size and _happens(rng, self._options.multi_category):
-            pool = several
-        chosen = rng.choice(pool, size=size, replace=False)
-        return Group(category, tuple(int(i) for i in chosen))
+        multi_category = self._multi_category[category]
+        if len(multi_category) >= self.group_size and _happens(rng, self._options.multi_category):
+            pool = multi_category
+        chosen = rng.choice(pool, size=self.group_size, replace=False)
+        return TrainingGroup(category, tuple(int(i) for i in chosen))
 
-    def _contrasting(self, before: Group, rng: np.random.Generator) -> Group | None:
-        """A group of another category with one of the photographs of `before`, if there is any."""
+    def _contrasting(self, before: TrainingGroup, rng: np.random.Generator) -> TrainingGroup | None:
+        """A group of another category with one of the images of `before`, if there is any."""
         indices = before.indices[: len(before.indices) - before.distractors]
         shared = self._shared(indices)
         choices = [
@@ -173,43 +151,43 @@ class GroupSampler:
             return None
         index, category = choices[int(rng.integers(len(choices)))]
         others = self._members[category][self._members[category] != index]
-        chosen = rng.choice(others, size=len(before.indices) - 1, replace=False)
-        return Group(category, (index, *(int(i) for i in chosen)))
+        chosen = rng.choice(others, size=self.group_size - 1, replace=False)
+        return TrainingGroup(category, (index, *(int(i) for i in chosen)))
 
-    def _with_distractors(self, group: Group, rng: np.random.Generator) -> Group:
-        """Puts photographs without the object in the place of the last ones, if there are any."""
-        most = (len(group.indices) - 1) // 2
+    def _with_distractors(self, group: TrainingGroup, rng: np.random.Generator) -> TrainingGroup:
+        """Replaces the last images by ones without the object, if there are enough of them."""
+        most = (self.group_size - 1) // 2
         if not most:
             return group
         count = int(rng.integers(1, most + 1))
         kept = group.indices[:-count]
-        shared = self._shared(kept)
-        foreign: list[int] = []
-        for index in rng.permutation(len(self._categories_of)):
-            if len(foreign) == count:
-                return Group(group.category, (*kept, *foreign), count)
-            if not self._categories_of[index] & shared:
-                foreign.append(int(index))
-        return group
+        lacks_object = np.ones(len(self._categories_of), bool)
+        for category in self._shared(kept):
+            lacks_object[self._members[category]] = False
+        candidates = np.flatnonzero(lacks_object)
+        if len(candidates) < count:
+            return group
+        chosen = rng.choice(candidates, size=count, replace=False)
+        return TrainingGroup(group.category, (*kept, *(int(i) for i in chosen)), count)
 
     def _shared(self, indices: Sequence[int]) -> frozenset[int]:
         return frozenset.intersection(*(self._categories_of[index] for index in indices))
 
 
 def shared_categories(examples: Sequence[Example]) -> tuple[int, ...]:
-    """The categories that occur in every one of the photographs, ascending."""
+    """The categories that occur in every one of the images, ascending."""
     first, *others = (set(example.categories.tolist()) for example in examples)
     return tuple(sorted(first.intersection(*others)))
 
 
 def union_mask(example: Example, categories: Sequence[int]) -> Bool[Ndarray, "H W"]:
-    """The union of a photograph's masks of the given categories; empty where it has none."""
+    """The union of an image's masks of the given categories; empty where it has none."""
     return np.any(example.masks[np.isin(example.categories, categories)], axis=0)
 
 
-def category_map(example: Example) -> UInt8[Ndarray, "H W"]:
-    """1 + the index of the category at each pixel, 0 for none; of masks that overlap, the last."""
-    found = np.zeros(example.void.shape, np.uint8)
+def category_map(example: Example) -> UInt16[Ndarray, "H W"]:
+    """1 + the index of the category at each pixel, 0 for none; where masks overlap, the last."""
+    found = np.zeros(example.void.shape, np.uint16)
     for category, mask in zip(example.categories, example.masks, strict=True):
         found[mask] = category + 1
     return found
@@ -228,7 +206,7 @@ def _happens(rng: np.random.Generator, share: float) -> bool:
 
 
 def _categories_of(source: Source) -> list[frozenset[int]]:
-    """The categories of each photograph, known without decoding it."""
+    """The categories of each image, known without decoding it."""
     found: list[set[int]] = [set() for _ in range(len(source))]
     for category, members in enumerate(source.members):
         for index in members:
@@ -241,8 +219,10 @@ def _report_excluded(source: Source, excluded: Sequence[int], group_size: int) -
         return
     sizes = ", ".join(f"{source.categories[c]} ({len(source.members[c])})" for c in excluded)
     if len(excluded) == len(source.members):
-        raise ValueError(
-            f"no category of {source.name!r} has the {group_size} different photographs of a "
-            f"group; found {sizes}. Use a smaller group_size or more data"
+        raise UserError(
+            f"no category of {source.name!r} has the {group_size} different images of a group; "
+            f"found {sizes}. Use a smaller group_size or more data"
         )
-    logging.warning("%s: left out, for want of %d photographs: %s", source.name, group_size, sizes)
+    logging.warning(
+        "%s: left out, because they have fewer than %d images: %s", source.name, group_size, sizes
+    )

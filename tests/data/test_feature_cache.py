@@ -1,4 +1,4 @@
-"""Cached maps against the backbone's own, and when they are computed anew."""
+"""Cached feature maps against the backbone's own, and when they are computed again."""
 
 import shutil
 
@@ -11,17 +11,17 @@ from toy_networks import ToyBackbone, drawn_variables
 
 from configs import hrnet
 from cosseg_jax.data import feature_cache
-from cosseg_jax.data.augment import resized_image
 from cosseg_jax.data.feature_cache import CachedSubset, FeatureCache
-from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
-from cosseg_jax.models.ssnm import DTYPES
+from cosseg_jax.data.images import resize_image
+from cosseg_jax.errors import NotFiniteError
+from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise_images
 from cosseg_jax.types import FeatureMaps
 
 COUNT, SIZE = 5, 64
 
 
 class NoisySource(FakeSource):
-    """Photographs of noise, each its own; `decoded` lists those that were asked for."""
+    """A different image of noise for each index; `decoded` lists the images that were read."""
 
     def __init__(self, name: str = "noisy"):
         super().__init__([(0,)] * COUNT)
@@ -36,13 +36,13 @@ class NoisySource(FakeSource):
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.setitem(BACKBONES, "toy", ToyBackbone)
-    monkeypatch.setattr(feature_cache, "IMAGES_PER_BATCH", 2)
+    monkeypatch.setattr(feature_cache, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(feature_cache, "COMPUTE_DTYPE", jnp.float32)
 
 
 def config_of(**fields):
     config = hrnet.get_config()
     config.image_size = SIZE
-    config.cache_dtype = "float32"
     config.model.backbone = "toy"
     config.update_from_flattened_dict(fields)
     return config
@@ -56,12 +56,12 @@ def variables_of(config, seed: int = 0):
 
 
 def true_maps(config, variables, index: int, flipped: bool):
-    """The maps of one photograph, straight from the backbone."""
-    image = resized_image(NoisySource()[index].image, SIZE)
+    """The maps of one image, straight from the backbone."""
+    image = resize_image(NoisySource()[index].image, SIZE)
     image = image[:, ::-1] if flipped else image
-    backbone = create_backbone(config.model.backbone, dtype=DTYPES[config.cache_dtype])
+    backbone = create_backbone(config.model.backbone, dtype=feature_cache.COMPUTE_DTYPE)
     own = {part: tree["backbone"] for part, tree in variables.items()}
-    pixels = normalise(jnp.float32(image[None]) / 255, config.model.backbone)
+    pixels = normalise_images(jnp.float32(image[None]) / 255, config.model.backbone)
     maps = backbone.apply(own, pixels, train=False)
     return [np.asarray(x[0], np.float32) for x in maps]
 
@@ -79,9 +79,10 @@ def assert_close(maps, expected, tolerance: float):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 2e-2)])
-def test_maps_are_the_backbones(tmp_path, dtype, tolerance):
-    config = config_of(cache_dtype=dtype)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-3), (jnp.bfloat16, 2e-2)])
+def test_maps_are_the_backbones(tmp_path, monkeypatch, dtype, tolerance):
+    monkeypatch.setattr(feature_cache, "COMPUTE_DTYPE", dtype)
+    config = config_of()
     variables = variables_of(config)
     cache = opened(tmp_path, config, variables)
     cache.fill()
@@ -90,7 +91,7 @@ def test_maps_are_the_backbones(tmp_path, dtype, tolerance):
         assert_close(cache.maps(index, flipped=False), expected, tolerance)
 
 
-def test_photographs_are_normalised_as_the_backbone_expects(tmp_path, monkeypatch):
+def test_images_are_normalised_as_the_backbone_expects(tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES, "resnet50_keras", ToyBackbone)  # BGR, 255 times as large
     config = config_of(**{"model.backbone": "resnet50_keras"})
     variables = variables_of(config)
@@ -99,7 +100,7 @@ def test_photographs_are_normalised_as_the_backbone_expects(tmp_path, monkeypatc
     assert_close(cache.maps(0, flipped=False), true_maps(config, variables, 0, False), 1e-3)
 
 
-def test_flipped_maps_are_those_of_the_flipped_photograph(tmp_path):
+def test_flipped_maps_are_those_of_the_flipped_image(tmp_path):
     config = config_of()
     variables = variables_of(config)
     cache = opened(tmp_path, mirror=False)
@@ -109,24 +110,24 @@ def test_flipped_maps_are_those_of_the_flipped_photograph(tmp_path):
         assert_close(cache.maps(4, flipped), expected, 1e-3)
 
 
-def test_mirrored_maps_are_the_maps_turned_round(tmp_path):
+def test_mirrored_maps_are_the_flipped_maps(tmp_path):
     cache = opened(tmp_path, mirror=True)
     cache.fill()
     for one, other in zip(cache.maps(4, True), cache.maps(4, False), strict=True):
         np.testing.assert_array_equal(one, other[:, ::-1])
 
 
-def test_what_is_there_is_not_computed_again(tmp_path):
+def test_existing_maps_are_not_computed_again(tmp_path):
     opened(tmp_path).fill()
     source = NoisySource()
     again = opened(tmp_path, source=source)
-    source.decoded.clear()  # to tell data sets apart, opening looks at some photographs
+    source.decoded.clear()  # opening reads some images, to tell data sets apart
     again.fill()
     assert source.decoded == []
     assert np.abs(again.maps(COUNT - 1, False).stride4).max() > 0
 
 
-def test_an_interrupted_fill_goes_on_with_what_is_missing(tmp_path, monkeypatch):
+def test_an_interrupted_fill_continues_with_the_missing_maps(tmp_path, monkeypatch):
     store, stored = FeatureCache._store, []
 
     def interrupted(self, indices, side, maps):
@@ -152,7 +153,7 @@ def test_an_interrupted_fill_goes_on_with_what_is_missing(tmp_path, monkeypatch)
 
 
 def test_an_interrupted_flipped_side_is_computed_again(tmp_path, monkeypatch):
-    """A photograph counts as done only with both of its sides."""
+    """An image counts as done only with both of its sides."""
     store = FeatureCache._store
 
     def interrupted(self, indices, side, maps):
@@ -171,9 +172,9 @@ def test_an_interrupted_flipped_side_is_computed_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    ["weights", "image_size", "cache_dtype", "mirror", "source"],
+    ["weights", "image_size", "mirror", "source"],
 )
-def test_whatever_changes_the_maps_gets_a_folder_of_its_own(tmp_path, change):
+def test_other_maps_get_a_folder_of_their_own(tmp_path, change):
     opened(tmp_path)
     config = config_of()
     if change == "weights":
@@ -183,8 +184,7 @@ def test_whatever_changes_the_maps_gets_a_folder_of_its_own(tmp_path, change):
     elif change == "source":
         opened(tmp_path, source=NoisySource("other"))
     else:
-        config[change] = {"image_size": 32, "cache_dtype": "bfloat16"}[change]
-        opened(tmp_path, config)
+        opened(tmp_path, config_of(image_size=32))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -196,28 +196,23 @@ def test_the_other_parts_of_the_network_do_not_matter(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_too_small_a_disk_is_said_before_anything_is_computed(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_computed(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OSError, match=r"maps of 5 photographs take .* GB free; set cache_dir"):
+    with pytest.raises(OSError, match=r"maps of 5 images take .* GB free; set cache_dir"):
         opened(tmp_path)
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_maps_beyond_float16_name_their_photographs(tmp_path):
+def test_maps_beyond_float16_name_their_images(tmp_path):
     variables = jax.tree.map(lambda leaf: 1e6 * leaf, variables_of(config_of()))
-    with pytest.raises(FloatingPointError, match=r"'photo000', 'photo001'.* do not fit float16"):
+    with pytest.raises(NotFiniteError, match=r"'photo000', 'photo001'.* do not fit float16"):
         opened(tmp_path, variables=variables).fill()
 
 
-def test_unknown_dtype_lists_the_valid_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"cache_dtype is 'float16'; .*: float32, bfloat16"):
-        opened(tmp_path, config_of(cache_dtype="float16"))
-
-
-def test_a_part_of_a_source_finds_its_photographs_in_the_whole_ones_cache():
+def test_a_subset_reads_the_cache_of_the_whole_source():
     class Numbered:
-        """Of each photograph maps of its number, negative of its mirror image."""
+        """The maps of an image hold its index; those of its mirror image the negative index."""
 
         def maps(self, index: int, flipped: bool) -> FeatureMaps:
             value = np.full((1, 1, 1), -index if flipped else index, np.float16)
