@@ -17,7 +17,7 @@ from PIL import Image
 import cosseg_jax
 from cosseg_jax.data.builders.shapes import Shapes
 from cosseg_jax.drawing import resized, resized_mask, tinted
-from cosseg_jax.web.drawn_scenes import Number, Pen, Scene, painted
+from cosseg_jax.web.drawn_scenes import Length, Pen, Scene, drawn_scene
 
 SIZE = (135, 180)  # of a tile: height, width
 WHITE = 255
@@ -46,7 +46,7 @@ SCENES = {
 }
 
 
-def _chair(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
+def _chair(pen: Pen, rng: np.random.Generator, x: Length, y: Length) -> None:
     wood, dark = (150, 98, 52), (112, 70, 36)
     for dx, dy in ((-30, -8), (26, -8)):
         pen.box(x + dx, y + dy - 52, 7, 52, dark)  # hind legs
@@ -58,10 +58,10 @@ def _chair(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
     pen.box(x - 34, y - 144, 68, 9, wood)
 
 
-def _bicycle(pen: Pen, rng: np.random.Generator, x: Number, y: Number) -> None:
+def _bicycle(pen: Pen, rng: np.random.Generator, x: Length, y: Length) -> None:
     red, black = (190, 40, 40), (35, 35, 38)
 
-    def tube(x0: Number, y0: Number, x1: Number, y1: Number, colour: tuple) -> None:
+    def tube(x0: Length, y0: Length, x1: Length, y1: Length, colour: tuple) -> None:
         across, down = x1 - x0, y1 - y0
         length = float(np.hypot(across, down))
         dx, dy = -2.5 * down / length, 2.5 * across / length
@@ -113,7 +113,7 @@ def main() -> None:
     members = source.members[source.categories.index(SHAPES)][:4]
     groups = {"shapes": [source[int(index)].image for index in members]}
     for name, scenes in SCENES.items():
-        groups[name] = [np.asarray(painted(scene, i, THINGS)) for i, scene in enumerate(scenes)]
+        groups[name] = [np.asarray(drawn_scene(scene, i, THINGS)) for i, scene in enumerate(scenes)]
     for name, photos in groups.items():
         rows(photos).save(options.out / f"{name}.png", optimize=True)
 

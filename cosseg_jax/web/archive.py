@@ -1,53 +1,63 @@
-"""A group's masks and cut-outs as a zip, made photograph by photograph while it is sent."""
+"""A group's masks and cut-outs as a zip file, made image by image while it is sent."""
 
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from cosseg_jax.data.images import read_image
-from cosseg_jax.predict.predictor import GroupResult
+from cosseg_jax.predict.predictor import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
-from cosseg_jax.web.prompts import mark_as_json
-from cosseg_jax.web.uploads import opened
-from cosseg_jax.web.work import Job
+from cosseg_jax.web.prompts import prompt_as_json
+from cosseg_jax.web.uploads import Upload
+from cosseg_jax.web.work import GroupJob
 
-COMPRESSION = 3  # of PNG, 0..9: the largest files take a second instead of five
+PNG_COMPRESSION = 3  # of 0..9: the largest files take a second instead of five
+PIECE_BYTES = 1_000_000  # that are handed to the connection at a time
+
+InThread = Callable[..., Awaitable[tuple[bytes, bytes]]]  # a function and its arguments
 
 
-def archive(job: Job, threshold: float) -> Iterator[bytes]:
-    """The zip of a finished job, part by part.
+async def archive_pieces(
+    job: GroupJob, threshold: float, in_thread: InThread
+) -> AsyncIterator[bytes]:
+    """The zip file of a finished job, piece by piece.
 
-    masks/<name>.png: 8-bit grey, 255 where the probability is above the threshold, else 0.
-    cutouts/<name>.png: the photograph with the mask as its alpha.
-    group.json: threshold, mark, and of each photograph its name, size and presence.
+    masks/<name>.png: 8-bit grey, 255 where the probability exceeds the threshold, else 0.
+    cutouts/<name>.png: the photo with the mask as its alpha channel.
+    group.json: threshold, prompt, and for each photo its name, size and presence.
+
+    in_thread: computes the two files of an image; the zip file waits for it, other users do not.
     """
     assert job.result is not None
-    sent = _Sent()
-    with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
-        for photo, found in zip(job.photos, job.result.photos, strict=True):
-            image = read_image(opened(photo.content, photo.name), photo.name).image
-            mask = found.mask_at(threshold)
-            file.writestr(f"masks/{photo.name}.png", _png(mask.astype(np.uint8) * np.uint8(255)))
-            yield sent.taken()
-            file.writestr(f"cutouts/{photo.name}.png", _png(cut_out(image, mask)))
-            yield sent.taken()
+    written = _Written()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
+        for image, result in zip(job.images, job.result.images, strict=True):
+            mask, cutout = await in_thread(_image_files, image, result, threshold)
+            file.writestr(f"masks/{image.name}.png", mask)
+            file.writestr(f"cutouts/{image.name}.png", cutout)
+            for piece in written.pieces():
+                yield piece
         file.writestr("group.json", json.dumps(_described(job, job.result, threshold), indent=2))
-    yield sent.taken()
+    for piece in written.pieces():
+        yield piece
 
 
-def cut_out(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 4"]:
-    """A photograph with its mask as alpha; black where it is transparent."""
-    alpha = mask[..., None].astype(np.uint8)  # [H, W, 1]
-    return np.concatenate([image * alpha, alpha * np.uint8(255)], axis=2)  # [H, W, 4]
+def mask_as_alpha(
+    image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]
+) -> UInt8[Ndarray, "H W 4"]:
+    """An image with its mask as alpha channel; black where it is transparent."""
+    cutout = np.zeros((*mask.shape, 4), np.uint8)
+    cutout[mask, :3], cutout[mask, 3] = image[mask], 255
+    return cutout
 
 
-class _Sent(io.RawIOBase):
-    """A file that is written only, and gives away what was written."""
+class _Written(io.RawIOBase):
+    """A file for writing only, from which what was written is taken away."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -59,23 +69,34 @@ class _Sent(io.RawIOBase):
         self._parts.append(bytes(part))
         return len(part)
 
-    def taken(self) -> bytes:
+    def pieces(self) -> Iterator[bytes]:
         parts, self._parts = self._parts, []
-        return b"".join(parts)
+        for part in parts:
+            for start in range(0, len(part), PIECE_BYTES):
+                yield part[start : start + PIECE_BYTES]
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _image_files(image: Upload, result: ImageResult, threshold: float) -> tuple[bytes, bytes]:
+    """The encoded mask and cut-out of an image."""
+    mask = result.mask_at(threshold)
+    pixels = read_image(image.content, image.name).image
+    return _encoded_png(mask.astype(np.uint8) * np.uint8(255)), _encoded_png(
+        mask_as_alpha(pixels, mask)
+    )
+
+
+def _encoded_png(pixels: np.ndarray) -> bytes:
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, format="PNG", compress_level=COMPRESSION)
+    Image.fromarray(pixels).save(encoded, format="PNG", compress_level=PNG_COMPRESSION)
     return encoded.getvalue()
 
 
-def _described(job: Job, result: GroupResult, threshold: float) -> dict:
-    mark = mark_as_json(job.mark)
-    if job.mark is not None and mark is not None:
-        mark["photo"] = job.photos[job.numbers.index(job.mark.image)].name
+def _described(job: GroupJob, result: GroupResult, threshold: float) -> dict:
+    prompt = prompt_as_json(job.prompt)
+    if job.prompt is not None and prompt is not None:
+        prompt["photo"] = job.images[job.numbers.index(job.prompt.image)].name
     photos = [
         dict(name=each.name, width=each.width, height=each.height, presence=round(each.presence, 4))
-        for each in result.photos
+        for each in result.images
     ]
-    return dict(threshold=threshold, mark=mark, photos=photos)
+    return dict(threshold=threshold, prompt=prompt, photos=photos)

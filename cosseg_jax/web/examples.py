@@ -1,40 +1,41 @@
-"""Groups to try the page with: drawn pictures, made when asked for."""
+"""Groups to try the page with: drawn images, made when they are asked for."""
 
 import functools
 import io
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.web.drawn_scenes import GROUPS, picture
+from cosseg_jax.web.drawn_scenes import DRAWN_GROUPS, drawn_image
 
-EXAMPLES = {  # key of meadows.GROUPS: what the pictures share, in words
+EXAMPLE_GROUPS = {  # key of DRAWN_GROUPS: what its images share, in words
     "car": "a car",
     "aeroplane": "an aeroplane",
 }
 
 
-def example(group: str) -> dict[str, bytes]:
-    """PNG files by name, all of which show one object.
+def example_files(group: str) -> dict[str, bytes]:
+    """PNG files by name, all of which show one kind of object.
 
-    Raises UserError for what is no key of EXAMPLES.
+    Raises UserError unless `group` is a key of EXAMPLE_GROUPS.
     """
-    _check(group)
-    numbers = range(len(GROUPS[group]))
-    return {f"{group} {number + 1}.png": _png(group, number) for number in numbers}
+    _check_example(group)
+    numbers = range(len(DRAWN_GROUPS[group]))
+    return {f"{group} {number + 1}.png": _example_file(group, number) for number in numbers}
 
 
-def first_picture(group: str) -> bytes:
-    """A PNG file, the first of `example`, which raises alike."""
-    _check(group)
-    return _png(group, 0)
+def first_example_file(group: str) -> bytes:
+    """A PNG file, the first of `example_files`, which raises the same."""
+    _check_example(group)
+    return _example_file(group, 0)
 
 
-def _check(group: str) -> None:
-    if group not in EXAMPLES:
-        raise UserError(f"there is no example {group!r}; choose one of {', '.join(EXAMPLES)}")
+def _check_example(group: str) -> None:
+    if group not in EXAMPLE_GROUPS:
+        choices = ", ".join(EXAMPLE_GROUPS)
+        raise UserError(f"there is no example {group[:40]!r}; choose one of {choices}")
 
 
-@functools.lru_cache(maxsize=sum(len(GROUPS[group]) for group in EXAMPLES))
-def _png(group: str, number: int) -> bytes:
+@functools.lru_cache(maxsize=sum(len(DRAWN_GROUPS[group]) for group in EXAMPLE_GROUPS))
+def _example_file(group: str, number: int) -> bytes:
     encoded = io.BytesIO()
-    picture(group, number).save(encoded, format="PNG")
+    drawn_image(group, number).save(encoded, format="PNG")
     return encoded.getvalue()

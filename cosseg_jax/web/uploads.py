@@ -1,31 +1,30 @@
-"""A user's file to what the server keeps of it: checked, named, with a small picture to show."""
+"""A user's file to what the server keeps of it: the checked file, its name and a preview."""
 
-import functools
 import io
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL import Image
 
-from cosseg_jax.data import images
 from cosseg_jax.data.images import read_image
+from cosseg_jax.data.opening import HEIC_SUFFIXES, open_header, readable_formats, register_heic
 from cosseg_jax.errors import UserError
+from cosseg_jax.files import unique_names
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
-PREVIEW = 1280  # longest side of the picture that the page shows, in pixels
-QUALITY = 85  # of its JPEG
-LONGEST_NAME = 80
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+PREVIEW_SIDE = 1280  # longest side in pixels of the image that the page shows
+PREVIEW_QUALITY = 85  # of its JPEG
+LONGEST_SHOWN = 100  # characters of a file's name in messages
+MIME_TYPES = {"DIB": "image/bmp", "JPEG2000": "image/jp2", "PPM": "image/x-portable-anymap"}
 
 
-class Kept(NamedTuple):
-    """A photograph in a session.
+class Upload(NamedTuple):
+    """An image in a session.
 
-    name: of its file, without folder and suffix; no two of a session are alike.
-    content: the file as it came.
-    width, height: in pixels, upright.
-    preview: a JPEG of at most PREVIEW pixels a side, upright.
+    name: the file's name without folder and suffix; unique in the session.
+    content: the file as it was sent.
+    width, height: of the upright image, in pixels.
+    preview: a JPEG of the upright image of at most PREVIEW_SIDE pixels a side.
     """
 
     name: str
@@ -35,88 +34,53 @@ class Kept(NamedTuple):
     preview: bytes
 
 
-def keep(content: bytes, name: str, limits: Limits) -> Kept:
-    """Decodes a file once, so that whatever is wrong with it is said now.
+def read_upload(content: bytes, name: str, limits: Limits) -> Upload:
+    """Decodes a file, so that the user learns at once what is wrong with it.
 
-    Raises UserError, naming the file, for what is too large or no photograph.
+    Raises UserError, naming the file, for one that is too large or cannot be read.
     """
+    name = shown_name(name)
     if len(content) > limits.file_bytes:
         raise UserError(too_heavy(name, limits))
-    try:
-        photo = opened(content, name)
-        if photo.width * photo.height > limits.pixels:
-            raise UserError(
-                f"{name} has {photo.width} x {photo.height} pixels, more than "
-                f"{limits.pixels / MEGA:.3g} million; make it smaller first"
-            )
-        upright = Image.fromarray(read_image(photo, name).image)
-    except UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name} has far too many pixels; make it smaller first") from error
-    except Exception as error:  # Pillow raises anything on a file made to hurt
-        raise UserError(f"{name} does not decode; give an intact copy of it") from error
-    return Kept(name, content, upright.width, upright.height, preview_of(upright))
-
-
-def opened(content: bytes, name: str) -> Image.Image:
-    """A file as a picture whose pixels are not decoded yet; of the formats of photographs only.
-
-    Raises UserError for any other file.
-    """
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and not images.register_heic():
+    with open_header(content, name) as header:
+        width, height = header.size
+    if width * height > limits.pixels:
         raise UserError(
-            f"{name} is a HEIC file; export it as JPEG, or pip install pillow-heif where "
-            "cosseg app runs"
+            f"{name} has {width} x {height} pixels, more than {limits.pixels / MEGA:.3g} million; "
+            "make it smaller first"
         )
-    try:
-        return Image.open(io.BytesIO(content), formats=readable_formats())
-    except OSError as error:
-        raise UserError(
-            f"{name} is no photograph, or is damaged; give one of {', '.join(readable_formats())}"
-        ) from error
-
-
-@functools.cache
-def readable_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this build of Pillow opens, and HEIC where its library is there."""
-    Image.init()
-    found = tuple(name for name in FORMATS if name in Image.OPEN)
-    return (*found, "HEIF") if images.register_heic() else found
+    upright = Image.fromarray(read_image(content, name).image)
+    return Upload(name, content, upright.width, upright.height, _preview(upright))
 
 
 def accepted_types() -> str:
-    """What a browser offers to choose, as the `accept` of an input of files."""
-    types = [f"image/{name.lower()}" for name in readable_formats()]
-    if "HEIF" in readable_formats():  # of which not all systems know the type
-        types += ["image/heic", *images.HEIC_SUFFIXES]
-    return ",".join(types)
+    """What a browser offers to choose: the `accept` attribute of a file input."""
+    heic = register_heic()
+    types = {MIME_TYPES.get(name, f"image/{name.lower()}"): None for name in readable_formats()}
+    return ",".join([*types, *(("image/heic", *HEIC_SUFFIXES) if heic else ())])
 
 
-def preview_of(picture: Image.Image) -> bytes:
-    """A JPEG of at most PREVIEW pixels a side."""
-    smaller = picture.copy()
-    smaller.thumbnail((PREVIEW, PREVIEW))
-    encoded = io.BytesIO()
-    smaller.save(encoded, format="JPEG", quality=QUALITY)
-    return encoded.getvalue()
-
-
-def named(given: str, taken: Collection[str]) -> str:
-    """A file's name without folder and suffix, fit for any file system and unlike those taken."""
+def unique_name(given: str, taken: Sequence[str]) -> str:
+    """A file's name without folder and suffix, portable and unlike the unique names `taken`."""
     base = given.replace("\\", "/").rpartition("/")[2]
     stem = base.rpartition(".")[0] or base
-    clean = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in stem)
-    clean = clean[:LONGEST_NAME].strip(" .") or "photograph"
-    folded = {name.casefold() for name in taken}
-    name, number = clean, 1
-    while name.casefold() in folded:
-        number += 1
-        name = f"{clean} ({number})"
-    return name
+    return unique_names([*taken, stem])[-1]
+
+
+def shown_name(given: str) -> str:
+    """A file's name for messages, without folder and cut where it is very long."""
+    base = given.replace("\\", "/").rpartition("/")[2] or "photo"
+    return base if len(base) <= LONGEST_SHOWN else f"{base[:LONGEST_SHOWN]}…"
 
 
 def too_heavy(name: str, limits: Limits) -> str:
-    """What is said of a file above the limit."""
+    """The message for a file that is larger than its limit."""
     most = megabytes(limits.file_bytes)
-    return f"{name} is larger than {most}, the most for one photograph; make it smaller first"
+    return f"{name} is larger than {most}, the most for one photo; make it smaller first"
+
+
+def _preview(image: Image.Image) -> bytes:
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    encoded = io.BytesIO()
+    image.save(encoded, format="JPEG", quality=PREVIEW_QUALITY)
+    return encoded.getvalue()

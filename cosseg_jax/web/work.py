@@ -1,44 +1,50 @@
-"""One computation at a time: jobs wait in a queue, a thread of its own computes them in turn."""
+"""One computation at a time: jobs wait in a queue, and one thread computes them in turn."""
 
 import dataclasses
-import sys
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.errors import is_user_error, message_of
 from cosseg_jax.predict.predictor import GroupResult
-from cosseg_jax.program import is_user_error, message_of
-from cosseg_jax.web.uploads import Kept, opened
+from cosseg_jax.web.faults import logged_fault
+from cosseg_jax.web.uploads import Upload
 
-Predict = Callable[..., GroupResult]  # as `Predictor.__call__`
 Stage = Literal["waiting", "working", "done", "failed"]
 WARM_UP = 0
+ENCODING_SHARE = 0.8  # of the time that a job takes; the rest is segmenting
 
 
 @dataclasses.dataclass(eq=False)
-class Job:
+class GroupJob:
     """A group to be segmented, and how far that is.
 
     version: counts the jobs of a session, from 1; WARM_UP for the server's own, which compiles.
-    photos: of the session, those that take part; numbers: their places in the session.
-    mark: the user's, its photo counted in the session.
-    done: of how many photographs.
+    images: those of the session that take part; numbers: their places in the session.
+    prompt: the user's; its image is counted in the session.
+    share: of the work that is done, 0..1.
     message: why it failed.
     wanted: False once nobody waits for it any more.
+    encoded: the predictor's session with the images' encodings, once there is one.
     """
 
     version: int
-    photos: tuple[Kept, ...]
+    images: tuple[Upload, ...]
     numbers: tuple[int, ...]
-    mark: Prompt | None = None
+    prompt: Prompt | None = None
     stage: Stage = "waiting"
-    done: int = 0
+    share: float = 0.0
     message: str = ""
     result: GroupResult | None = None
     wanted: bool = True
+    encoded: Any = None
+
+    def reuse_encodings_of(self, *earlier: "GroupJob | None") -> None:
+        """Takes over the encodings of an earlier job with the same images."""
+        for job in earlier:
+            if job is not None and job.numbers == self.numbers and job.encoded is not None:
+                self.encoded = job.encoded
 
 
 class _NotWanted(Exception):
@@ -48,19 +54,19 @@ class _NotWanted(Exception):
 class Worker:
     """Computes jobs one after the other, first come, first served.
 
-    predict: called from one thread only.
+    predictor: a `Predictor`; its `encode` is called from one thread only.
     """
 
-    def __init__(self, predict: Predict):
-        self._predict = predict
-        self._queue: deque[Job] = deque()
+    def __init__(self, predictor: Any):
+        self._predictor = predictor
+        self._queue: deque[GroupJob] = deque()
         self._changed = threading.Condition()
-        self._current: Job | None = None
+        self._current: GroupJob | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="segmentation", daemon=True)
         self._thread.start()
 
-    def put(self, job: Job, *, instead_of: Job | None = None) -> None:
+    def put(self, job: GroupJob, *, instead_of: GroupJob | None = None) -> None:
         """Appends a job, or gives it the place of one that waits; a running one is given up."""
         with self._changed:
             if instead_of is not None:
@@ -71,15 +77,15 @@ class Worker:
                 self._queue.append(job)
             self._changed.notify()
 
-    def give_up(self, job: Job | None) -> None:
-        """Takes a job back, wherever it is."""
+    def give_up(self, job: GroupJob | None) -> None:
+        """Takes a job back, whether it waits or runs."""
         with self._changed:
             if job is not None:
                 job.wanted = False
             if job in self._queue:
                 self._queue.remove(job)
 
-    def ahead_of(self, job: Job) -> int:
+    def ahead_of(self, job: GroupJob) -> int:
         """How many jobs come before it, the running one included."""
         with self._changed:
             waiting = self._queue.index(job) if job in self._queue else 0
@@ -92,7 +98,7 @@ class Worker:
             return any(job is not None and job.version == WARM_UP for job in jobs)
 
     def close(self) -> None:
-        """Ends the thread, after the chunk of photographs that it is at.
+        """Ends the thread after the chunk of images that it is at.
 
         Waits for it: a process that ends while XLA compiles in another thread crashes.
         """
@@ -105,43 +111,56 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._next()) is not None:
-            try:
-                self._compute(job)
-            except _NotWanted:
-                pass
-            except Exception as error:
-                if not is_user_error(error):
-                    traceback.print_exception(error, file=sys.stderr)
-                job.message = _explained(error)
-                job.stage = "failed"
+        while self._run_next():
+            pass  # a finished job is not referred to while the next one is awaited
 
-    def _next(self) -> Job | None:
+    def _run_next(self) -> bool:
+        job = self._next()
+        if job is None:
+            return False
+        try:
+            self._compute(job)
+        except _NotWanted:
+            pass
+        except Exception as error:
+            job.message = message_of(error) if is_user_error(error) else logged_fault(error)
+            job.stage = "failed"
+        return True
+
+    def _next(self) -> GroupJob | None:
         with self._changed:
             self._current = None
             self._changed.wait_for(lambda: self._closed or self._queue)
             self._current = None if self._closed else self._queue.popleft()
             return self._current
 
-    def _compute(self, job: Job) -> None:
-        def progress(done: int, of: int) -> None:
-            if not job.wanted:
-                raise _NotWanted
-            job.done = done
+    def _compute(self, job: GroupJob) -> None:
+        def encoding(done: int, of: int) -> None:
+            _advance(job, ENCODING_SHARE * done / of)
 
-        progress(0, len(job.photos))
+        def segmenting(done: int, of: int) -> None:
+            _advance(job, ENCODING_SHARE + (1 - ENCODING_SHARE) * done / of)
+
+        _advance(job, 0.0)
         job.stage = "working"
-        mark = job.mark and dataclasses.replace(job.mark, image=job.numbers.index(job.mark.image))
-        job.result = self._predict(
-            [opened(photo.content, photo.name) for photo in job.photos],
-            names=[photo.name for photo in job.photos],
-            prompt=mark,
-            progress=progress,
-        )
+        if job.encoded is None:
+            job.encoded = self._predictor.encode(
+                [image.content for image in job.images],
+                names=[image.name for image in job.images],
+                progress=encoding,
+            )
+        job.result = job.encoded.segment(prompt=_prompt_in_job(job), progress=segmenting)
         job.stage = "done"
 
 
-def _explained(error: Exception) -> str:
-    if is_user_error(error):
-        return message_of(error)
-    return "The group could not be segmented; the server's terminal says why."
+def _advance(job: GroupJob, share: float) -> None:
+    if not job.wanted:
+        raise _NotWanted
+    job.share = share
+
+
+def _prompt_in_job(job: GroupJob) -> Prompt | None:
+    """The job's prompt with its image counted among those that take part."""
+    if job.prompt is None:
+        return None
+    return dataclasses.replace(job.prompt, image=job.numbers.index(job.prompt.image))

@@ -1,7 +1,12 @@
-"""Marks, choices, and one computation at a time."""
+"""Prompts, choices, and one computation at a time."""
+
+import gc
 
 import pytest
 from web_client import Client, png
+
+from cosseg_jax.errors import UserError
+from cosseg_jax.web.work import GroupJob
 
 
 def with_photos(client: Client, count: int) -> Client:
@@ -10,92 +15,137 @@ def with_photos(client: Client, count: int) -> Client:
     return client
 
 
-def test_a_point_reaches_the_network(client, told):
-    state = with_photos(client, 2).segmented(mark={"photo": 1, "point": [12, 7.5]})
-    prompt = told.calls[-1]["prompt"]
+def test_a_point_reaches_the_network(client, predictor):
+    state = with_photos(client, 2).segmented(prompt={"photo": 1, "point": [12, 7.5]})
+    prompt = predictor.calls[-1]["prompt"]
     assert (prompt.image, prompt.point, prompt.box) == (1, (12, 7.5), None)
-    assert state["job"]["mark"] == {"photo": 1, "point": [12, 7.5]}
+    assert state["job"]["prompt"] == {"photo": 1, "point": [12, 7.5]}
 
 
-def test_a_box_reaches_the_network(client, told):
-    with_photos(client, 1).segmented(mark={"photo": 0, "box": [1, 2, 30, 20]})
-    assert told.calls[-1]["prompt"].box == (1, 2, 30, 20)
+def test_a_box_reaches_the_network(client, predictor):
+    with_photos(client, 1).segmented(prompt={"photo": 0, "box": [1, 2, 30, 20]})
+    assert predictor.calls[-1]["prompt"].box == (1, 2, 30, 20)
 
 
-def test_a_mark_is_counted_among_the_photographs_that_take_part(client, told):
-    with_photos(client, 4).segmented(left_out=[0, 2], mark={"photo": 3, "point": [1, 1]})
-    assert told.calls[-1]["names"] == ["1", "3"]
-    assert told.calls[-1]["prompt"].image == 1
+def test_a_prompt_is_counted_among_the_photos_that_take_part(client, predictor):
+    with_photos(client, 4).segmented(left_out=[0, 2], prompt={"photo": 3, "point": [1, 1]})
+    assert predictor.calls[-1]["names"] == ["1", "3"]
+    assert predictor.calls[-1]["prompt"].image == 1
 
 
-def test_a_mark_at_the_edge_is_moved_inside(client, told):
-    with_photos(client, 1).segmented(mark={"photo": 0, "point": [40, 31]})
-    assert told.calls[-1]["prompt"].point == (39.5, 29.5)
+def test_a_prompt_at_the_edge_is_moved_inside(client, predictor):
+    with_photos(client, 1).segmented(prompt={"photo": 0, "point": [40, 31]})
+    assert predictor.calls[-1]["prompt"].point == (39.5, 29.5)
 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"left_out": [0, 1]}, "no photograph takes part"),
-        ({"left_out": [2]}, "left_out is no list of numbers"),
-        ({"left_out": [True]}, "left_out is no list of numbers"),
-        ({"mark": {"photo": 2, "point": [1, 1]}}, "names no photograph"),
-        ({"mark": {"photo": 0, "point": [1]}}, "a point of two numbers"),
-        ({"mark": {"photo": 0, "point": ["1", 2]}}, "a point of two numbers"),
-        ({"mark": {"photo": 0, "point": [float("nan"), 2]}}, "a point of two numbers"),
-        ({"mark": {"photo": 0}}, "a box of four"),
-        ({"mark": {"photo": 0, "box": [5, 5, 5, 9]}}, "smaller than a pixel"),
-        ({"left_out": [0], "mark": {"photo": 0, "point": [1, 1]}}, "clear the mark"),
+        ({"left_out": [0, 1]}, "no photo takes part"),
+        ({"left_out": [2]}, "left_out is not a list of numbers"),
+        ({"left_out": [True]}, "left_out is not a list of numbers"),
+        ({"prompt": {"photo": 2, "point": [1, 1]}}, "names no photo"),
+        ({"prompt": {"photo": 0, "point": [1]}}, "a point of two numbers"),
+        ({"prompt": {"photo": 0, "point": ["1", 2]}}, "a point of two numbers"),
+        ({"prompt": {"photo": 0, "point": [float("nan"), 2]}}, "a point of two numbers"),
+        ({"prompt": {"photo": 0}}, "either a point or a box"),
+        ({"prompt": {"photo": 0, "point": [1, 1], "box": [1, 1, 9, 9]}}, "a point or a box"),
+        ({"prompt": {"photo": 0, "box": [1, 2, 3]}}, "a box of four"),
+        ({"prompt": {"photo": 0, "point": [10**400, 2]}}, "a point of two numbers"),
+        ({"mark": {"photo": 0, "point": [1, 1]}}, "unknown field 'mark'"),
+        ({"prompt": {"photo": 0, "box": [5, 5, 5, 9]}}, "smaller than a pixel"),
+        ({"left_out": [0], "prompt": {"photo": 0, "point": [1, 1]}}, "clear the prompt"),
     ],
 )
-def test_what_makes_no_sense_is_refused(client, told, asked, says):
+def test_requests_that_make_no_sense_are_refused(client, predictor, asked, says):
     answer = with_photos(client, 2).segment(**asked)
     assert answer.status == 400
     assert says in answer.json["error"]
-    assert not told.calls
+    assert not predictor.calls
 
 
-def test_one_group_at_a_time(client, told):
+def test_one_group_at_a_time(client, predictor):
     other = with_photos(Client(client.port).begin(), 1)
     with_photos(client, 1)
-    told.gate.clear()
+    predictor.gate.clear()
     client.segment()
     client.until("working")
     assert other.segment().json["job"]["stage"] == "waiting"
     assert other.own("GET", "").json["job"]["ahead"] == 1
-    assert len(told.calls) == 1
-    told.gate.set()
+    assert len(predictor.calls) == 1
+    predictor.gate.set()
     other.until("done")
     client.until("done")
 
 
-def test_what_is_asked_later_takes_the_place_of_what_was_asked_before(client, told):
+def test_a_later_request_replaces_an_earlier_one(client, predictor):
     with_photos(client, 3)
-    told.gate.clear()
+    predictor.gate.clear()
     client.segment()
     client.until("working")
     client.segment(left_out=[0])
     client.segment(left_out=[1])
-    told.gate.set()
+    predictor.gate.set()
     assert client.until("done")["result"]["numbers"] == [0, 2]
-    assert [call["names"] for call in told.calls] == [["0", "1", "2"], ["0", "2"]]
+    assert [call["names"] for call in predictor.calls] == [["0", "1", "2"], ["0", "2"]]
 
 
-def test_the_last_result_stays_while_another_is_computed(client, told):
+def test_the_last_result_stays_while_another_is_computed(client, predictor):
     with_photos(client, 2).segmented()
-    told.gate.clear()
+    predictor.gate.clear()
     state = client.segment(left_out=[0]).json
     assert state["job"]["version"] == 2
     assert (state["result"]["version"], state["result"]["numbers"]) == (1, [0, 1])
-    told.gate.set()
+    predictor.gate.set()
     assert client.until("done")["result"]["version"] == 2
 
 
-def test_a_fault_of_the_network_is_told_and_the_next_group_goes_on(client, told, capsys):
-    told.error = RuntimeError("out of memory")
+def test_a_new_prompt_uses_the_same_encodings(client, predictor):
+    with_photos(client, 2).segmented()
+    client.segmented(prompt={"photo": 1, "point": [3, 4]})
+    client.segmented()
+    assert (len(predictor.encoded), len(predictor.calls)) == (1, 3)
+
+
+def test_another_group_is_encoded_anew(client, predictor):
+    with_photos(client, 3).segmented()
+    client.segmented(left_out=[1])
+    assert [len(contents) for contents in predictor.encoded] == [3, 2]
+
+
+def test_the_predictor_gets_encoded_files(client, predictor):
+    """No decoded image outlives a call."""
+    with_photos(client, 1).segmented()
+    assert predictor.encoded == [[png(40, 30)]]
+
+
+def test_results_and_encodings_are_freed_with_the_session(client):
+    def jobs() -> list:
+        gc.collect()
+        return [each for each in gc.get_objects() if isinstance(each, GroupJob)]
+
+    with_photos(client, 2).segmented()
+    client.segmented(prompt={"photo": 1, "point": [3, 4]})
+    assert jobs()
+    client.own("DELETE", "")
+    assert not jobs()
+
+
+def test_a_fault_of_the_network_has_an_id_and_the_next_group_goes_on(client, predictor, caplog):
+    predictor.error = KeyError("no such layer")
     with_photos(client, 1).segment()
     message = client.until("failed")["job"]["message"]
-    assert message == "The group could not be segmented; the server's terminal says why."
-    assert "out of memory" in capsys.readouterr().err
-    told.error = None
+    (logged,) = caplog.records
+    id = message.split()[2].rstrip(".")
+    assert message == f"Internal error {id}. The server's log has the details under this number."
+    assert logged.getMessage() == f"internal error {id}"
+    assert "no such layer" in caplog.text
+    predictor.error = None
     client.segmented()
+
+
+def test_a_user_error_of_the_network_is_shown(client, predictor, caplog):
+    predictor.error = UserError("the loss is NaN;\n give another checkpoint")
+    with_photos(client, 1).segment()
+    assert client.until("failed")["job"]["message"] == "the loss is NaN; give another checkpoint"
+    assert not caplog.records

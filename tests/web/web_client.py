@@ -1,4 +1,4 @@
-"""A running server with a client for it, and a network that is told what to find."""
+"""A running server with a client for it, and a predictor that knows its result."""
 
 import contextlib
 import http.client
@@ -14,15 +14,17 @@ import uvicorn
 from PIL import Image
 
 from cosseg_jax.data.builders.shapes import Shapes
+from cosseg_jax.data.images import read_image, reopenable
 from cosseg_jax.predict.predictor import GroupResult, ImageResult
 from cosseg_jax.web.limits import Limits
-from cosseg_jax.web.server import create_app, pool
+from cosseg_jax.web.server import create_app, listen, server_config
+from cosseg_jax.web.uploads import read_upload
 
 PATIENCE_S = 60.0
 
 
 def discs() -> dict[str, bytes]:
-    """PNG files by name that share a disc with a dot, which the network of the tests knows."""
+    """PNG files by name that share a disc with a dot, which the tests' network has learned."""
     drawn = Shapes("unseen", size=320)
     members = drawn.members[drawn.categories.index("disc-dot")][:5]
     files = {}
@@ -44,7 +46,7 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Speaks to a server as the page does; `id` is of its own session."""
+    """Talks to a server as the page does; `id` is that of its own session."""
 
     def __init__(self, port: int):
         self.port = port
@@ -80,7 +82,7 @@ class Client:
         return self.own("POST", "/segment", json.dumps(asked).encode())
 
     def until(self, *stages: str) -> dict:
-        """The state, once the job is at one of some stages."""
+        """The state, once the job has reached one of some stages."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             state = self.own("GET", "").json
@@ -94,54 +96,79 @@ class Client:
         return self.until("done")
 
 
-class Told:
-    """A predictor that finds the left half of every photograph; keeps what it was called with.
+class FakePredictor:
+    """Finds the left half of every image; records its calls.
 
-    The probability is 0.8 on the left and 0.2 on the right. While `gate` is not set, it waits.
+    The probability is 0.8 on the left and 0.2 on the right. While `gate` is not set, segmenting
+    waits. `encoded` holds the contents of each encoded group, `calls` names and prompts.
     """
 
     def __init__(self) -> None:
+        self.encoded: list[list[bytes]] = []
         self.calls: list[dict] = []
         self.presence = 0.9
         self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, photos: Sequence[Image.Image], *, names, prompt, progress) -> GroupResult:
-        self.calls.append(dict(names=names, prompt=prompt))
-        for done in range(len(photos)):
-            progress(done, len(photos))
-            self.gate.wait(PATIENCE_S)
-        if self.error is not None:
-            raise self.error
-        side = np.full((4, 4), 0.8, np.float32)
-        side[:, 2:] = 0.2
-        prior = np.zeros((2, 2), np.float32)
-        found = [
-            ImageResult(
-                name, b"", photo.height, photo.width, side, prior, self.presence, refine=False
-            )
-            for name, photo in zip(names, photos, strict=True)
-        ]
-        return GroupResult(tuple(found), {"sheep": 0.75, "cow": 0.1})
+    def encode(self, images: Sequence[bytes], *, names, progress) -> "FakeSession":
+        self.encoded.append(list(images))
+        progress(len(images), len(images))
+        return FakeSession(self, images, names)
+
+
+class FakeSession(NamedTuple):
+    """An encoded group of a FakePredictor."""
+
+    predictor: FakePredictor
+    images: Sequence[bytes]
+    names: Sequence[str]
+
+    def segment(self, *, prompt, progress) -> GroupResult:
+        told = self.predictor
+        told.calls.append(dict(names=self.names, prompt=prompt))
+        for done in range(len(self.images)):
+            progress(done, len(self.images))
+            told.gate.wait(PATIENCE_S)
+        if told.error is not None:
+            raise told.error
+        results = [self._result(*each) for each in zip(self.images, self.names, strict=True)]
+        return GroupResult(tuple(results), {"sheep": 0.75, "cow": 0.1})
+
+    def _result(self, content: bytes, name: str) -> ImageResult:
+        probability = np.full((4, 4), 0.8, np.float32)
+        probability[:, 2:] = 0.2
+        height, width = read_image(content, name).image.shape[:2]
+        return ImageResult(
+            name,
+            height,
+            width,
+            probability,
+            prior=np.zeros((2, 2), np.float32),
+            presence=self.predictor.presence,
+            refine=False,
+            source=reopenable(content, name),
+        )
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        return self.now
+        return float(self.now)
 
 
 @contextlib.contextmanager
-def running(predict: Any, limits: Limits | None = None, **options: Any) -> Iterator[Client]:
-    """A server at a free port, for as long as the context lasts."""
-    with contextlib.closing(pool("127.0.0.1", 0)) as listening:
-        app = create_app(predict, limits or Limits(), **options)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+def running(
+    predictor: Any, limits: Limits | None = None, decode: Any = read_upload, **options: Any
+) -> Iterator[Client]:
+    """A server at a free port, for as long as the context lasts; it decodes in its own process."""
+    with contextlib.closing(listen("127.0.0.1", 0)) as listening:
+        app = create_app(predictor, limits or Limits(), decode, **options)
+        server = uvicorn.Server(server_config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
@@ -155,7 +182,7 @@ def png(width: int = 40, height: int = 30, colour: tuple = (200, 100, 50)) -> by
     return encoded(Image.new("RGB", (width, height), colour))
 
 
-def encoded(picture: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     content = io.BytesIO()
-    picture.save(content, format=format, **options)
+    image.save(content, format=format, **options)
     return content.getvalue()

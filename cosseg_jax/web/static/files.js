@@ -1,10 +1,10 @@
-// Files from the picker, dropped (folders too) or pasted.
+// Image files that are chosen, dropped (also as folders) or pasted.
 
 const TYPES = /^image\//;
-const UNTYPED = /\.(heic|heif|avif)$/i; // for which not all systems have a type
-const isPicture = (file) => TYPES.test(file.type) || (!file.type && UNTYPED.test(file.name));
+const UNTYPED = /\.(heic|heif|avif)$/i; // not all systems know their types
+const isImage = (file) => TYPES.test(file.type) || (!file.type && UNTYPED.test(file.name));
 
-// Calls take(files) with each lot of pictures.
+// Calls take(files) with the files of each such action.
 export function listenForFiles(take) {
   const picker = document.getElementById("files");
   const dropping = document.getElementById("dropping");
@@ -17,7 +17,7 @@ export function listenForFiles(take) {
     if (files.length) take(files);
   });
 
-  let depth = 0; // dragenter and dragleave come for every element that is crossed
+  let depth = 0; // dragenter and dragleave occur for every element that is crossed
   const lift = (by) => {
     depth = Math.max(0, depth + by);
     dropping.classList.toggle("on", depth > 0);
@@ -45,7 +45,7 @@ async function dropped(transfer) {
   return (await Promise.all(entries.map(filesOf))).flat();
 }
 
-// The pictures in a folder and below it; a file that was dropped itself is taken whatever it is.
+// The image files in a folder and below it; a file that was itself dropped is taken in any case.
 async function filesOf(entry) {
   if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
   const reader = entry.createReader();
@@ -56,5 +56,5 @@ async function filesOf(entry) {
     found.push(...some);
   }
   const files = (await Promise.all(found.map(filesOf))).flat();
-  return files.filter(isPicture).sort((a, b) => a.name.localeCompare(b.name));
+  return files.filter(isImage).sort((a, b) => a.name.localeCompare(b.name));
 }

@@ -1,4 +1,4 @@
-// Messages that stay until they are dismissed, above the page's foot, where nothing has to move.
+// Messages that stay until they are dismissed, at the bottom, where they move nothing.
 
 const list = document.getElementById("notices");
 

@@ -1,8 +1,8 @@
-// Draws masks over a photograph: a probability map, a threshold and a way to show them, no server.
+// Draws masks over a photo from a probability map and a threshold, without the server.
 
 const LONGEST = 640; // side of a drawing in pixels
-const TINT = [30, 200, 70]; // as in the package's pictures.py
-const SOFT = 3; // grey levels over which a mask's border fades
+const TINT = [30, 200, 70]; // as in the package's drawing.py
+const SOFT = 3; // grey levels over which the border of a mask fades
 const DARK = matchMedia("(prefers-color-scheme: dark)");
 
 // A map of side x side bytes, enlarged to width x height as the server does: bilinearly, with pixel
@@ -34,31 +34,31 @@ export function enlarged(map, side, width, height) {
   return values;
 }
 
-// The size of a drawing of a photograph.
+// The size of the drawing of a photo.
 export function drawingSize(width, height) {
   const scale = Math.min(1, LONGEST / Math.max(width, height));
   return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
 }
 
-// Draws values (of `enlarged`) on a canvas of their size. threshold: 0..1; where the object is not
-// present the mask is empty.
+// Draws values (of `enlarged`) on a canvas of their size. threshold: 0..1. The mask is empty where
+// the object is not present.
 export function draw(canvas, values, { view, threshold, present }) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   if (view === "photo" || !values) return;
-  const picture = new ImageData(width, height);
-  const pixels = new Uint32Array(picture.data.buffer);
+  const drawn = new ImageData(width, height);
+  const pixels = new Uint32Array(drawn.data.buffer);
   const colours = tableOf(view, present || view === "light" ? 255 * threshold : 256);
   for (let k = 0; k < pixels.length; k++) pixels[k] = colours[values[k]];
   if (view === "overlay" && present) outline(pixels, values, width, height, 255 * threshold);
-  context.putImageData(picture, 0, 0);
+  context.putImageData(drawn, 0, 0);
 }
 
-// The colour that lies over the photograph for each value of the map.
+// The colour that is laid over the photo for each value of the map.
 function tableOf(view, level) {
   const table = new Uint32Array(256);
-  const paper = DARK.matches ? [44, 48, 46] : [236, 236, 232]; // what a cut-out lies on
+  const paper = DARK.matches ? [44, 48, 46] : [236, 236, 232]; // the background of a cut-out
   for (let value = 0; value < 256; value++) {
     const inside = Math.min(Math.max((value - level) / SOFT + 0.5, 0), 1);
     if (view === "overlay") {
@@ -91,7 +91,7 @@ function outline(pixels, values, width, height, level) {
   }
 }
 
-// Bytes in the order of ImageData: red first on every machine that browsers run on.
+// Bytes in the order of ImageData; red comes first on every machine that browsers run on.
 function packed([red, green, blue], alpha) {
   return ((Math.round(255 * alpha) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }

@@ -1,13 +1,15 @@
-// The page: takes photographs in, follows the server's work on them, shows what it found.
+// The page: takes photos in, follows the server's work on them, and shows the masks.
 
 import { listenForFiles } from "./files.js";
 import * as notices from "./notices.js";
 import * as server from "./server.js";
 import { Tile } from "./tile.js";
 
-const POLL_MS = 300;
+const POLL_MS = 300; // between two questions for the state, and so much more for each group ahead
+const SLOWEST_POLL_MS = 3000;
 const SETTLE_MS = 500; // after which a change of the group is sent
-const BEAT_MS = 60_000; // between signs that the page is still looked at
+const BEAT_MS = 60_000; // between signs that the page is still open
+const RETURN_MS = 5000; // after a reload, by when the server surely knows that the old page is gone
 const KEY = "cosseg-session";
 
 const part = (id) => document.getElementById(id);
@@ -17,7 +19,7 @@ const limits = document.body.dataset;
 
 let session = null; // its id
 let tiles = [];
-let mark = null; // { tile, mark }
+let prompt = null; // { tile, prompt }
 let result = null; // of the server, with its version
 let following = false;
 let settling = 0;
@@ -26,7 +28,7 @@ let latest = 0; // version of the job that was asked for last
 
 const threshold = () => Number(slider.value) / 100;
 const how = () => ({ view: controls.querySelector("[name=view]:checked").value, threshold: threshold() });
-const counted = (count) => (count === 1 ? "1 photograph" : `${count} photographs`);
+const counted = (count) => (count === 1 ? "1 photo" : `${count} photos`);
 
 const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.tile.setVisible(isIntersecting);
@@ -58,7 +60,7 @@ function open(id) {
 function close() {
   sessionStorage.removeItem(KEY);
   clearTimeout(settling);
-  [session, tiles, mark, result, latest] = [null, [], null, null, 0];
+  [session, tiles, prompt, result, latest] = [null, [], null, null, 0];
   sent = changes;
   list.replaceChildren();
   download.disabled = true;
@@ -67,8 +69,13 @@ function close() {
   work.hidden = true;
 }
 
+function discard() {
+  server.forget(session).catch(() => {});
+  close();
+}
+
 function addTile(photo) {
-  const tile = new Tile(session, photo, { marked: setMark, cleared: () => setMark(null), left: leave });
+  const tile = new Tile(session, photo, { prompted: setPrompt, cleared: () => setPrompt(null), left: leaveOut });
   tile.stage.tile = tile;
   tile.show(how());
   tiles[photo.number] = tile;
@@ -83,31 +90,31 @@ function redraw() {
   drawing = requestAnimationFrame(() => tiles.forEach((tile) => tile.show(how())));
 }
 
-// As a download, so that an error of the server does not take the page's place.
+// As a download, so that an error of the server does not replace the page.
 function downloadArchive() {
   const link = document.createElement("a");
-  link.href = server.archiveAddress(session, threshold());
+  link.href = server.archiveAddress(session, result.version, threshold());
   link.download = "cosseg.zip";
   link.click();
 }
 
 // What the user does with the group
 
-function setMark(tile, found = null) {
-  mark = tile && !tile.out ? { tile, mark: found } : null;
-  for (const each of tiles) each.setMark(each === mark?.tile ? found : null);
+function setPrompt(tile, found = null) {
+  prompt = tile && !tile.out ? { tile, prompt: found } : null;
+  for (const each of tiles) each.setPrompt(each === prompt?.tile ? found : null);
   segment();
 }
 
-function leave(tile) {
+function leaveOut(tile) {
   const left = tiles.filter((each) => !each.out).length;
   if (!tile.out && left === 1) {
-    notices.tell("One photograph has to stay.");
+    notices.tell("One photo has to stay.");
     return;
   }
   tile.setOut(!tile.out);
   tile.show(how());
-  if (mark?.tile === tile) setMark(null);
+  if (prompt?.tile === tile) setPrompt(null);
   change();
   settling = setTimeout(segment, SETTLE_MS);
 }
@@ -127,7 +134,7 @@ async function takeIn(count, add) {
     }
     if (session !== own) return;
     if (tiles.length) await segment();
-    else close();
+    else discard();
   } catch (error) {
     fail(error);
   }
@@ -139,27 +146,29 @@ async function takeFiles(files) {
   const fitting = files.filter((file) => file.size <= Number(limits.mostBytes));
   for (const file of files) {
     if (!fitting.includes(file)) {
-      notices.tell(`${file.name} is larger than ${limits.fileSize}, the most for one photograph; make it smaller first.`);
+      notices.tell(`${file.name} is larger than ${limits.fileSize}, the most for one photo; make it smaller first.`);
     }
   }
   if (fitting.length > most) {
-    notices.tell(`A group has ${limits.mostPhotos} photographs at most; ${fitting.length - most} were not added.`);
+    notices.tell(`A group has ${limits.mostPhotos} photos at most; ${fitting.length - most} were not added.`);
   }
   const taken = fitting.slice(0, most);
   if (taken.length) await takeIn(taken.length, async (id, k) => [await server.addPhoto(id, taken[k])]);
 }
 
-// Coordinates of the mark in the photograph's own pixels.
-function markInPixels() {
-  if (!mark) return null;
-  const { width, height, number } = mark.tile;
+// The prompt in the photo's own pixels.
+function promptInPixels() {
+  if (!prompt) return null;
+  const { width, height, number } = prompt.tile;
   const scaled = (values) => values.map((value, k) => value * (k % 2 ? height : width));
-  const [[kind, values]] = Object.entries(mark.mark);
+  const [[kind, values]] = Object.entries(prompt.prompt);
   return { photo: number, [kind]: scaled(values) };
 }
 
+// Notes a change of the group; the masks of the old group can no longer be downloaded.
 function change() {
   list.ariaBusy = "true";
+  download.disabled = true;
   clearTimeout(settling);
   return ++changes;
 }
@@ -168,7 +177,7 @@ async function segment() {
   const [own, id] = [change(), session];
   const out = tiles.filter((tile) => tile.out).map((tile) => tile.number);
   try {
-    const state = await server.segment(id, out, markInPixels());
+    const state = await server.segment(id, out, promptInPixels());
     if (own !== changes || id !== session) return;
     [sent, latest] = [own, state.job.version];
     if (await take(id, state)) follow();
@@ -185,11 +194,13 @@ async function follow() {
   if (following) return;
   following = true;
   const own = session;
+  let ahead = 0;
   try {
     for (;;) {
-      await new Promise((done) => setTimeout(done, POLL_MS));
+      await new Promise((done) => setTimeout(done, Math.min(POLL_MS * (1 + ahead), SLOWEST_POLL_MS)));
       if (session !== own) break;
       const state = await server.stateOf(own);
+      ahead = state.job?.ahead ?? 0;
       if (session !== own || !(await take(own, state))) break;
     }
   } catch (error) {
@@ -203,7 +214,7 @@ async function follow() {
 // Shows a state; whether there is more to come.
 async function take(own, { job, result: found }) {
   if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
-  if (found && found.version !== result?.version) await showResult(own, found);
+  if (found && found.version !== result?.version && !(await showResult(own, found))) return true;
   if (session !== own) return false;
   if (changes !== sent) return true; // the user was quicker than the maps
   if (job?.stage === "waiting") {
@@ -213,21 +224,29 @@ async function take(own, { job, result: found }) {
     return true;
   }
   if (job?.stage === "working") {
-    say(`Looking for what ${counted(job.of)} share…`, job.done / job.of);
+    say(`Looking for what ${counted(job.of)} share…`, job.share);
     return true;
   }
   if (job?.stage === "failed") {
     say("");
     notices.tell(job.message);
   } else if (found) {
+    download.disabled = false;
     say(summary(found));
   }
   return false;
 }
 
+// Whether the result could be had; false if it was replaced by a newer one meanwhile.
 async function showResult(own, found) {
-  const maps = await server.mapsOf(own, found.version);
-  if (session !== own) return;
+  let maps;
+  try {
+    maps = await server.mapsOf(own, found.version);
+  } catch (error) {
+    if (error.outdated) return false;
+    throw error;
+  }
+  if (session !== own) return true;
   result = found;
   const size = found.side ** 2;
   for (const tile of tiles) {
@@ -235,8 +254,8 @@ async function showResult(own, found) {
     const map = place < 0 ? null : maps.subarray(place * size, (place + 1) * size);
     tile.setMap(map, found.side, found.presence[place]);
   }
-  download.disabled = false;
   redraw();
+  return true;
 }
 
 function summary({ numbers, category }) {
@@ -252,7 +271,7 @@ async function resume(id) {
     open(id);
     state.photos.forEach(addTile);
     for (const number of state.job?.left_out ?? []) tiles[number].setOut(true);
-    if (state.job?.mark) showMark(state.job.mark);
+    if (state.job?.prompt) showPrompt(state.job.prompt);
     if (!state.job) await segment();
     else if (await take(id, state)) follow();
   } catch {
@@ -260,12 +279,12 @@ async function resume(id) {
   }
 }
 
-function showMark({ photo, ...values }) {
+function showPrompt({ photo, ...values }) {
   const tile = tiles[photo];
   const [[kind, pixels]] = Object.entries(values);
   const share = { [kind]: pixels.map((value, k) => value / (k % 2 ? tile.height : tile.width)) };
-  mark = { tile, mark: share };
-  tile.setMark(share);
+  prompt = { tile, prompt: share };
+  tile.setPrompt(share);
 }
 
 listenForFiles(takeFiles);
@@ -281,13 +300,20 @@ boxing.addEventListener("change", () => list.classList.toggle("boxing", boxing.c
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 download.addEventListener("click", downloadArchive);
 part("restart").addEventListener("click", () => {
-  server.forget(session).catch(() => {});
   notices.clear();
-  close();
+  discard();
   part("choose").focus();
 });
-setInterval(() => {
+
+function beat() {
   if (session && !document.hidden) server.stateOf(session).catch((error) => error.gone && fail(error));
-}, BEAT_MS);
+}
+setInterval(beat, BEAT_MS);
+server.whenBusy(() => say("The server is busy; trying again in a few seconds…", 0));
+addEventListener("pagehide", () => session && server.leave(session));
+addEventListener("pageshow", (event) => event.persisted && beat());
 const stored = sessionStorage.getItem(KEY);
-if (stored) resume(stored);
+if (stored) {
+  resume(stored);
+  setTimeout(beat, RETURN_MS);
+}

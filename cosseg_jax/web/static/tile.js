@@ -1,15 +1,16 @@
-// One photograph of the group as a tile of the page.
+// One photo of the group as a tile of the page.
 
-import * as marking from "./marking.js";
 import * as overlay from "./overlay.js";
+import * as prompting from "./prompting.js";
 import { photoAddress } from "./server.js";
 
-// Photographs beyond these, as width by height, are drawn squeezed: else there is nothing to click on.
+// Photos beyond these ratios of width to height are squeezed; otherwise there would be nothing to
+// click on.
 const [NARROWEST, WIDEST] = [1 / 6, 10];
 
 export class Tile {
-  // photo: number, name, width and height, as the server gives it. on: marked(tile, mark),
-  // cleared(tile) and left(tile), called when the user does so.
+  // photo: number, name, width and height, as the server gives them. on: prompted(tile, prompt),
+  // cleared(tile) and left(tile), which are called when the user does so.
   constructor(session, photo, on) {
     Object.assign(this, photo);
     const made = document.getElementById("photo").content.cloneNode(true);
@@ -17,7 +18,7 @@ export class Tile {
     this.node = part("li");
     this.stage = part(".stage");
     this.canvas = part("canvas");
-    this.marker = part(".mark");
+    this.marker = part(".prompt");
     this.clear = part(".clear");
     this.bar = part(".bar span");
     this.says = part(".says");
@@ -25,7 +26,7 @@ export class Tile {
     this.out = false;
     this.values = null;
     this.presence = null;
-    this.mark = null;
+    this.prompt = null;
     this.how = { view: "overlay", threshold: 0.5 };
     this.stale = false;
     this.visible = true;
@@ -43,11 +44,11 @@ export class Tile {
     part(".name").title = this.name;
     this.stage.setAttribute(
       "aria-label",
-      `Mark the object in ${this.name}. Enter begins, arrow keys move, Enter marks, Escape ends.`,
+      `Point at the object in ${this.name}. Enter begins, arrow keys move, Enter sets the point, Escape ends.`,
     );
     this.setOut(false);
-    marking.listen(this.stage, (mark) => on.marked(this, mark));
-    this.stage.addEventListener("unmarked", () => this.setMark(this.mark));
+    prompting.listen(this.stage, (prompt) => on.prompted(this, prompt));
+    this.stage.addEventListener("promptcancelled", () => this.setPrompt(this.prompt));
     this.clear.addEventListener("click", () => on.cleared(this));
     this.leave.addEventListener("click", () => on.left(this));
   }
@@ -60,17 +61,17 @@ export class Tile {
     this.tell();
   }
 
-  // map: side x side bytes, or null where the photograph took no part.
+  // map: side x side bytes, or null if the photo took no part.
   setMap(map, side, presence) {
     const { width, height } = this.canvas;
     this.values = map && overlay.enlarged(map, side, width, height);
     this.presence = map ? presence : null;
   }
 
-  setMark(mark) {
-    this.mark = mark;
-    marking.show(this.marker, mark);
-    this.clear.hidden = !mark;
+  setPrompt(prompt) {
+    this.prompt = prompt;
+    prompting.show(this.marker, prompt);
+    this.clear.hidden = !prompt;
   }
 
   // how: view and threshold.
@@ -81,7 +82,7 @@ export class Tile {
     this.paint();
   }
 
-  // Tiles out of sight are drawn when they come into it.
+  // Tiles out of sight are drawn when they come into view.
   setVisible(visible) {
     this.visible = visible;
     this.paint();

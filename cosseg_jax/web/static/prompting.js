@@ -1,32 +1,32 @@
-// Marks the object in a photograph: click, drag, or keys. Coordinates are shares of the photograph,
-// 0..1; a mark is { point: [x, y] } or { box: [left, top, right, bottom] }.
+// Prompts for the object in a photo: a click, a drag, or keys. Coordinates are shares of the photo,
+// 0..1; a prompt is { point: [x, y] } or { box: [left, top, right, bottom] }.
 
-const DRAGGED = 6; // pixels of the screen from which a click is a box
+const DRAGGED = 6; // pixels on the screen beyond which a click becomes a box
 const STEP = 0.02;
 
 const within = (value) => Math.min(Math.max(value, 0), 1);
 const percent = (value) => `${(100 * value).toFixed(3)}%`;
 
-// Shows a mark in its element, or hides it.
-export function show(element, mark) {
-  element.hidden = !mark;
-  if (!mark) return;
-  const [left, top, right, bottom] = mark.box ?? [...mark.point, ...mark.point];
-  element.classList.toggle("box", Boolean(mark.box));
+// Shows a prompt in its element, or hides the element.
+export function show(element, prompt) {
+  element.hidden = !prompt;
+  if (!prompt) return;
+  const [left, top, right, bottom] = prompt.box ?? [...prompt.point, ...prompt.point];
+  element.classList.toggle("box", Boolean(prompt.box));
   element.style.left = percent(left);
   element.style.top = percent(top);
-  element.style.width = mark.box ? percent(right - left) : "";
-  element.style.height = mark.box ? percent(bottom - top) : "";
+  element.style.width = prompt.box ? percent(right - left) : "";
+  element.style.height = prompt.box ? percent(bottom - top) : "";
 }
 
-// Calls marked(mark) when the user has marked something on the stage.
-export function listen(stage, marked) {
-  byPointer(stage, marked);
-  byKeys(stage, marked);
+// Calls prompted(prompt) when the user has set a point or drawn a box on the stage.
+export function listen(stage, prompted) {
+  byPointer(stage, prompted);
+  byKeys(stage, prompted);
 }
 
-function byPointer(stage, marked) {
-  const drawn = stage.querySelector(".mark");
+function byPointer(stage, prompted) {
+  const drawn = stage.querySelector(".prompt");
   let start = null;
 
   const at = (event) => {
@@ -41,7 +41,7 @@ function byPointer(stage, marked) {
   };
   const stop = () => {
     start = null;
-    stage.dispatchEvent(new Event("unmarked"));
+    stage.dispatchEvent(new Event("promptcancelled"));
   };
 
   stage.addEventListener("pointerdown", (event) => {
@@ -54,10 +54,10 @@ function byPointer(stage, marked) {
   });
   stage.addEventListener("pointerup", (event) => {
     if (!start) return;
-    const mark = far(event) ? { box: boxTo(event) } : { point: start.at };
+    const prompt = far(event) ? { box: boxTo(event) } : { point: start.at };
     start = null;
-    const [left, top, right, bottom] = mark.box ?? [0, 0, 1, 1];
-    if (right > left && bottom > top) marked(mark);
+    const [left, top, right, bottom] = prompt.box ?? [0, 0, 1, 1];
+    if (right > left && bottom > top) prompted(prompt);
   });
   stage.addEventListener("pointercancel", stop); // the finger scrolls the page
   stage.addEventListener("keydown", (event) => {
@@ -65,7 +65,7 @@ function byPointer(stage, marked) {
   });
 }
 
-function byKeys(stage, marked) {
+function byKeys(stage, prompted) {
   const cross = stage.querySelector(".cross");
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   let at = null;
@@ -79,7 +79,7 @@ function byKeys(stage, marked) {
     if (event.target !== stage) return;
     const move = moves[event.key];
     if (event.key === "Enter" || event.key === " ") {
-      if (at) marked({ point: at });
+      if (at) prompted({ point: at });
       place(at ? null : [0.5, 0.5]);
     } else if (event.key === "Escape" && at) {
       place(null);

@@ -1,0 +1,171 @@
+"""Decodes uploaded files in processes of their own, which are ended when a file takes too long.
+
+A file from anybody may be made to occupy a decoder for minutes, to fill the memory, or to crash a
+library. In a process of its own it harms no other user. A file that passes is decoded again later,
+in the server's process, with the same effort.
+
+The parent sends a line of JSON (name, size, limits) and the file. The child answers with a line of
+JSON (width, height and size of the preview, or an error) and the preview.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cosseg_jax.errors import UserError, message_of
+from cosseg_jax.web.limits import Limits
+from cosseg_jax.web.uploads import Upload, read_upload, shown_name
+
+PROCESSES = 2
+PIXEL_BYTES = 48  # memory that decoding takes for each pixel, at most; 28 were measured (WebP)
+SPARE_BYTES = 1_000_000_000
+SAVE_AGAIN = "save it again with an image editor, as an ordinary JPEG or PNG"
+
+
+class DecodingPool:
+    """Processes that decode uploads, one upload at a time each; further callers wait.
+
+    It may be called from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._all = [_DecodingProcess() for _ in range(PROCESSES)]
+        self._free: queue.LifoQueue[_DecodingProcess] = queue.LifoQueue()
+        for process in self._all:
+            self._free.put(process)
+
+    def __call__(self, content: bytes, name: str, limits: Limits) -> Upload:
+        """As `uploads.read_upload`; also raises UserError when decoding takes too much."""
+        process = self._free.get()
+        try:
+            return process.read_upload(content, name, limits)
+        finally:
+            self._free.put(process)
+
+    def start(self) -> None:
+        """Starts the processes now, so that the first upload does not wait for it."""
+        for process in self._all:
+            process.start()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for process in self._all:
+            process.end()
+
+
+class _DecodingProcess:
+    """A process that is started when it is needed, and again after it had to be ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ
+                | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+            )
+        return self._process
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def read_upload(self, content: bytes, name: str, limits: Limits) -> Upload:
+        process = self.start()
+        late = threading.Event()
+        timer = threading.Timer(limits.decode_s, lambda: (late.set(), process.kill()))
+        timer.start()
+        try:
+            answer, preview = _asked(process, content, name, limits)
+        except (OSError, ValueError) as error:  # it was ended, or a library crashed
+            what = f"takes longer than {limits.decode_s:g} s to decode"
+            what = what if late.is_set() else "cannot be decoded"
+            self.end()
+            raise UserError(f"{shown_name(name)} {what}; {SAVE_AGAIN}") from error
+        finally:
+            timer.cancel()
+        if late.is_set():
+            self.end()
+        if "fault" in answer:
+            raise RuntimeError(answer["fault"])
+        if "error" in answer:
+            raise UserError(answer["error"])
+        return Upload(shown_name(name), content, answer["width"], answer["height"], preview)
+
+
+def _asked(
+    process: subprocess.Popen[bytes], content: bytes, name: str, limits: Limits
+) -> tuple[dict[str, Any], bytes]:
+    """A child's answer and preview. Raises OSError or ValueError where it ended before."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    request = dict(name=name, size=len(content), limits=dataclasses.asdict(limits))
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.write(content)
+    process.stdin.flush()
+    answer = json.loads(process.stdout.readline())
+    preview = process.stdout.read(answer.get("preview", 0))
+    if len(preview) != answer.get("preview", 0):
+        raise ValueError("the answer breaks off")
+    return answer, preview
+
+
+def main() -> None:
+    """The child process: answers requests until its input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # libraries may print
+    while line := sys.stdin.buffer.readline():
+        answer, preview = _answered(json.loads(line), sys.stdin.buffer)
+        with contextlib.suppress(BrokenPipeError):
+            answers.write(json.dumps(answer).encode() + b"\n" + preview)
+            answers.flush()
+
+
+def _answered(request: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], bytes]:
+    content, limits = source.read(request["size"]), Limits(**request["limits"])
+    _limit_memory(limits)
+    try:
+        upload = read_upload(content, request["name"], limits)
+    except UserError as error:
+        return dict(error=message_of(error)), b""
+    except MemoryError:
+        name = shown_name(request["name"])
+        return dict(error=f"{name} takes too much memory to decode; {SAVE_AGAIN}"), b""
+    except Exception:
+        return dict(fault=traceback.format_exc()), b""
+    size = dict(width=upload.width, height=upload.height, preview=len(upload.preview))
+    return size, upload.preview
+
+
+def _limit_memory(limits: Limits) -> None:
+    """Limits what this process may still allocate, where the system can (Linux)."""
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    most = used + SPARE_BYTES + PIXEL_BYTES * limits.pixels
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+if __name__ == "__main__":
+    main()
