@@ -1,37 +1,39 @@
-"""What happens to a photograph and its masks before the network sees them (section 4.1).
+"""Random changes of a training image and its masks, before the network sees them.
 
-Resizing squeezes a photograph to the network's square input without keeping its aspect, as the
-paper does: images bilinear with antialiasing, masks by nearest neighbour. Augmentation is beyond
-the paper and off by default; where things lie stays the same for image, mask and void.
+They are beyond the paper and off by default. Image, mask, void and category map always change
+together. `network_view` crops, resizes, flips and changes colours.
 
-Objects cut out of one photograph and put into another (Ghiasi et al. 2021, "Simple copy-paste").
-
-Beyond the paper, and off by default. An object of a category that the group does not share, put
-into one of its photographs, shows that the salient object need not be the one that is meant. The
-group's own object before the background of another photograph is a new photograph of it, which
-counts where there are few.
+Copy-paste (Ghiasi et al. 2021, "Simple Copy-Paste is a Strong Data Augmentation Method for Instance
+Segmentation") pastes an object of a category that the group does not share into one of its images:
+the salient object need not be the shared one. A background swap pastes the group's own object into
+another image, which makes a new image of it where there are few.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image, ImageEnhance, ImageFilter
 
 from cosseg_jax.data.images import resize_image, resize_mask
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
+
+PASTED_SIZES = (0.3, 0.9)  # of the object's larger side, as a share of the image's shorter side
+MIN_PIXELS = 400  # of an object that is pasted
+FEATHER = 0.7  # standard deviation, in pixels, of the blur of its outline
 
 
 class AugmentOptions(NamedTuple):
-    """Which random changes a training photograph goes through; all of them off by default.
+    """The random changes of training images; all of them are off by default.
 
-    flip: mirror every second photograph, left to right.
+    flip: mirror every second image, left to right, on average.
     max_scale: magnify by a random factor of 1 to `max_scale` and cut out a window of the original
-        shape; the window always holds some of the object. 1 is off.
+        shape, which always holds some of the object; 1 is off.
     brightness, contrast, saturation: multiply by a factor drawn from 1 - x to 1 + x; 0 is off.
-    paste: share of the photographs that get an object of another category; see `data/pasting.py`.
-    transplant: share of those whose object is put before the background of another photograph.
+    copy_paste: share of the images into which an object of another category is pasted.
+    background_swap: share of the images whose object is pasted into another image.
     """
 
     flip: bool = False
@@ -44,18 +46,18 @@ class AugmentOptions(NamedTuple):
 
 
 class View(NamedTuple):
-    """One photograph with its mask and void, in whatever geometry they are in by now.
+    """An image with its mask and void pixels, all cropped, resized and flipped alike.
 
-    category_map: where wanted, 1 + the index of the category at each pixel, 0 where there is none.
+    category_map: 1 + the index of the category at each pixel, 0 for none; None where not needed.
     """
 
     image: UInt8[Ndarray, "H W 3"]
     mask: Bool[Ndarray, "H W"]
     void: Bool[Ndarray, "H W"]
-    category_map: UInt8[Ndarray, "H W"] | None = None
+    category_map: UInt16[Ndarray, "H W"] | None = None
 
-    def with_each(self, change: Callable[[Ndarray], Ndarray]) -> "View":
-        """The same change made to every array."""
+    def map(self, change: Callable[[Ndarray], Ndarray]) -> "View":
+        """The view with the same change made to every array."""
         return View(
             change(self.image),
             change(self.mask),
@@ -65,38 +67,38 @@ class View(NamedTuple):
 
 
 def check_options(options: AugmentOptions) -> None:
-    """Raises ValueError when an option is out of its range."""
+    """Raises UserError when an option is out of its range."""
     if not 1.0 <= options.max_scale <= 10.0:
-        raise ValueError(f"augment.max_scale is {options.max_scale}; expected 1 (off) to 10")
+        raise UserError(f"augment.max_scale is {options.max_scale}; expected 1 (off) to 10")
     for field in ("brightness", "contrast", "saturation", "copy_paste", "background_swap"):
         if not 0.0 <= getattr(options, field) <= 1.0:
-            raise ValueError(f"augment.{field} is {getattr(options, field)}; expected 0 (off) to 1")
+            raise UserError(f"augment.{field} is {getattr(options, field)}; expected 0 (off) to 1")
 
 
 def network_view(view: View, size: int, rng: np.random.Generator, options: AugmentOptions) -> View:
-    """One random version of a photograph at the network's size: crop, resize, flip, colours."""
+    """A random version of an image at the network's size: crop, resize, flip, colours."""
     if options.max_scale > 1.0:
         view = random_crop(view, rng, options.max_scale)
     view = resize_view(view, size)
-    if drawn_flip(rng, options):
-        view = flipped(view)
-    return view._replace(image=jittered(view.image, rng, options))
+    if draw_flip(rng, options):
+        view = flip_view(view)
+    return view._replace(image=jitter(view.image, rng, options))
 
 
-def drawn_flip(rng: np.random.Generator, options: AugmentOptions) -> bool:
-    """Whether this photograph is mirrored."""
+def draw_flip(rng: np.random.Generator, options: AugmentOptions) -> bool:
+    """Draws whether an image is mirrored."""
     return options.flip and bool(rng.random() < 0.5)
 
 
-def flipped(view: View) -> View:
+def flip_view(view: View) -> View:
     """Mirrors left to right."""
-    return view.with_each(lambda array: np.ascontiguousarray(array[:, ::-1]))
+    return view.map(lambda array: np.ascontiguousarray(array[:, ::-1]))
 
 
 def random_crop(view: View, rng: np.random.Generator, max_scale: float) -> View:
-    """Cuts out a window 1 to `max_scale` times smaller on each side that holds a foreground pixel.
+    """Cuts out a window that is 1 to `max_scale` times smaller on each side.
 
-    Without any foreground the window lies anywhere.
+    It holds a random foreground pixel; without any foreground it lies anywhere.
     """
     height, width = view.mask.shape
     scale = float(np.exp(rng.uniform(0.0, np.log(max_scale))))
@@ -105,15 +107,15 @@ def random_crop(view: View, rng: np.random.Generator, max_scale: float) -> View:
     foreground = np.flatnonzero(view.mask)
     if foreground.size:
         row, column = divmod(int(rng.choice(foreground)), width)
-        top_range = _starts_that_hold(row, window_height, height)
-        left_range = _starts_that_hold(column, window_width, width)
+        top_range = _starts_around(row, window_height, height)
+        left_range = _starts_around(column, window_width, width)
     top = int(rng.integers(*top_range, endpoint=True))
     left = int(rng.integers(*left_range, endpoint=True))
     window = np.s_[top : top + window_height, left : left + window_width]
-    return view.with_each(lambda array: np.ascontiguousarray(array[window]))
+    return view.map(lambda array: np.ascontiguousarray(array[window]))
 
 
-def jittered(
+def jitter(
     image: UInt8[Ndarray, "H W 3"], rng: np.random.Generator, options: AugmentOptions
 ) -> UInt8[Ndarray, "H W 3"]:
     """Changes brightness, contrast and saturation by random factors."""
@@ -122,33 +124,26 @@ def jittered(
         (ImageEnhance.Contrast, options.contrast),
         (ImageEnhance.Color, options.saturation),
     )
-    picture = Image.fromarray(image)
+    changed = Image.fromarray(image)
     for enhancer, spread in enhancers:
         if spread > 0.0:
-            picture = enhancer(picture).enhance(1.0 + rng.uniform(-spread, spread))
-    return np.array(picture)
+            changed = enhancer(changed).enhance(1.0 + rng.uniform(-spread, spread))
+    return np.array(changed)
 
 
 def resize_view(view: View, size: int) -> View:
-    """Resizes a photograph and its masks to the network's square input."""
-    masks = view.with_each(
-        lambda array: array if array is view.image else resize_mask(array, size)
-    )
+    """Resizes an image and its masks to the network's square input."""
+    masks = view.map(lambda array: array if array is view.image else resize_mask(array, size))
     return masks._replace(image=resize_image(view.image, size))
 
 
-def _starts_that_hold(position: int, window: int, length: int) -> tuple[int, int]:
-    """The first and last start of a window inside `length` that holds `position`."""
+def _starts_around(position: int, window: int, length: int) -> tuple[int, int]:
+    """The first and the last start of a window inside `length` that contains `position`."""
     return max(0, position - window + 1), min(position, length - window)
 
 
-SIZES = (0.3, 0.9)  # of the object's larger side, as a share of the photograph's shorter one
-LEAST_PIXELS = 400  # of an object that is worth showing
-FEATHER = 0.7  # pixels over which its outline fades
-
-
 class Cutout(NamedTuple):
-    """An object within its bounding box.
+    """An object in its bounding box.
 
     label: 1 + the index of its category, as in a category map.
     """
@@ -158,53 +153,51 @@ class Cutout(NamedTuple):
     label: int
 
 
-def cut_out(
+def cut_object(
     image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"], category: int
 ) -> Cutout | None:
-    """The masked part of a photograph; None where it is too small to be worth showing."""
-    if np.count_nonzero(mask) < LEAST_PIXELS:
+    """The masked part of an image; None where it has fewer than MIN_PIXELS pixels."""
+    if np.count_nonzero(mask) < MIN_PIXELS:
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Cutout(image[box], mask[box], category + 1)
 
 
-def pasted(view: View, cutout: Cutout, rng: np.random.Generator, *, shared: bool) -> View:
-    """The photograph with the object somewhere in it, of a random size and side.
+def paste(view: View, cutout: Cutout, rng: np.random.Generator, *, shared: bool) -> View:
+    """The image with the object pasted into it at a random place, size and orientation.
 
-    shared: whether the object is of those that the group shares, so that the mask takes it in;
-        otherwise the mask loses what it covers.
+    shared: whether the object belongs to the mask; if not, the mask loses the covered pixels.
     """
     if rng.random() < 0.5:
-        mirrored = flipped(View(cutout.image, cutout.mask, cutout.mask))
+        mirrored = flip_view(View(cutout.image, cutout.mask, cutout.mask))
         cutout = cutout._replace(image=mirrored.image, mask=mirrored.mask)
     height, width = view.mask.shape
-    larger = rng.uniform(*SIZES) * min(height, width)
+    larger = rng.uniform(*PASTED_SIZES) * min(height, width)
     scale = larger / max(cutout.mask.shape)
     sides = [max(1, round(scale * side)) for side in cutout.mask.shape]
     top = int(rng.integers(0, height - sides[0] + 1))
     left = int(rng.integers(0, width - sides[1] + 1))
     window = np.s_[top : top + sides[0], left : left + sides[1]]
-    image, covered, alpha = _resized(cutout, sides)
+    pixels, covered, alpha = _resize_cutout(cutout, sides)
 
-    def with_window(array: Ndarray, value: bool | int) -> Ndarray:
+    def covered_by(value: bool | int, array: Ndarray) -> Ndarray:
         changed = array.copy()
         changed[window][covered] = value
         return changed
 
-    shown = view.image.copy()
-    blend = alpha * image + (1 - alpha) * shown[window]
-    shown[window] = np.round(blend).astype(np.uint8)
-    found = view.category_map
+    image = view.image.copy()
+    image[window] = np.round(alpha * pixels + (1 - alpha) * image[window]).astype(np.uint8)
+    categories = view.category_map
     return View(
-        shown,
-        with_window(view.mask, shared),
-        with_window(view.void, False),
-        None if found is None else with_window(found, cutout.label),
+        image,
+        covered_by(shared, view.mask),
+        covered_by(False, view.void),
+        None if categories is None else covered_by(cutout.label, categories),
     )
 
 
-def _resized(
+def _resize_cutout(
     cutout: Cutout, sides: list[int]
 ) -> tuple[UInt8[Ndarray, "h w 3"], Bool[Ndarray, "h w"], np.ndarray]:
     """Image, mask and soft mask [h, w, 1] at another size."""

@@ -21,8 +21,8 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from cosseg_jax.data.images import resize_image
-from cosseg_jax.data.pipeline import CachedFeatures
 from cosseg_jax.data.source import Source
+from cosseg_jax.data.step_batches import CachedFeatures
 from cosseg_jax.errors import NotFiniteError
 from cosseg_jax.models.backbones import create_backbone, normalise_images
 from cosseg_jax.types import FeatureMaps

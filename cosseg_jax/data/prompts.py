@@ -1,4 +1,4 @@
-"""The user's mark in one photograph of a group: a point, a box or a mask of the object."""
+"""Prompts: a point, a box or a mask that shows the object in one image of a group."""
 
 import dataclasses
 
@@ -6,77 +6,80 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 
-Number = int | float
-POINT_RADIUS = 0.05  # of a point's disc, as a share of the photograph's longer side
+Coordinate = int | float
+POINT_RADIUS = 0.05  # of a point's disc, as a share of the image's longer side
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prompt:
-    """Marks the object in one photograph; give exactly one of point, box and mask.
+    """Shows the object in one image of a group, by a point, a box or a mask.
 
-    image: which photograph of the group, from 0.
-    point: (x, y), in pixels of the upright photograph, from its upper left corner.
-    box: (left, top, right, bottom), likewise.
-    mask: of the photograph's own size, True on the object.
+    image: the index of the image in the group, from 0.
+    point: (x, y) in pixels of the upright image, from its upper left corner.
+    box: (left, top, right, bottom), in the same pixels.
+    mask: True on the object, at the image's own size.
+
+    Raises UserError unless exactly one of point, box and mask is given.
     """
 
     image: int
-    point: tuple[Number, Number] | None = None
-    box: tuple[Number, Number, Number, Number] | None = None
+    point: tuple[Coordinate, Coordinate] | None = None
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
     mask: Bool[Ndarray, "H W"] | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("point", "box", "mask") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise ValueError(f"a prompt takes one of point, box and mask; found {found}")
+            raise UserError(f"a prompt takes one of point, box and mask; found {found}")
 
 
 def region(prompt: Prompt, height: int, width: int) -> Bool[Ndarray, "H W"]:
-    """The marked pixels of the photograph, of height x width pixels; at least one.
+    """The pixels that a prompt covers in an image of height x width pixels; at least one.
 
-    Raises:
-        ValueError: for a mark outside the photograph, an empty one, or a mask of another size.
+    Raises UserError for a point or box outside the image and for a mask that is empty or of
+    another size.
     """
     rows, columns = np.arange(height)[:, None] + 0.5, np.arange(width)[None, :] + 0.5
     if prompt.point is not None:
         x, y = prompt.point
         if not (0 <= x < width and 0 <= y < height):
-            raise ValueError(f"point {x:g},{y:g} is outside the photograph of {width} x {height}")
+            raise UserError(f"point {x:g},{y:g} is outside the photo of {width} x {height}")
         radius = max(1.0, POINT_RADIUS * max(height, width))
         return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
     if prompt.box is not None:
         left, top, right, bottom = prompt.box
-        marked = (rows > top) & (rows < bottom) & (columns > left) & (columns < right)
-        if not marked.any():
-            raise ValueError(
-                f"box {left:g},{top:g},{right:g},{bottom:g} holds no pixel of the photograph of "
+        inside = (rows > top) & (rows < bottom) & (columns > left) & (columns < right)
+        if not inside.any():
+            raise UserError(
+                f"box {left:g},{top:g},{right:g},{bottom:g} holds no pixel of the photo of "
                 f"{width} x {height}; give left,top,right,bottom"
             )
-        return marked
+        return inside
     assert prompt.mask is not None
     if prompt.mask.shape != (height, width):
         found = " x ".join(str(side) for side in reversed(prompt.mask.shape))
-        raise ValueError(f"the prompt's mask is {found}, the photograph {width} x {height}")
+        raise UserError(f"the prompt's mask is {found}, the photo {width} x {height}")
     if not prompt.mask.any():
-        raise ValueError("the prompt's mask is empty; mark the object in it")
+        raise UserError("the prompt's mask is empty; draw the object in it")
     return prompt.mask
 
 
-def coverage(marked: Bool[Ndarray, "H W"], height: int, width: int) -> Float[Ndarray, "h w"]:
-    """The share of each of height x width cells that is marked, 0..1, as weights of sum 1.
+def coverage(covered: Bool[Ndarray, "H W"], height: int, width: int) -> Float[Ndarray, "h w"]:
+    """The covered share of each of height x width cells, as weights with sum 1.
 
-    Raises nothing: where the mark is smaller than a cell, its cell has a small weight, scaled up.
+    A region smaller than a cell gets the whole weight of its cell.
     """
-    picture = Image.fromarray(marked.astype(np.float32))
-    share = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+    image = Image.fromarray(covered.astype(np.float32))
+    share = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     return share / share.sum()
 
 
-def drawn_prompt(mask: Bool[Ndarray, "H W"], rng: np.random.Generator) -> Prompt:
-    """A prompt such as a user might give for an object, which must not be empty: for training."""
+def draw_prompt(mask: Bool[Ndarray, "H W"], rng: np.random.Generator) -> Prompt:
+    """A random prompt, as a user might give it, for the object in a mask that is not empty."""
     kind = rng.choice(("point", "box", "mask"))
     rows, columns = np.nonzero(mask)
     if kind == "point":

@@ -1,4 +1,4 @@
-"""Resizing and augmentation: values by hand, and image, mask and void staying together."""
+"""Resizing and augmentation: values computed by hand; image, mask and void change together."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,17 @@ from cosseg_jax.data.augment import (
     AugmentOptions,
     View,
     check_options,
-    flipped,
-    jittered,
+    flip_view,
+    jitter,
     network_view,
     random_crop,
 )
 from cosseg_jax.data.images import resize_image, resize_mask
+from cosseg_jax.errors import UserError
 
 
 def blob_view(height=60, width=80) -> View:
-    """A bright rectangle on black with its mask, and void that is its complement."""
+    """A bright rectangle on black with its mask; all other pixels are void."""
     mask = np.zeros((height, width), dtype=bool)
     mask[10:35, 50:75] = True
     image = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
@@ -30,18 +31,18 @@ def test_shrinking_an_image_averages():
     assert np.abs(small - 127.5).max() < 20  # without antialiasing: 0 or 255
 
 
-def test_image_of_the_right_size_stays():
+def test_an_image_of_the_right_size_is_not_changed():
     image = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resize_image(image, 7), image)
 
 
-def test_mask_takes_the_nearest_pixel():
+def test_a_mask_takes_the_nearest_pixel():
     mask = np.array([[True, False, False, True, False, False]] * 2)
     np.testing.assert_array_equal(resize_mask(mask, 2), [[False, False]] * 2)  # columns 1, 4
     np.testing.assert_array_equal(resize_mask(mask[:, 2:4], 4)[0], [False, False, True, True])
 
 
-def test_mask_of_one_pixel_fills_the_square():
+def test_a_mask_of_one_pixel_fills_the_square():
     assert resize_mask(np.ones((1, 1), bool), 3).all()
 
 
@@ -51,43 +52,43 @@ def test_flip_mirrors_columns():
         np.array([[True, False]]),
         np.array([[False, True]]),
     )
-    mirrored = flipped(view)
+    mirrored = flip_view(view)
     np.testing.assert_array_equal(mirrored.image, [[[3, 4, 5], [0, 1, 2]]])
     np.testing.assert_array_equal(mirrored.mask, [[False, True]])
     np.testing.assert_array_equal(mirrored.void, [[True, False]])
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_image_mask_and_void_stay_together(seed):
+def test_image_mask_and_void_change_together(seed):
     options = AugmentOptions(flip=True, max_scale=3.0)
     view = network_view(blob_view(), 32, np.random.default_rng(seed), options)
     np.testing.assert_array_equal(view.void, ~view.mask)
     bright = view.image[..., 0] > 127
-    assert (bright != view.mask).mean() < 0.06  # they differ along the outline only
+    assert (bright != view.mask).mean() < 0.06  # they differ only along the outline
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_crop_always_holds_some_object(seed):
+def test_a_crop_always_holds_some_object(seed):
     view = blob_view()
     view.mask[:] = False
     view.mask[59, 0] = True  # one pixel in a corner
     assert random_crop(view, np.random.default_rng(seed), 8.0).mask.any()
 
 
-def test_crop_reaches_the_whole_range_of_scales():
+def test_crops_have_all_scales():
     rng = np.random.default_rng(0)
     heights = [random_crop(blob_view(), rng, 3.0).mask.shape[0] for _ in range(300)]
     assert min(heights) <= 22
     assert max(heights) >= 58
 
 
-def test_crop_of_a_photograph_without_object():
+def test_a_crop_of_an_image_without_object():
     view = blob_view()
     view.mask[:] = False
     assert random_crop(view, np.random.default_rng(0), 2.0).image.size
 
 
-def test_half_of_the_photographs_are_flipped():
+def test_half_of_the_images_are_flipped():
     rng = np.random.default_rng(0)
     view = blob_view(64, 64)._replace(mask=np.tri(64, dtype=bool))
     options = AugmentOptions(flip=True)
@@ -98,7 +99,7 @@ def test_half_of_the_photographs_are_flipped():
 def test_brightness_multiplies():
     image = np.full((4, 4, 3), 100, dtype=np.uint8)
     seen = [
-        int(jittered(image, np.random.default_rng(s), AugmentOptions(brightness=0.5))[0, 0, 0])
+        int(jitter(image, np.random.default_rng(s), AugmentOptions(brightness=0.5))[0, 0, 0])
         for s in range(100)
     ]
     assert 50 <= min(seen) < 60
@@ -107,14 +108,14 @@ def test_brightness_multiplies():
 
 def test_contrast_keeps_the_mean():
     image = np.array([[[50] * 3, [150] * 3]], dtype=np.uint8)
-    changed = jittered(image, np.random.default_rng(1), AugmentOptions(contrast=0.9)).astype(int)
+    changed = jitter(image, np.random.default_rng(1), AugmentOptions(contrast=0.9)).astype(int)
     assert abs(changed.mean() - 100) <= 1
     assert changed[0, 1, 0] - changed[0, 0, 0] != 100
 
 
 def test_saturation_leaves_grey_alone():
     image = np.array([[[80, 80, 80], [200, 20, 20]]], dtype=np.uint8)
-    changed = jittered(image, np.random.default_rng(1), AugmentOptions(saturation=0.9))
+    changed = jitter(image, np.random.default_rng(1), AugmentOptions(saturation=0.9))
     np.testing.assert_array_equal(changed[0, 0], [80, 80, 80])
     assert (changed[0, 1] != image[0, 1]).any()
 
@@ -135,5 +136,5 @@ def test_without_options_only_the_size_changes():
     ],
 )
 def test_options_out_of_range(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         check_options(options)

@@ -11,9 +11,10 @@ from cosseg_jax.data.groups import (
     shared_categories,
     union_mask,
 )
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example
 
-# category 0: ten photographs, 1: thirty, 2: two; photograph 0 holds 0 and 2
+# category 0 has ten images, 1 thirty, 2 two; image 0 holds 0 and 2
 SOURCE = ToySource([[0, 2]] + [[0]] * 9 + [[1]] * 30 + [[2]], 3)
 
 
@@ -28,7 +29,7 @@ def example(categories: list[int], *masks: list[bool]) -> Example:
     )
 
 
-def test_a_group_holds_different_photographs_of_its_category():
+def test_a_group_holds_different_images_of_its_category():
     sampler = GroupSampler(SOURCE, seed=0, group_size=5)
     for index in range(200):
         category, indices, _ = sampler[index]
@@ -36,7 +37,7 @@ def test_a_group_holds_different_photographs_of_its_category():
         assert set(indices) <= set(SOURCE.members[category].tolist())
 
 
-def test_a_group_is_a_function_of_seed_and_index():
+def test_a_group_depends_on_seed_and_index_alone():
     one, two = (GroupSampler(SOURCE, seed=3, group_size=2) for _ in range(2))
     backwards = [two[index] for index in reversed(range(50))][::-1]
     assert [one[index] for index in range(50)] == backwards
@@ -47,7 +48,7 @@ def test_seeds_differ():
     assert [first[i] for i in range(10)] != [second[i] for i in range(10)]
 
 
-def test_groups_after_one_another_differ():
+def test_consecutive_groups_differ():
     sampler = GroupSampler(SOURCE, seed=0, group_size=5)
     assert len({sampler[index] for index in range(50)}) > 45
 
@@ -60,31 +61,31 @@ def test_groups_after_one_another_differ():
         ("by_root", (10**0.5, 30**0.5, 2**0.5)),
     ],
 )
-def test_share_of_the_categories(sampling, share):
+def test_shares_of_the_categories(sampling, share):
     sampler = GroupSampler(SOURCE, seed=0, group_size=2, options=SamplingOptions(sampling))
     drawn = np.bincount([sampler[i].category for i in range(3000)], minlength=3) / 3000
     np.testing.assert_allclose(drawn, np.array(share) / sum(share), atol=0.03)
 
 
-def test_every_photograph_of_a_category_is_drawn():
+def test_every_image_of_a_category_is_drawn():
     sampler = GroupSampler(SOURCE, seed=0, group_size=5)
     drawn = {i for index in range(300) for i in sampler[index].indices}
     assert drawn >= set(range(40))
 
 
-def test_small_categories_are_left_out_and_said():
+def test_small_categories_are_left_out():
     sampler = GroupSampler(SOURCE, seed=0, group_size=5)
     assert sampler.excluded == (2,)
     assert {sampler[index].category for index in range(100)} == {0, 1}
 
 
-def test_a_category_of_exactly_one_group_takes_part():
+def test_a_category_may_have_just_one_group():
     sampler = GroupSampler(ToySource([[0]] * 5, 1), seed=0, group_size=5)
     assert sorted(sampler[0].indices) == [0, 1, 2, 3, 4]
 
 
 def test_no_category_is_large_enough():
-    with pytest.raises(ValueError, match=r"no category of 'toy' has the 31 .* category1 \(30\)"):
+    with pytest.raises(UserError, match=r"no category of 'toy' has the 31 .* category1 \(30\)"):
         GroupSampler(SOURCE, seed=0, group_size=31)
 
 
@@ -96,7 +97,7 @@ def test_no_category_is_large_enough():
     ],
 )
 def test_bad_arguments(bad, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         GroupSampler(SOURCE, **{"seed": 0, "group_size": 5, **bad})
 
 
@@ -106,15 +107,15 @@ def test_bad_arguments(bad, message):
         ({"category": "often"}, "sampling.category is 'often'; choose one of: uniform, by_size"),
         ({"multi_category": 1.5}, "sampling.multi_category is 1.5; it is a share, from 0 to 1"),
         ({"distractors": -0.1}, "sampling.distractors is -0.1"),
-        ({"smallest": -1}, "sampling.smallest is -1; it is a size, or 0"),
+        ({"prompted": float("nan")}, "sampling.prompted is nan; it is a share"),
     ],
 )
 def test_bad_options(bad, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         SamplingOptions(**bad)
 
 
-# categories 0 and 1: twelve photographs each of one alone, eight of both; 2: six alone
+# categories 0 and 1: twelve images of each alone, eight of both; category 2: six images
 MIXED = ToySource([[0]] * 12 + [[1]] * 12 + [[0, 1]] * 8 + [[2]] * 6, 3)
 
 
@@ -127,44 +128,25 @@ def contents(group) -> list[set[int]]:
     return [set(MIXED.categories_of[index]) for index in group.indices]
 
 
-def test_several_draws_photographs_of_several_categories_where_there_are_enough():
+def test_multi_category_draws_images_of_several_categories_where_there_are_enough():
     for group in drawn(multi_category=1.0):
         assert group.category in set.intersection(*contents(group))
         assert all(len(found) == (1 if group.category == 2 else 2) for found in contents(group))
 
 
-def test_a_share_of_several():
+def test_the_share_of_multi_category_groups():
     groups = [group for group in drawn(3000, multi_category=0.5) if group.category < 2]
     mixed = np.mean([all(len(found) == 2 for found in contents(group)) for group in groups])
     assert mixed == pytest.approx(0.5, abs=0.05)
 
 
-def test_sizes_of_steps_lie_between_the_smallest_and_the_largest():
-    options = SamplingOptions(smallest=2)
-    one, two = (GroupSampler(MIXED, seed=seed, group_size=5, options=options) for seed in (0, 1))
-    sizes = [one.size_at(step) for step in range(2000)]
-    np.testing.assert_allclose(
-        np.bincount(sizes, minlength=6) / 2000, [0, 0] + [0.25] * 4, atol=0.03
-    )
-    assert np.mean(sizes) == pytest.approx(options.mean_size(5), abs=0.1)
-    assert sizes != [two.size_at(step) for step in range(2000)]
-    plain = GroupSampler(MIXED, seed=0, group_size=5)
-    assert {plain.size_at(step) for step in range(100)} == {5}
-    assert SamplingOptions().mean_size(5) == 5
-
-
-def test_the_smallest_size_is_not_above_the_largest():
-    with pytest.raises(ValueError, match=r"smallest is 6, but group_size, the largest, is 5"):
-        GroupSampler(MIXED, seed=0, group_size=5, options=SamplingOptions(smallest=6))
-
-
 @pytest.mark.parametrize("size", [2, 3, 4])
-def test_smaller_groups_keep_what_groups_are(size):
+def test_contrast_and_distractors_together(size):
     options = SamplingOptions(contrast=1.0, distractors=1.0)
-    sampler = GroupSampler(MIXED, seed=0, group_size=5, options=options)
+    sampler = GroupSampler(MIXED, seed=0, group_size=size, options=options)
     repeated = 0
     for index in range(0, 200, 2):
-        before, group = sampler.group(index, size), sampler.group(index + 1, size)
+        before, group = sampler[index], sampler[index + 1]
         for found in (before, group):
             assert len(set(found.indices)) == size
             assert found.distractors == (size - 1) // 2  # of sizes up to 4 the only number
@@ -175,7 +157,7 @@ def test_smaller_groups_keep_what_groups_are(size):
     assert repeated > 10
 
 
-def test_contrast_repeats_a_photograph_for_another_category():
+def test_contrast_repeats_an_image_for_another_category():
     groups = drawn(contrast=1.0)
     repeated = 0
     for before, group in zip(groups[::2], groups[1::2], strict=True):
@@ -202,17 +184,32 @@ def test_distractors_lack_what_the_others_share():
     assert set(counts) == {1, 2}  # less than half of five
 
 
+def test_every_image_without_the_object_is_drawn_as_a_distractor():
+    for category, without in ((0, {*range(12, 24), *range(32, 38)}), (2, set(range(32)))):
+        groups = [group for group in drawn(3000, distractors=1.0) if group.category == category]
+        plain = [group for group in groups if len(set.intersection(*contents(group)[:3])) == 1]
+        found = {index for group in plain for index in group.indices[5 - group.distractors :]}
+        assert found == without
+
+
+def test_without_enough_distractors_a_group_stays_as_it_is():
+    source = ToySource([[0]] * 9 + [[1]], 2)
+    options = SamplingOptions(distractors=1.0)
+    sampler = GroupSampler(source, seed=0, group_size=5, options=options)
+    assert {sampler[index].distractors for index in range(50)} == {0, 1}  # never 2
+
+
 @pytest.mark.parametrize("group_size", [1, 2])
 def test_a_group_too_small_for_distractors_has_none(group_size):
     assert {group.distractors for group in drawn(20, group_size, distractors=1.0)} == {0}
 
 
-def test_without_options_a_share_draws_nothing_from_the_stream():
+def test_a_share_of_0_draws_no_random_numbers():
     assert drawn(50) == drawn(50, multi_category=0.0, contrast=0.0, distractors=0.0)
     assert drawn(50)[::2] == drawn(50, contrast=1.0)[::2]
 
 
-def test_shared_are_the_categories_of_all():
+def test_shared_categories_occur_in_all_images():
     row = [True, True, True]
     group = [example([0, 1, 4], row, row, row), example([1, 4], row, row), example([1], row)]
     assert shared_categories(group) == (1,)
@@ -220,7 +217,7 @@ def test_shared_are_the_categories_of_all():
     assert shared_categories(group[:1]) == (0, 1, 4)
 
 
-def test_union_is_of_the_shared_masks_only():
+def test_the_union_takes_the_shared_masks_only():
     made = example([0, 2, 5], [True, False, False, False], [False, True] * 2, [False] * 3 + [True])
     np.testing.assert_array_equal(union_mask(made, (0, 5)), [[True, False, False, True]])
 
