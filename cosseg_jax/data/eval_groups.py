@@ -1,12 +1,12 @@
-"""How a benchmark's photographs are put into groups for evaluation (section 4.2).
+"""How the images of a benchmark are divided into groups for evaluation (section 4.2).
 
-    fives     the paper's way: the photographs of a class in sorted order, in consecutive fives;
-              the last five is completed from the first photographs, which are not counted again
-    whole     a class is one group
-    random:K  as fives, after shuffling each class: K such partitions, each of all photographs
+    fives     as in the paper: the images of a class in the order of their names, five at a time;
+              the last group is completed by the first images, which are not counted again
+    whole     each class is one group
+    random:K  as fives, after each class is shuffled; K such partitions, each of all images
 
-The fives may be of another size. Groups depend on the names of photographs and classes and, where
-they are drawn, on a seed; never on the order in which a source lists them.
+The fives may have another size. Groups depend on the names of images and classes and, if random, on
+a seed, but not on the order of the images in a source.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from cosseg_jax.data.source import Source
-from cosseg_jax.errors import check_choice
+from cosseg_jax.errors import UserError, check_choice
 
 
 class EvalGroup(NamedTuple):
-    """One group to be segmented together.
+    """Images that are segmented together.
 
-    category: the category whose masks the predictions are held against.
-    indices: where the photographs lie in their source.
-    counted: False for photographs that only complete the group and have their score elsewhere.
+    category: the category whose masks the predictions are compared with.
+    indices: the images' indices in their source.
+    counted: False for images that only complete the group and are scored in another one.
     """
 
     category: int
@@ -35,12 +35,12 @@ Partition = list[EvalGroup]
 
 
 class Grouping(NamedTuple):
-    """A way of making groups.
+    """A way to divide the images into groups.
 
     way: a key of `WAYS`.
-    repeats: how many partitions are made; more than one only of random ones.
-    size: photographs in a group, where the way leaves it open.
-    seed: of random partitions.
+    repeats: the number of partitions; more than one only if they are random.
+    size: the number of images in a group, unless a class is one group.
+    seed: the seed of random partitions.
     """
 
     way: str = "fives"
@@ -52,7 +52,7 @@ class Grouping(NamedTuple):
         return f"{self.way}:{self.repeats}" if self.way == "random" else self.way
 
 
-# from a class's name and its sorted photographs: their order and the size of a group
+# From the name of a class and its sorted images to their order and the size of a group.
 Arrange = Callable[[str, list[int], Grouping, int], tuple[list[int], int]]
 
 
@@ -62,7 +62,7 @@ def _fives(
     return members, grouping.size
 
 
-def _whole(
+def _one_group(
     category: str, members: list[int], grouping: Grouping, repeat: int
 ) -> tuple[list[int], int]:
     return members, max(1, len(members))
@@ -72,44 +72,44 @@ def _random(
     category: str, members: list[int], grouping: Grouping, repeat: int
 ) -> tuple[list[int], int]:
     rng = np.random.default_rng((grouping.seed, repeat, *category.encode()))
-    return [members[place] for place in rng.permutation(len(members))], grouping.size
+    return [members[position] for position in rng.permutation(len(members))], grouping.size
 
 
-WAYS: dict[str, Arrange] = {"fives": _fives, "whole": _whole, "random": _random}
+WAYS: dict[str, Arrange] = {"fives": _fives, "whole": _one_group, "random": _random}
 
 
 def parse_grouping(text: str, size: int = 5, seed: int = 0) -> Grouping:
-    """Reads `fives`, `whole` or `random:K`.
+    """Parses `fives`, `whole` or `random:K`.
 
-    Raises ValueError, saying what is valid, for anything else, a size below 1 or a negative seed.
+    Raises UserError, with what is valid, for anything else, a size below 1 or a negative seed.
     """
     way, colon, number = text.partition(":")
     check_choice("grouping", "random:K" if way == "random" else way, ("fives", "whole", "random:K"))
     if way != "random" and colon:
-        raise ValueError(f"grouping is {text!r}; only random takes a number, as in random:5")
+        raise UserError(f"grouping is {text!r}; only random takes a number, as in random:5")
     if way == "random" and not (number.isascii() and number.isdigit() and int(number) > 0):
-        raise ValueError(
+        raise UserError(
             f"grouping is {text!r}; random takes the number of partitions, 1 or more: random:5"
         )
     if size < 1:
-        raise ValueError(f"group_size is {size}; a group has at least one photograph")
+        raise UserError(f"group_size is {size}; a group has at least one image")
     if seed < 0:
-        raise ValueError(f"seed is {seed}; it takes 0 or more")
+        raise UserError(f"seed is {seed}; expected an integer from 0")
     return Grouping(way, int(number or 1), size, seed)
 
 
 def partitions(source: Source, grouping: Grouping) -> list[Partition]:
     """The partition, or the `repeats` random ones.
 
-    In each of them every photograph of every class is counted exactly once in that class.
+    In each of them every image of every class is counted exactly once in that class.
 
-    Raises ValueError for an unknown way, a size below 1, or a source without photographs.
+    Raises UserError for an unknown way, a size below 1, or a source without images.
     """
     check_choice("grouping", grouping.way, WAYS)
     if grouping.size < 1:
-        raise ValueError(f"group_size is {grouping.size}; a group has at least one photograph")
+        raise UserError(f"group_size is {grouping.size}; a group has at least one image")
     if not any(len(members) for members in source.members):
-        raise ValueError(f"{source.name!r} has no photograph of any category to evaluate on")
+        raise UserError(f"{source.name!r} has no image of any category to evaluate on")
     return [_partition(source, grouping, repeat) for repeat in range(grouping.repeats)]
 
 
@@ -119,7 +119,7 @@ def fives(source: Source, group_size: int = 5) -> Partition:
 
 
 def sorted_members(source: Source, category: int) -> list[int]:
-    """A class's photographs in the order of their names, whatever order the source has them in."""
+    """The images of a class in the order of their names, independent of the source's order."""
     members = (int(index) for index in source.members[category])
     return sorted(members, key=lambda index: (source.names[index], index))
 
@@ -133,7 +133,7 @@ def _partition(source: Source, grouping: Grouping, repeat: int) -> Partition:
 
 
 def _consecutive(category: int, members: Sequence[int], group_size: int) -> Partition:
-    """Groups of `group_size`; a class with fewer photographs is one group of its own size."""
+    """Groups of `group_size` images; a class with fewer images is one smaller group."""
     size = min(group_size, len(members))
     groups = []
     for start in range(0, len(members), group_size):

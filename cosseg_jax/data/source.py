@@ -1,9 +1,4 @@
-"""What every data set looks like to the rest of the package: photographs by index.
-
-Some of the photographs of a data set, as a data set of its own.
-
-Some categories of a data set: those that training sees, or those that it never saw.
-"""
+"""The interface of every data set: images by index. Also subsets of images and categories."""
 
 import zlib
 from collections.abc import Sequence
@@ -12,17 +7,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example, Ndarray
+
+VALIDATION_SHARE = 5  # one of so many images is for validation
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A data set: photographs by index, and for each category the photographs that hold it.
+    """A data set: images by index, and for each category the images that contain it.
 
     name: the data set's name, as on the command line.
-    categories: the names of the L categories, in label order.
-    members: for each category, the ascending indices of the photographs that contain it.
-    names: the name of every photograph, known without decoding it.
+    categories: the names of the L categories, in the order of their labels.
+    members: for each category, the ascending indices of the images that contain it.
+    names: the name of every image, known without decoding it.
     """
 
     @property
@@ -43,7 +41,7 @@ class Source(Protocol):
 
 
 def members_of(categories_of: Sequence[Sequence[int]], num_categories: int) -> list[np.ndarray]:
-    """Turns the categories of each photograph into the photographs of each category."""
+    """Turns the categories of each image into the images of each category."""
     members: list[list[int]] = [[] for _ in range(num_categories)]
     for index, categories in enumerate(categories_of):
         for category in categories:
@@ -51,17 +49,14 @@ def members_of(categories_of: Sequence[Sequence[int]], num_categories: int) -> l
     return [np.asarray(indices, dtype=np.int64) for indices in members]
 
 
-VALIDATION_SHARE = 5  # one of so many photographs is for validation
-
-
 class Subset:
-    """A `Source` of some photographs of another, in which all or some of its categories count.
+    """A `Source` of some images of another one and of all or some of its categories.
 
-    Categories keep their names and their order. Where some do not count they are numbered anew.
+    Categories keep their names and their order; their numbers are consecutive again.
 
-    whole: the photographs.
-    indices: ascending; of those that are kept.
-    categories: ascending numbers of those that count; by default all.
+    whole: the other source.
+    indices: the ascending indices of the images that are kept.
+    categories: the ascending numbers of the categories that are kept; by default all.
     """
 
     def __init__(
@@ -82,81 +77,80 @@ class Subset:
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has photographs 0 to {len(self) - 1}, not {index}")
+            raise IndexError(f"{self.name} has images 0 to {len(self) - 1}, not {index}")
         example = self.whole[self.indices[index]]
         numbers = self._number[example.categories]
-        counts = numbers >= 0
-        return example._replace(categories=numbers[counts], masks=example.masks[counts])
+        is_kept = numbers >= 0
+        return example._replace(categories=numbers[is_kept], masks=example.masks[is_kept])
 
     def _members(self, kept: Sequence[int]) -> list[np.ndarray]:
-        place = {index: number for number, index in enumerate(self.indices)}
+        position = {index: number for number, index in enumerate(self.indices)}
         categories_of: list[list[int]] = [[] for _ in self.indices]
         for category in kept:
             for index in self.whole.members[category]:
-                if int(index) in place:
-                    categories_of[place[int(index)]].append(int(self._number[category]))
+                if int(index) in position:
+                    categories_of[position[int(index)]].append(int(self._number[category]))
         return members_of(categories_of, len(kept))
 
 
-def drawn_split(source: Source, split: str) -> Source:
-    """The "train" or "val" part of a data set that comes without such parts.
+def split_by_name(source: Source, split: str) -> Source:
+    """The "train" or "val" split of a data set that is distributed without splits.
 
-    About a fifth of the photographs is for validation. Which ones follows from their names without
-    the class alone: it stays as it is when others are added, and a photograph in two classes is on
-    one side.
+    About a fifth of the images is for validation. An image's name without its class decides: the
+    split does not change when images are added, and an image of two classes is in one split.
 
-    Raises ValueError where a part is empty.
+    Raises UserError where the split is empty.
     """
-    held = [_is_held(name) for name in source.names]
-    kept = [i for i, is_held in enumerate(held) if is_held == (split == "val")]
+    for_validation = [_is_for_validation(name) for name in source.names]
+    kept = [i for i, is_val in enumerate(for_validation) if is_val == (split == "val")]
     if not kept:
-        raise ValueError(
-            f"{source.name!r} has {len(held)} photographs, none of which falls to the part "
-            f"{split!r}; add some"
+        raise UserError(
+            f"{source.name!r} has {len(source)} images, none of which falls into the split "
+            f"{split!r}; add images"
         )
     return Subset(source, kept)
 
 
-def _is_held(name: str) -> bool:
+def _is_for_validation(name: str) -> bool:
     return zlib.crc32(name.rpartition("/")[2].encode()) % VALIDATION_SHARE == 0
 
 
 def without_categories(source: Source, held_out: Sequence[str]) -> Source:
-    """A source without every photograph that shows one of some categories: to train on.
+    """A source without the images that contain one of some categories, for training.
 
-    The source itself where nothing is held out. Raises ValueError for a category that the source
-    does not have, or when none remains.
+    It is the source itself where nothing is held out. Raises UserError for a category that the
+    source does not have, or when none remains.
     """
     if not held_out:
         return source
-    gone = _numbers("held_out", source, held_out)
-    kept = [c for c in range(len(source.categories)) if c not in gone]
+    removed = _numbers("held_out", source, held_out)
+    kept = [c for c in range(len(source.categories)) if c not in removed]
     if not kept:
-        raise ValueError(f"held_out names every category of {source.name!r}; leave some")
-    lost = _showing(source, gone)
-    return Subset(source, [i for i in range(len(source)) if i not in lost], kept)
+        raise UserError(f"held_out names every category of {source.name!r}; leave some")
+    containing = _containing(source, removed)
+    return Subset(source, [i for i in range(len(source)) if i not in containing], kept)
 
 
 def only_categories(source: Source, names: Sequence[str]) -> Source:
-    """A source of the photographs that show one of some categories, which alone count: to test on.
+    """A source of the images that contain one of some categories and of only these, for testing.
 
-    Raises ValueError where none is named, or one that the source does not have.
+    Raises UserError where none is named, or one that the source does not have.
     """
     if not names:
-        raise ValueError("categories names none; name those to be evaluated")
+        raise UserError("categories is empty; name the categories to evaluate")
     kept = _numbers("categories", source, names)
-    return Subset(source, sorted(_showing(source, kept)), kept)
+    return Subset(source, sorted(_containing(source, kept)), kept)
 
 
 def _numbers(field: str, source: Source, names: Sequence[str]) -> list[int]:
     unknown = sorted(set(names) - set(source.categories))
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{field} names {unknown}, which {source.name!r} does not have; its categories "
             f"are {', '.join(source.categories)}"
         )
     return [c for c, name in enumerate(source.categories) if name in names]
 
 
-def _showing(source: Source, categories: Sequence[int]) -> set[int]:
+def _containing(source: Source, categories: Sequence[int]) -> set[int]:
     return {int(index) for category in categories for index in source.members[category]}

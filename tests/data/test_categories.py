@@ -5,18 +5,19 @@ import pytest
 from toys import ToySource
 
 from cosseg_jax.data.source import only_categories, without_categories
+from cosseg_jax.errors import UserError
 
 SOURCE = ToySource([[0], [1], [2], [0, 2], [1, 2], [2, 3], [3]], 4)
 
 
-def test_photographs_that_show_a_held_out_category_are_gone():
+def test_images_that_contain_a_held_out_category_are_removed():
     kept = without_categories(SOURCE, ["category1"])
     assert kept.categories == ("category0", "category2", "category3")
     assert list(kept.names) == [SOURCE.names[i] for i in (0, 2, 3, 5, 6)]
     assert [members.tolist() for members in kept.members] == [[0, 2], [1, 2, 3], [3, 4]]
 
 
-def test_an_example_is_the_sources_own_but_for_its_numbers():
+def test_an_example_differs_from_the_source_in_its_numbers_only():
     kept = without_categories(SOURCE, ["category0", "category1"])
     assert len(kept) == 3  # 2, 5 and 6
     np.testing.assert_array_equal(kept[1].image, SOURCE[5].image)
@@ -37,12 +38,12 @@ def test_holding_out_nothing_changes_nothing():
         ([f"category{i}" for i in range(4)], "every category"),
     ],
 )
-def test_bad_names(held_out, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_names_of_held_out_categories(held_out, message):
+    with pytest.raises(UserError, match=message):
         without_categories(SOURCE, held_out)
 
 
-def test_the_photographs_of_some_categories_show_nothing_else():
+def test_images_of_some_categories_contain_nothing_else():
     only = only_categories(SOURCE, ["category2", "category0"])
     assert only.categories == ("category0", "category2")
     assert list(only.names) == [SOURCE.names[i] for i in (0, 2, 3, 4, 5)]
@@ -56,8 +57,8 @@ def test_the_photographs_of_some_categories_show_nothing_else():
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [((), "categories names none"), (["category9"], r"categories names \['category9'\], which")],
+    [((), "categories is empty"), (["category9"], r"categories names \['category9'\], which")],
 )
-def test_bad_names_of_some(names, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_names_of_categories_to_evaluate(names, message):
+    with pytest.raises(UserError, match=message):
         only_categories(SOURCE, names)

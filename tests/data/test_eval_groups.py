@@ -1,10 +1,11 @@
-"""Consecutive fives, whole classes and random groups, of classes of every awkward size."""
+"""Consecutive fives, whole classes and random groups, of classes of every size."""
 
 import pytest
 from fake_source import FakeSource, Shuffled
 from toys import ToySource
 
 from cosseg_jax.data.eval_groups import EvalGroup, Grouping, fives, parse_grouping, partitions
+from cosseg_jax.errors import UserError
 
 
 def one_class(size: int) -> ToySource:
@@ -12,11 +13,11 @@ def one_class(size: int) -> ToySource:
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
-def test_up_to_five_are_one_group_of_their_own(size):
+def test_up_to_five_images_are_one_group(size):
     assert fives(one_class(size)) == [EvalGroup(0, tuple(range(size)), (True,) * size)]
 
 
-def test_the_last_five_is_completed_from_the_first():
+def test_the_last_group_is_completed_by_the_first_images():
     first, second = fives(one_class(7))
     assert first == EvalGroup(0, (0, 1, 2, 3, 4), (True,) * 5)
     assert second == EvalGroup(0, (5, 6, 0, 1, 2), (True, True, False, False, False))
@@ -26,7 +27,7 @@ def test_two_full_fives():
     assert [group.counted for group in fives(one_class(10))] == [(True,) * 5] * 2
 
 
-def test_sorted_by_name_whatever_the_order_of_the_source():
+def test_images_are_sorted_by_name():
     source = one_class(6)
     source.names = ["f", "b", "e", "a", "d", "c"]
     assert fives(source)[0].indices == (3, 1, 5, 4, 2)
@@ -34,7 +35,7 @@ def test_sorted_by_name_whatever_the_order_of_the_source():
 
 @pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
 @pytest.mark.parametrize("way", ["fives", "whole", "random:3"])
-def test_each_photograph_counts_once_in_each_of_its_classes(way, group_size):
+def test_each_image_counts_once_in_each_of_its_classes(way, group_size):
     source = ToySource([[0, 1]] * 3 + [[1]] * 8 + [[0]] * 4, 3)
     expected = [(c, int(i)) for c, members in enumerate(source.members) for i in members]
     for partition in partitions(source, parse_grouping(way, group_size)):
@@ -54,14 +55,14 @@ def test_a_whole_class_is_one_group():
     ]
 
 
-def test_random_groups_have_the_size_and_no_photograph_twice():
+def test_random_groups_have_the_size_and_no_image_twice():
     groups = partitions(one_class(11), Grouping("random", size=4))[0]
     assert [group.counted for group in groups] == [(True,) * 4, (True,) * 4, (True,) * 3 + (False,)]
     assert all(len(set(group.indices)) == 4 for group in groups)
     assert groups[-1].indices[-1] == groups[0].indices[0]
 
 
-def test_random_partitions_differ_and_come_again_with_their_seed():
+def test_random_partitions_differ_and_depend_on_their_seed():
     source = one_class(20)
     found = partitions(source, Grouping("random", repeats=3))
     assert found == partitions(source, Grouping("random", repeats=3))
@@ -70,7 +71,7 @@ def test_random_partitions_differ_and_come_again_with_their_seed():
     assert len(fingerprints) == 7
 
 
-def test_a_class_is_shuffled_the_same_whatever_other_classes_there_are():
+def test_the_shuffling_of_a_class_does_not_depend_on_other_classes():
     alone = FakeSource([(1,)] * 9)
     among = FakeSource([(1,)] * 9 + [(0,)] * 4)
     random = Grouping("random")
@@ -100,7 +101,7 @@ def test_groups_do_not_depend_on_the_order_of_the_source(way: str):
         assert by_name(Shuffled(source, seed), grouping) == by_name(source, grouping)
 
 
-def test_a_grouping_is_read_and_written():
+def test_a_grouping_is_parsed_and_printed():
     assert parse_grouping("fives", size=7) == Grouping("fives", 1, 7, 0)
     assert parse_grouping("random:12", seed=3) == Grouping("random", 12, 5, 3)
     assert [str(parse_grouping(text)) for text in ("whole", "random:2")] == ["whole", "random:2"]
@@ -119,25 +120,25 @@ def test_a_grouping_is_read_and_written():
         ("", "''; choose one of: fives, whole, random:K"),
     ],
 )
-def test_a_bad_grouping_says_what_is_valid(text: str, message: str):
-    with pytest.raises(ValueError, match=message):
+def test_the_error_for_a_bad_grouping_lists_what_is_valid(text: str, message: str):
+    with pytest.raises(UserError, match=message):
         parse_grouping(text)
 
 
 def test_a_negative_seed():
-    with pytest.raises(ValueError, match="seed is -1"):
+    with pytest.raises(UserError, match="seed is -1"):
         parse_grouping("random:2", seed=-1)
 
 
-def test_a_class_without_photographs_has_no_group():
+def test_a_class_without_images_has_no_group():
     assert {group.category for group in fives(ToySource([[1]] * 2, 3))} == {1}
 
 
-def test_group_size_of_nought():
-    with pytest.raises(ValueError, match="group_size is 0"):
+def test_a_group_size_of_0():
+    with pytest.raises(UserError, match="group_size is 0"):
         fives(one_class(3), 0)
 
 
 def test_an_empty_source():
-    with pytest.raises(ValueError, match="'toy' has no photograph"):
+    with pytest.raises(UserError, match="'toy' has no image"):
         fives(ToySource([], 2))

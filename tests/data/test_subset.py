@@ -1,4 +1,4 @@
-"""Parts of a data set, and how a folder of one's own is parted for training."""
+"""Subsets of a data set, and the train and val splits of a folder of images."""
 
 import zlib
 
@@ -8,12 +8,13 @@ from PIL import Image
 from toys import ToySource
 
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.data.source import Subset, drawn_split
+from cosseg_jax.data.source import Subset, split_by_name
+from cosseg_jax.errors import UserError
 
 SOURCE = ToySource([[0], [1], [0, 1], [1], [0]], 2)
 
 
-def test_a_subset_numbers_its_photographs_anew():
+def test_a_subset_numbers_its_images_from_0():
     part = Subset(SOURCE, [1, 2, 4])
     assert list(part.names) == [SOURCE.names[i] for i in (1, 2, 4)]
     assert [members.tolist() for members in part.members] == [[1, 2], [0, 1]]
@@ -22,23 +23,23 @@ def test_a_subset_numbers_its_photographs_anew():
         part[3]
 
 
-def test_the_two_parts_are_all_of_it_and_stay_as_photographs_are_added():
+def test_the_splits_are_disjoint_complete_and_do_not_change_when_images_are_added():
     few, many = (ToySource([[0]] * count, 1) for count in (60, 100))
-    train, val = (set(drawn_split(few, split).names) for split in ("train", "val"))
+    train, val = (set(split_by_name(few, split).names) for split in ("train", "val"))
     assert train | val == set(few.names)
     assert not train & val
     assert 4 < len(val) < 20
-    assert val <= set(drawn_split(many, "val").names)
+    assert val <= set(split_by_name(many, "val").names)
 
 
-def test_an_empty_part_is_named():
+def test_an_empty_split_is_named():
     one = ToySource([[0]], 1)
-    name_of_the_other = "train" if drawn_in_val(one) else "val"
-    with pytest.raises(ValueError, match="has 1 photographs, none of which falls to the part"):
-        drawn_split(one, name_of_the_other)
+    empty = "train" if is_in_val(one) else "val"
+    with pytest.raises(UserError, match="has 1 images, none of which falls into the split"):
+        split_by_name(one, empty)
 
 
-def drawn_in_val(source) -> bool:
+def is_in_val(source) -> bool:
     return zlib.crc32(source.names[0].encode()) % 5 == 0
 
 
@@ -62,8 +63,8 @@ def test_a_folder_with_masks_can_be_trained_on(tmp_path):
     assert parts["train"][0].masks.any()
 
 
-def test_without_masks_there_is_nothing_to_learn_from(tmp_path):
+def test_without_masks_a_folder_cannot_be_trained_on(tmp_path):
     root = write_folder(tmp_path / "mine", 10, masks=False)
     assert len(load_source("folder", "test", root)) == 10
-    with pytest.raises(ValueError, match=r"have no masks, .* masks/<class>/<name>\.png"):
+    with pytest.raises(UserError, match=r"have no masks, .* masks/<class>/<name>\.png"):
         load_source("folder", "train", root)

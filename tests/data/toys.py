@@ -1,4 +1,4 @@
-"""Small sources, devkits and packs that the tests of the data make on the spot."""
+"""Small sources, devkits and packs for the tests of data."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from cosseg_jax.types import Example
 
 
 class ToySource:
-    """Photographs with given categories; every pixel and mask is a function of the index."""
+    """Images with given categories; every pixel and mask depends on the index alone."""
 
     name = "toy"
 
@@ -38,7 +38,7 @@ class ToySource:
 
 
 def palette_png(path: Path, values: np.ndarray) -> None:
-    """Writes indices as a PNG with VOC's kind of palette, in which no colour equals its index."""
+    """Writes indices as a PNG with a palette like VOC's, in which no colour equals its index."""
     picture = Image.fromarray(values.astype(np.uint8), mode=None).convert("L")
     label = Image.frombytes("P", picture.size, picture.tobytes())
     label.putpalette([channel for i in range(256) for channel in (i, 255 - i, (7 * i) % 256)])
@@ -52,7 +52,7 @@ def photograph(path: Path, width: int, height: int) -> None:
 
 
 def write_devkit(parent: Path, splits: dict[str, dict[str, np.ndarray]]) -> Path:
-    """Writes VOCdevkit/VOC2012 with the label values of every photograph of every split."""
+    """Writes VOCdevkit/VOC2012 with the label values of every image of every split."""
     devkit = parent / "VOCdevkit" / "VOC2012"
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (devkit / folder).mkdir(parents=True)
