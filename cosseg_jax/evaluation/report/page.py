@@ -1,7 +1,7 @@
-"""Writes a report as one HTML page that needs no other file and no network.
+"""Renders a report as one HTML page that needs no other file and no network.
 
-Pictures are data URIs; style and script stand in the page. The templates lie beside this file.
-Everything that comes from outside (names, paths) is escaped by Jinja2.
+Images are data URIs; the style and the script are part of the page. The templates are in the folder
+beside this file. Jinja2 escapes everything that comes from outside (names, paths).
 """
 
 import base64
@@ -12,11 +12,11 @@ import jinja2
 
 from cosseg_jax.drawing import COLD, TINT, VOID_GREYS, WARM
 from cosseg_jax.evaluation.metrics import Scores
-from cosseg_jax.evaluation.report.photos import PANELS, ShownGroup, best_first
+from cosseg_jax.evaluation.report.panels import PANELS, ReportGroup, best_first
 from cosseg_jax.evaluation.results import Result, Spread
 from cosseg_jax.evaluation.tables import contents, grid
 
-MOST_HIGHLIGHTS = 6  # best photographs, and worst
+MAX_HIGHLIGHTS = 6  # of the best images, and of the worst
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _COLOURS = {
@@ -32,18 +32,18 @@ _COLOURS = {
 
 
 def render(
-    groups: Sequence[ShownGroup], result: Result, *, split: str = "", sheets: Sequence[str] = ()
+    groups: Sequence[ReportGroup], result: Result, *, split: str = "", sheets: Sequence[str] = ()
 ) -> str:
     """The page as HTML.
 
     Args:
-        groups: what is shown, in the order of the page.
-        result: the figures of the tables; photographs are ranked by its first protocol.
+        groups: the groups to show, in the order of the page.
+        result: the metrics for the tables; images are ranked by its first protocol.
         split: of the data set.
-        sheets: names of files in the folder `sheets` beside the page.
+        sheets: file names in the folder `sheets` beside the page.
     """
-    photos = [photo for group in groups for photo in group.photos]
-    ranked = best_first(photos, next(iter(result.protocols)))
+    images = [image for group in groups for image in group.images]
+    ranked = best_first(images, next(iter(result.protocols)))
     classes_table, *paper_tables, group_table = contents.report(result)
     return (
         _environment()
@@ -55,14 +55,15 @@ def render(
             grouping=contents.described(result.grouping),
             protocols=list(result.protocols),
             protocol_notes=contents.PROTOCOL_NOTES,
-            classes_table=classes_table._replace(notes=()),  # they stand in the summary
+            classes_table=classes_table._replace(notes=()),  # the summary has them
             paper_tables=paper_tables,
             group_table=group_table,
-            best=ranked[:MOST_HIGHLIGHTS],
-            worst=ranked[::-1][:MOST_HIGHLIGHTS],
+            best=ranked[:MAX_HIGHLIGHTS],
+            worst=ranked[::-1][:MAX_HIGHLIGHTS],
             groups=groups,
             first_group={group.category: group.place for group in groups if group.number == 1},
-            photographs=len(photos),
+            count=len(images),
+            p_and_j=contents.P_AND_J,
             panels=PANELS,
             colours=_COLOURS,
         )
@@ -70,13 +71,13 @@ def render(
 
 
 def sortable(scores: Mapping[str, Scores]) -> str:
-    """J and P of each protocol for the page's script, empty where undefined: `61.2500,93.1,...`."""
+    """J and P of each protocol for the page's script, empty where undefined: `61.25,,...`."""
     values = [value for P, J in scores.values() for value in (J, P)]
     return ",".join("" if value is None else f"{value:.4f}" for value in values)
 
 
 def jpeg_uri(content: bytes) -> str:
-    """A JPEG file as the address of itself."""
+    """A JPEG file as a data URI."""
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
 
@@ -91,23 +92,16 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "figure": grid.text_of,
         "mark": grid.mark_of,
-        "raised": grid.raised,
-        "headings": _headings,
-        "mean": _mean,
+        "superscript": grid.superscript,
+        "bar": bar_length,
         "sortable": sortable,
         "jpeg": jpeg_uri,
     }
     return environment
 
 
-def _headings(table: grid.Grid) -> list[tuple[str, int]]:
-    """The upper headings of a table, each with the number of columns below it."""
-    spans = grid.spans(table.columns, range(len(table.columns)))
-    return [(group, len(places)) for group, places in spans]
-
-
-def _mean(cell: grid.Cell) -> float | None:
-    """What a bar shows of a figure; None for what is no number."""
+def bar_length(cell: grid.Cell) -> float | None:
+    """The number that a bar shows, the mean of a spread; None for anything else."""
     value = grid.value_of(cell)
     if isinstance(value, Spread):
         return value.mean

@@ -1,10 +1,10 @@
-"""Collects an evaluation's photographs as they are scored, and writes them as a page to look at.
+"""Collects the images of an evaluation as they are scored, and writes them as a web page.
 
     report = Report(directory, source, partitions(source, settings.grouping)[0])
-    result = comparison.score(network, source, settings, on_image=[report])
+    result = benchmark.score(network, source, settings, on_image=[report])
     report.write(result)
 
-leaves directory/index.html, one page that needs no other file, and directory/sheets/*.png.
+writes directory/index.html, a page that needs no other file, and directory/sheets/*.png.
 """
 
 import collections
@@ -17,37 +17,45 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.evaluation.evaluator import ScoredImage
 from cosseg_jax.evaluation.report.page import render
-from cosseg_jax.evaluation.report.photos import Elsewhere, Photo, ShownGroup, mean_scores, photo_of
+from cosseg_jax.evaluation.report.panels import (
+    Elsewhere,
+    ReportGroup,
+    ReportImage,
+    mean_scores,
+    report_image,
+)
 from cosseg_jax.evaluation.report.sheets import SHEETS, draw_sheets
 from cosseg_jax.evaluation.results import Result
 
-MOST_PHOTOGRAPHS = 5000  # on one page; about 22 kB each
+MAX_REPORT_IMAGES = 5000  # about 22 kB each on the page
 
 
 class Report:
-    """The report of one evaluation; an `on_image` of `evaluate`.
+    """The report of one evaluation; an `on_image` callback of `evaluate`.
 
-    What it shows does not depend on the order in which photographs are scored. Photographs that
-    are scored in other groups than those given, such as further partitions, are passed over.
+    Its content does not depend on the order in which images are scored. It ignores images that are
+    scored in other groups than the given ones, such as those of further partitions.
 
     Args:
-        directory: where the page goes.
-        source: names the categories and photographs.
-        groups: what is shown: one partition, in the order of the page.
-        force: whether files of an earlier report may be overwritten.
+        directory: where the page is written.
+        source: the data set, for the names of categories and images.
+        groups: the groups to show, in the order of the page.
+        force: whether to overwrite files of an earlier report.
 
-    Raises UserError, before anything is computed, if a file of the report exists and `force` is not
-    given, if the directory cannot be written, or for more photographs than a page holds.
+    Raises:
+        UserError: before anything is computed, if a file of the report exists and `force` is not
+            set, if the directory cannot be written, or if there are more images than a page holds.
     """
 
     def __init__(
         self, directory: Path, source: Source, groups: Sequence[EvalGroup], *, force: bool = False
     ):
         counted = list(_counted_members(groups))
-        if len(counted) > MOST_PHOTOGRAPHS:
+        if len(counted) > MAX_REPORT_IMAGES:
             raise UserError(
-                f"a report of {len(counted)} photographs would choke a browser, it holds at most "
-                f"{MOST_PHOTOGRAPHS}: evaluate a smaller split, or leave --report out"
+                f"a report of {len(counted)} photos is too large for a browser, which shows up to "
+                f"{MAX_REPORT_IMAGES}: evaluate a smaller split or fewer --categories, or leave "
+                "--report out"
             )
         self._page, self._sheets = directory / "index.html", directory / "sheets"
         for path in (self._page, *(self._sheets / name for name in SHEETS)):
@@ -55,63 +63,62 @@ class Report:
         self._source = source
         self._groups = list(groups)
         self._places = {member: place for place, member in enumerate(counted, start=1)}
-        self._photos: dict[tuple[EvalGroup, int], Photo] = {}
+        self._shown = {(group.category, index): k for (group, index), k in self._places.items()}
+        self._images: dict[tuple[EvalGroup, int], ReportImage] = {}
 
-    def __call__(self, image: ScoredImage) -> None:
-        member = (image.group, image.index)
-        if member in self._places and member not in self._photos:
-            self._photos[member] = photo_of(image, self._places[member])
+    def __call__(self, scored: ScoredImage) -> None:
+        member = (scored.group, scored.index)
+        if member in self._places and member not in self._images:
+            self._images[member] = report_image(scored, self._places[member])
 
     def write(self, result: Result, *, split: str = "") -> None:
-        """Writes the page and the sheets, each whole or not at all, the page last.
+        """Writes the sheets, then the page; each file is written whole or not at all.
 
         Args:
-            result: the figures of the evaluation.
+            result: the metrics of the evaluation.
             split: of the data set, for the page's heading.
 
-        Raises ValueError if a photograph of the groups has not been scored.
+        Raises:
+            ValueError: if an image of the groups has not been scored.
         """
-        missing = len(self._places) - len(self._photos)
+        missing = len(self._places) - len(self._images)
         if missing:
             raise ValueError(
-                f"{missing} of {len(self._places)} photographs were not scored: write the report "
-                "after an evaluation of all its groups"
+                f"{missing} of {len(self._places)} images were not scored; a report is written "
+                "after all of its groups were evaluated"
             )
-        groups = self._shown_groups()
+        groups = list(self._report_groups())
         sheets = draw_sheets(groups, next(iter(result.protocols)))
         page = render(groups, result, split=split, sheets=list(sheets))
         for name, content in sheets.items():
             files.write_whole(self._sheets / name, content)
-        for name in set(SHEETS) - set(sheets):  # of an earlier report with more groups
+        for name in set(SHEETS) - set(sheets):  # left by an earlier report with more groups
             (self._sheets / name).unlink(missing_ok=True)
         files.write_whole(self._page, page.encode())
 
-    def _shown_groups(self) -> list[ShownGroup]:
-        """The groups that count a photograph, in the order given."""
-        places = {(group.category, index): place for (group, index), place in self._places.items()}
+    def _report_groups(self) -> Iterator[ReportGroup]:
+        """The groups that count an image, in the given order."""
         numbers: collections.Counter[int] = collections.Counter()
-        shown = []
         for group in self._groups:
-            photos = tuple(self._photos[member] for member in _counted_members([group]))
-            if photos:
-                numbers[group.category] += 1
-                shown.append(
-                    ShownGroup(
-                        place=len(shown) + 1,
-                        category=self._source.categories[group.category],
-                        number=numbers[group.category],
-                        photos=photos,
-                        completed_by=tuple(
-                            Elsewhere(
-                                self._source.names[index], places.get((group.category, index))
-                            )
-                            for index, counted in zip(group.indices, group.counted, strict=True)
-                            if not counted
-                        ),
-                        scores=mean_scores(photos),
-                    )
-                )
-        return shown
+            images = tuple(self._images[member] for member in _counted_members([group]))
+            if not images:
+                continue
+            numbers[group.category] += 1
+            yield ReportGroup(
+                place=numbers.total(),
+                category=self._source.categories[group.category],
+                number=numbers[group.category],
+                images=images,
+                completed_by=self._completed_by(group),
+                scores=mean_scores(images),
+            )
+
+    def _completed_by(self, group: EvalGroup) -> tuple[Elsewhere, ...]:
+        return tuple(
+            Elsewhere(self._source.names[index], self._shown.get((group.category, index)))
+            for index, counted in zip(group.indices, group.counted, strict=True)
+            if not counted
+        )
 
 
 def _counted_members(groups: Sequence[EvalGroup]) -> Iterator[tuple[EvalGroup, int]]:

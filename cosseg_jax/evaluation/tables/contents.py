@@ -1,4 +1,4 @@
-"""What stands in the tables: our figures beside the paper's."""
+"""The contents of the tables: our metrics beside the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,18 +9,20 @@ from cosseg_jax.evaluation.paper import ABLATION, OURS_HRNET, OURS_VGG16, TABLES
 from cosseg_jax.evaluation.results import PJ, Result
 from cosseg_jax.evaluation.tables.grid import Cell, Column, Grid, Noted
 
+P_AND_J = "P is pixel accuracy, J is IoU (Jaccard) of the object; both in percent"
+
 PROTOCOL_NOTES = {
     "original": "own size, p > 0.5, J without images that lack the object, mean of the classes",
-    "ssnm": "224 x 224, p > min(mean + std, 0.8), mean of all images: the paper's own way",
+    "ssnm": "224 x 224, p > min(mean + std, 0.8), mean of all images: the paper's protocol",
     "ufo": "224 x 224, p > min(mean + std, 0.5), mean of all images",
     "pooled": "own size, p > 0.5, pixels of a class pooled, mean of the classes",
 }
 
-PAPERS_WAY = "The paper's figures are those of ssnm; beside original they do not compare exactly."
+PAPERS_PROTOCOL = "The paper reports ssnm; comparing its numbers with original is not exact."
 
 GROUP_NOTES = {
-    "shared_J": "J where the photograph is in several classes",
-    "foreign_empty": "share of masks near empty in a group of another class",
+    "shared_J": "J over the photos that occur in several classes",
+    "foreign_empty": "share of near-empty masks in a group of another class",
     "foreign_P": "P in a group of another class",
     "gain_alone": "J in its group minus J alone",
     "gain_unmodulated": "J minus J of the network without modulators",
@@ -31,29 +33,29 @@ def report(result: Result) -> list[Grid]:
     """The tables of one data set."""
     title = (
         f"{result.dataset}: {result.images} images in {result.groups} groups, "
-        f"{described(result.grouping)}; P and J in percent"
+        f"{described(result.grouping)}"
     )
-    notes = (*_protocol_notes(result.protocols), *_differences(result))
+    notes = (*_metric_notes(result.protocols), *_differences(result))
     grids = [per_class(result, result.dataset)._replace(title=title, notes=notes)]
     if result.dataset in TABLES:
-        grids.append(beside_paper(result)._replace(notes=(PAPERS_WAY,)))
+        grids.append(beside_paper(result)._replace(notes=(PAPERS_PROTOCOL,)))
     return [*grids, group_dependence(result)]
 
 
 def benchmarks(results: Sequence[Result], missing: Mapping[str, str]) -> list[Grid]:
-    """The paper's tables with our rows, what we owe to groups, and all data sets in short."""
+    """The paper's tables with our rows, the group-dependence metrics, and one row per data set."""
     grids: list[Grid] = []
     for result in results:
         grids += [beside_paper(result), group_dependence(result)]
-    return [*grids, overview(results, missing)]
+    return [*grids, all_data_sets(results, missing)]
 
 
 def per_class(evaluation: Evaluation | Result, dataset: str) -> Grid:
-    """One row a class and the average first: our P and J, then J of the paper's networks."""
+    """The average and one row per class: our P and J, then J of the paper's networks."""
     paper = _published_by_class(dataset)
     columns = [Column("class")]
-    columns += [Column(letter, name) for name in evaluation.protocols for letter in "PJ"]
-    columns += [Column(f"{method.removeprefix('paper, ')} J", "paper") for method in paper]
+    columns += [Column(f"{name}\n{letter}") for name in evaluation.protocols for letter in "PJ"]
+    columns += [Column(method.replace(", ", "\n") + " J") for method in paper]
     every = [scores.per_class for scores in evaluation.protocols.values()]
     averages = [value for scores in evaluation.protocols.values() for value in scores[:2]]
     average = ("average", *averages, *(by_class[None] for by_class in paper.values()))
@@ -65,7 +67,7 @@ def per_class(evaluation: Evaluation | Result, dataset: str) -> Grid:
 
 
 def per_method(evaluation: Evaluation | Result, dataset: str) -> Grid:
-    """The averages of the paper's table for the data set, and our row for each protocol."""
+    """The averages in the paper's table for the data set, and one row of ours per protocol."""
     published = TABLES[dataset].rows if dataset in TABLES else ()
     rows = [(row.method, row.P, row.J) for row in published]
     ours = [
@@ -89,64 +91,65 @@ def beside_paper(result: Result) -> Grid:
         tuple(columns),
         ([_paper_row(table, row, columns) for row in table.rows], ours),
         footnotes=tuple(dict.fromkeys(note.text for note in table.footnotes)),
-        notes=(PAPERS_WAY, *_differences(result)),
+        notes=(PAPERS_PROTOCOL, *_differences(result)),
     )
 
 
 def group_dependence(result: Result) -> Grid:
-    """What the network owes to its groups, as far as it was computed."""
+    """The group-dependence metrics, as far as they were computed."""
     rows: list[tuple[Cell, ...]] = []
     for name, note in GROUP_NOTES.items():
         if name in result.group:
-            counts = "{shared_entries} entries of {shared_images} photographs"
+            counts = "{shared_entries} masks of {shared_images} photos"
             suffix = f" ({counts.format(**result.group)})" if name == "shared_J" else ""
             rows.append((name, result.group[name], note + suffix))
-    columns = (Column("figure"), Column("value"), Column("", text=True))
-    title = f"{result.dataset}: what the network owes to its groups"
+    columns = (Column("metric"), Column("value"), Column("meaning", text=True))
+    title = f"{result.dataset}: whether the network uses its groups"
     return Grid(f"{result.dataset} group", title, columns, (rows,))
 
 
-def overview(results: Sequence[Result], missing: Mapping[str, str]) -> Grid:
-    """One row a data set: P and J under all protocols, and the figures of its groups."""
+def all_data_sets(results: Sequence[Result], missing: Mapping[str, str]) -> Grid:
+    """One row per data set: P and J under all protocols, and the group-dependence metrics."""
     protocols = list(results[0].protocols)
-    figures = [name for name in GROUP_NOTES if any(name in result.group for result in results)]
+    metrics = [name for name in GROUP_NOTES if any(name in result.group for result in results)]
     columns = [Column("data set"), Column("images")]
-    columns += [Column(letter, name) for name in protocols for letter in "PJ"]
-    columns += [_figure_column(name) for name in figures]
+    columns += [Column(f"{name}\n{letter}") for name in protocols for letter in "PJ"]
+    columns += [_metric_column(name) for name in metrics]
     rows: list[tuple[Cell, ...]] = []
     for result in results:
         scores = [value for name in protocols for value in result.protocols[name][:2]]
-        owed = [result.group.get(name) for name in figures]
-        rows.append((result.dataset, result.images, *scores, *owed))
-    absent = [f"not found: {', '.join(missing)}; prepare each: {how_to_prepare('NAME')}"]
+        dependence = [result.group.get(name) for name in metrics]
+        rows.append((result.dataset, result.images, *scores, *dependence))
+    absent = [f"not found: {', '.join(missing)}; prepare each with {how_to_prepare('NAME')}"]
     title = f"All data sets, {described(results[0].grouping)}"
-    notes = (*_protocol_notes(protocols), *(absent if missing else ()))
+    notes = (*_metric_notes(protocols), *(absent if missing else ()))
     return Grid("all", title, tuple(columns), (rows,), notes=notes)
 
 
 def ablation(results: Mapping[str, Result], notes: Sequence[str] = ()) -> Grid:
-    """Table 5: the variants of the network, ours beside the paper's.
+    """Table 5: the network with and without its modulators, beside the paper's numbers.
 
     results: by variant, in the order of the rows.
     """
     first = next(iter(results.values()))
-    figures = [name for name in GROUP_NOTES if any(name in r.group for r in results.values())]
+    metrics = [name for name in GROUP_NOTES if any(name in r.group for r in results.values())]
     columns = [Column("variant")]
-    columns += [Column(letter, group) for group in ("paper", *reversed(ALWAYS)) for letter in "PJ"]
-    columns += [_figure_column(name) for name in figures]
+    for scored in ("paper", *reversed(ALWAYS)):
+        columns += [Column(f"{scored}\n{letter}") for letter in "PJ"]
+    columns += [_metric_column(name) for name in metrics]
     rows: list[tuple[Cell, ...]] = []
     for variant, result in results.items():
         scores = [value for name in reversed(ALWAYS) for value in result.protocols[name][:2]]
-        owed = [result.group.get(name) for name in figures]
-        rows.append((variant, ABLATION[variant].P, ABLATION[variant].J, *scores, *owed))
+        dependence = [result.group.get(name) for name in metrics]
+        rows.append((variant, ABLATION[variant].P, ABLATION[variant].J, *scores, *dependence))
     title = f"Table 5 of the paper, the modulators; {first.dataset}, {described(first.grouping)}"
-    elsewhere = () if first.dataset == "pascal" else ("The paper's figures are of pascal.",)
+    elsewhere = () if first.dataset == "pascal" else ("The paper's numbers are for pascal.",)
     return Grid(
         "table 5",
         title,
         tuple(columns),
         (rows,),
-        notes=(*_protocol_notes(ALWAYS), PAPERS_WAY, *elsewhere, *_differences(first), *notes),
+        notes=(*_metric_notes(ALWAYS), PAPERS_PROTOCOL, *elsewhere, *_differences(first), *notes),
     )
 
 
@@ -161,13 +164,12 @@ def described(grouping: Grouping) -> str:
     }[grouping.way]
 
 
-def _figure_column(name: str) -> Column:
-    group, label = name.split("_")
-    return Column(label, group, name=name)
+def _metric_column(name: str) -> Column:
+    return Column(name.replace("_", "\n"), name)
 
 
-def _protocol_notes(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{name}: {PROTOCOL_NOTES[name]}" for name in names)
+def _metric_notes(protocols: Iterable[str]) -> tuple[str, ...]:
+    return (P_AND_J, *(f"{name}: {PROTOCOL_NOTES[name]}" for name in protocols))
 
 
 def _differences(result: Result) -> tuple[str, ...]:
@@ -187,16 +189,16 @@ def _published_by_class(dataset: str) -> dict[str, dict[str | None, Cell]]:
 
 
 def _paper_columns(table: Table) -> list[Column]:
-    """The method, the averages, the classes, as far as the table has them."""
+    """The method, the averages and the classes, as far as the table has them."""
     notes = list(dict.fromkeys(note.text for note in table.footnotes))
     of_column = {n.column: notes.index(n.text) for n in table.footnotes if not n.method}
     letters = [letter for letter in "PJ" if any(getattr(row, letter) for row in table.rows)]
     columns = [Column("method")]
-    columns += [Column(letter, "average", letter, of_column.get(letter)) for letter in letters]
+    columns += [Column(f"mean\n{letter}", letter, of_column.get(letter)) for letter in letters]
     if any(row.per_class_P for row in table.rows):
-        return columns + [Column(letter, name) for name in table.classes for letter in "PJ"]
+        return columns + [Column(f"{name}\n{letter}") for name in table.classes for letter in "PJ"]
     return columns + [
-        Column(label, "J of the classes", f"{name} J")
+        Column(f"{label}\nJ", f"{name} J")
         for name, label in zip(table.classes, table.labels, strict=True)
     ]
 

@@ -1,6 +1,6 @@
 """A table before it is drawn, and its records for JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cosseg_jax.evaluation.results import Spread, figure_json
@@ -11,7 +11,7 @@ Value = str | int | float | Spread | None  # None is drawn as a dash
 
 
 class Noted(NamedTuple):
-    """A value with a mark. note: the place of its text among the footnotes of the grid."""
+    """A value with a footnote. note: the index of its text in the grid's `footnotes`."""
 
     value: Value
     note: int
@@ -21,31 +21,36 @@ Cell = Value | Noted
 
 
 class Column(NamedTuple):
-    """A column's heading, under that of a group of neighbours.
+    """The heading of a column.
 
-    name: in CSV and JSON; by default group and label.
+    label: one line or two, such as "original\\nP".
+    name: in CSV and JSON; by default the label on one line.
     note: as in `Noted`.
-    text: whether it holds words, not figures; the first column always does.
+    text: whether the column holds words, not numbers; the first column always does.
     """
 
     label: str
-    group: str = ""
     name: str = ""
     note: int | None = None
     text: bool = False
 
     @property
+    def heading(self) -> str:
+        """The label on one line."""
+        return self.label.replace("\n", " ")
+
+    @property
     def key(self) -> str:
-        """Names the column where it has one heading only."""
-        return self.name or f"{self.group} {self.label}".strip()
+        """The name in CSV and JSON."""
+        return self.name or self.heading
 
 
 class Grid(NamedTuple):
-    """A table before it is drawn; numbers are percent.
+    """A table before it is drawn; its numbers are percent.
 
-    name: short, for CSV and JSON; title: what stands above it.
-    parts: its rows, in parts that lines divide.
-    footnotes: texts to which marks refer; notes: lines that stand below it.
+    name: short, for CSV and JSON. title: the line above the table.
+    parts: its rows, in parts that a line separates.
+    footnotes: texts that marks refer to. notes: lines below the table.
     """
 
     name: str
@@ -57,17 +62,17 @@ class Grid(NamedTuple):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The headings, one for each column."""
+        """The name of each column."""
         return tuple(column.key for column in self.columns)
 
     @property
     def rows(self) -> list[tuple[Cell, ...]]:
-        """Those of all parts."""
+        """The rows of all parts."""
         return [row for part in self.parts for row in part]
 
 
 def records(grid: Grid) -> dict[str, Any]:
-    """A table for JSON: an object for each row, footnotes in full under `notes`."""
+    """A table for JSON: one object per row, with its footnotes in full under `notes`."""
     found = []
     for row in grid.rows:
         cells = list(zip(grid.columns, row, strict=True))
@@ -83,7 +88,7 @@ def value_of(cell: Cell) -> Value:
 
 
 def text_of(cell: Cell) -> str:
-    """A cell without its mark, with one decimal; whole numbers and words as they are."""
+    """A cell without its mark. Floats have one decimal; whole numbers and words are unchanged."""
     value = value_of(cell)
     if value is None:
         return "-"
@@ -93,23 +98,11 @@ def text_of(cell: Cell) -> str:
 
 
 def mark_of(thing: Cell | Column) -> str:
-    """The mark of a cell or heading: a raised number, or nothing."""
+    """The footnote mark of a cell or heading: a superscript number, or nothing."""
     note = thing.note if isinstance(thing, Noted | Column) else None
-    return "" if note is None else raised(note)
+    return "" if note is None else superscript(note)
 
 
-def raised(note: int) -> str:
-    """The mark of a footnote, from its place."""
+def superscript(note: int) -> str:
+    """The mark of the footnote with this index."""
     return str(note + 1).translate(SUPERSCRIPTS)
-
-
-def spans(columns: Sequence[Column], places: Iterable[int]) -> list[tuple[str, list[int]]]:
-    """Runs of neighbours of one group; a column without a group is a run of its own."""
-    found: list[tuple[str, list[int]]] = []
-    for place in places:
-        group = columns[place].group
-        if group and found and found[-1][0] == group:
-            found[-1][1].append(place)
-        else:
-            found.append((group, [place]))
-    return found

@@ -1,4 +1,4 @@
-"""Scored photographs and results as an evaluation would give them, with figures made up."""
+"""Scored images and results like those of an evaluation, with made-up numbers."""
 
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ from cosseg_jax.evaluation.results import PJ, Result, Summary
 def scored(
     source: FakeSource, group: EvalGroup, index: int, J: float | None, **changes
 ) -> ScoredImage:
-    """A photograph whose mask is right; P is 90, and by `ssnm` P is 80 and J is 1 less."""
+    """An image with a correct mask; P is 90, and by `ssnm` P is 80 and J is 1 lower."""
     example = source[index]
     return ScoredImage(
         category=source.categories[group.category],
@@ -25,6 +25,7 @@ def scored(
         index=index,
         example=example._replace(**changes),
         probability=example.masks.any(axis=0).astype(np.float32),
+        mask=example.masks.any(axis=0),
         prior=np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3),  # [2, 3]
         scores={
             "original": Scores(90.0, J),
@@ -34,7 +35,7 @@ def scored(
 
 
 def counted(groups: Sequence[EvalGroup]) -> list[tuple[EvalGroup, int]]:
-    """The members that have a score, group by group."""
+    """The group and index of every image that is scored, group by group."""
     return [
         (group, index)
         for group in groups
@@ -44,7 +45,7 @@ def counted(groups: Sequence[EvalGroup]) -> list[tuple[EvalGroup, int]]:
 
 
 def result_of(source: FakeSource, **changes) -> Result:
-    """J is 50 in the first class, 51 in the second."""
+    """A result with J 50 in the first class and 51 in the second."""
     per_class = {name: PJ(90.0, 50.0 + k) for k, name in enumerate(source.categories)}
     made = Result(
         dataset="fake",
@@ -66,7 +67,7 @@ def result_of(source: FakeSource, **changes) -> Result:
 def written(
     directory: Path, source: FakeSource, jaccards: Sequence[float | None], **changes
 ) -> str:
-    """The page of a report over fives, with the given J by photograph."""
+    """The page of a report on groups of five, with the given J of each image."""
     groups = fives(source)
     report = Report(directory, source, groups)
     for (group, index), J in zip(counted(groups), jaccards, strict=True):
@@ -76,7 +77,7 @@ def written(
 
 
 class Element:
-    """An element of a page. text: all of it, of its children too."""
+    """An element of a page. text: its own and that of its children."""
 
     def __init__(self, tag: str, attributes: dict[str, str], parent: "Element | None"):
         self.tag, self.attributes, self.parent = tag, attributes, parent
@@ -88,7 +89,7 @@ class Element:
         return " ".join(" ".join(self.pieces).split())
 
     def all(self, tag: str = "", **attributes: str) -> list["Element"]:
-        """The elements below this one of a tag and attributes (`class_` for class)."""
+        """The elements below this one with a tag and attributes (`class_` for class)."""
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         found = []
         for child in self.children:
@@ -99,7 +100,7 @@ class Element:
 
 
 class _Builder(HTMLParser):
-    """Builds the tree, strictly: every element that is opened is closed in order."""
+    """Builds the tree and checks that every element is closed, in order."""
 
     VOID = ("meta", "img", "br", "input")
 
@@ -109,7 +110,7 @@ class _Builder(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         element = Element(tag, {name: value or "" for name, value in attrs}, self.open)
-        assert len(element.attributes) == len(attrs), f"an attribute of <{tag}> stands twice"
+        assert len(element.attributes) == len(attrs), f"an attribute of <{tag}> occurs twice"
         self.open.children.append(element)
         if tag not in self.VOID:
             self.open = element
@@ -127,7 +128,7 @@ class _Builder(HTMLParser):
 
 
 def parsed(page: str) -> Element:
-    """The tree of a page; fails on one that is not well formed."""
+    """The tree of a page; fails if it is not well formed."""
     builder = _Builder()
     builder.feed(page)
     builder.close()

@@ -1,41 +1,26 @@
-"""The report as files: what it refuses, and that nobody's file is harmed."""
+"""The files of a report: what it refuses, and that it never damages a file."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, perfect
+from fake_source import FakeSource, perfect, segmenter
 from made_up import counted, result_of, scored, written
 
 from cosseg_jax import files
 from cosseg_jax.data.eval_groups import fives
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation.evaluator import evaluate
+from cosseg_jax.evaluation.evaluator import GroupList, evaluate
 from cosseg_jax.evaluation.report import writer
 from cosseg_jax.evaluation.report.writer import Report
-from cosseg_jax.types import GroupMasks
 
 SOURCE = FakeSource([(0,)] * 6 + [(1,)] * 3, categories=2)
 SCORES = [float(J) for J in range(9)]
 
 
-def predict(images) -> GroupMasks:
-    probabilities = np.asarray(perfect(images))
-    return GroupMasks(probabilities, probabilities[..., ::4, ::4])
-
-
-@pytest.mark.parametrize("groups_per_batch", [1, 4])
-def test_an_evaluation_becomes_a_page_and_sheets(tmp_path: Path, groups_per_batch: int):
+def test_an_evaluation_becomes_a_page_and_sheets(tmp_path: Path):
     groups = fives(SOURCE)
     report = Report(tmp_path / "new", SOURCE, groups)
-    evaluate(
-        predict,
-        SOURCE,
-        groups,
-        image_size=SIDE,
-        groups_per_batch=groups_per_batch,
-        on_image=report,
-    )
+    evaluate(segmenter(perfect), SOURCE, {"own": GroupList(groups, on_image=report)})
     report.write(result_of(SOURCE), split="test")
     page = (tmp_path / "new" / "index.html").read_text()
     assert page.count('id="photo-') == 9
@@ -57,7 +42,7 @@ def test_the_order_of_scoring_does_not_matter(tmp_path: Path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_other_partitions_are_passed_over(tmp_path: Path):
+def test_images_of_other_partitions_are_ignored(tmp_path: Path):
     expected = written(tmp_path / "first", SOURCE, SCORES)
     groups = fives(SOURCE)
     others = fives(SOURCE, group_size=2)
@@ -78,7 +63,7 @@ def test_an_existing_file_is_refused_before_anything_is_computed(tmp_path: Path,
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_force_replaces_a_report_and_leaves_other_files(tmp_path: Path):
+def test_force_replaces_a_report_and_keeps_other_files(tmp_path: Path):
     written(tmp_path, SOURCE, SCORES)
     assert (tmp_path / "sheets" / "best_3.png").exists()
     (tmp_path / "sheets" / "mine.png").touch()
@@ -93,7 +78,7 @@ def test_force_replaces_a_report_and_leaves_other_files(tmp_path: Path):
     assert (tmp_path / "index.html").read_text().count('id="photo-') == 2
 
 
-def test_a_write_that_fails_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_write_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     old = written(tmp_path, SOURCE, SCORES)
     groups = fives(SOURCE)
     report = Report(tmp_path, SOURCE, groups, force=True)
@@ -112,19 +97,19 @@ def test_a_write_that_fails_leaves_the_old_page(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "index.html").read_text() == old
 
 
-def test_a_report_of_a_part_is_not_written(tmp_path: Path):
+def test_a_report_on_a_part_of_the_images_is_not_written(tmp_path: Path):
     groups = fives(SOURCE)
     report = Report(tmp_path, SOURCE, groups)
     group, index = counted(groups)[0]
     report(scored(SOURCE, group, index, 1.0))
-    with pytest.raises(ValueError, match="8 of 9 photographs were not scored"):
+    with pytest.raises(ValueError, match="8 of 9 images were not scored"):
         report.write(result_of(SOURCE))
     assert not (tmp_path / "index.html").exists()
 
 
-def test_too_many_photographs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writer, "MOST_PHOTOGRAPHS", 8)
-    with pytest.raises(UserError, match=r"9 photographs.*at most 8"):
+def test_too_many_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writer, "MAX_REPORT_IMAGES", 8)
+    with pytest.raises(UserError, match=r"9 photos.*up to 8"):
         Report(tmp_path / "new", SOURCE, fives(SOURCE))
     assert not (tmp_path / "new").exists()
 

@@ -1,4 +1,4 @@
-"""The PNG sheets of a report: their sizes, and what is pasted where."""
+"""The PNG sheets of a report: their sizes and the places of their panels."""
 
 import io
 
@@ -10,21 +10,21 @@ from PIL import Image
 
 from cosseg_jax.data.eval_groups import EvalGroup
 from cosseg_jax.evaluation.report import sheets
-from cosseg_jax.evaluation.report.photos import ShownGroup, mean_scores, photo_of
+from cosseg_jax.evaluation.report.panels import ReportGroup, mean_scores, report_image
 
-SOURCE = FakeSource([(0,)] * 30, categories=1)  # pictures of 90 x 180 and 150 x 150 in turns
+SOURCE = FakeSource([(0,)] * 30, categories=1)  # panels of 90 x 180 and 150 x 150 in turn
 
 
-def shown(jaccards: list[float | None], category: str = "a", place: int = 1) -> ShownGroup:
+def shown(jaccards: list[float | None], category: str = "a", place: int = 1) -> ReportGroup:
     group = EvalGroup(0, tuple(range(len(jaccards))), (True,) * len(jaccards))
-    photos = tuple(
-        photo_of(scored(SOURCE, group, index, J), index + 1) for index, J in enumerate(jaccards)
+    images = tuple(
+        report_image(scored(SOURCE, group, index, J), index + 1) for index, J in enumerate(jaccards)
     )
-    return ShownGroup(place, category, place, photos, (), mean_scores(photos))
+    return ReportGroup(place, category, place, images, (), mean_scores(images))
 
 
 def pasted(sheet: Image.Image, left: int, top: int, content: bytes) -> bool:
-    """Whether a panel stands there, to the pixel."""
+    """Whether the sheet shows a panel there, to the pixel."""
     with Image.open(io.BytesIO(content)) as panel:
         width, height = panel.size
         return np.array_equal(
@@ -32,18 +32,18 @@ def pasted(sheet: Image.Image, left: int, top: int, content: bytes) -> bool:
         )
 
 
-def test_a_group_has_a_column_a_photograph_and_a_row_a_panel():
+def test_a_group_has_a_column_per_image_and_a_row_per_panel():
     group = shown([10.0, 20.0])
     sheet = sheets.group_sheet(group, "original")
     # margin 10, title 20, margin 10; labels 90; J 14 + 4; rows of 150 + 4; margin 10
     assert sheet.size == (10 + 90 + 180 + 4 + 150 + 4 + 10, 40 + 18 + 4 * 154 + 10)
     for row in range(4):
         top = 40 + 18 + row * 154
-        assert pasted(sheet, 100, top + 30, group.photos[0].panels[row])  # 30: in the middle
-        assert pasted(sheet, 100 + 184, top, group.photos[1].panels[row])
+        assert pasted(sheet, 100, top + 30, group.images[0].panels[row])  # 30: in the middle
+        assert pasted(sheet, 100 + 184, top, group.images[1].panels[row])
 
 
-def test_a_large_group_goes_on_below_and_ends():
+def test_a_large_group_continues_below_up_to_a_limit():
     nine = sheets.group_sheet(shown([1.0] * 9), "original")
     eight = sheets.group_sheet(shown([1.0] * 8), "original")
     assert nine.width == eight.width
@@ -71,7 +71,7 @@ def test_the_overview_has_a_line_for_each_class():
     assert one.height == 10 + (54 + 4) + 10  # 54: 0.6 of 90
     assert two.height == 10 + (54 + 4) + (90 + 4) + 10
     three = sheets.overview([shown([1.0]), shown([2.0], "b", 2)], "original")
-    assert two.width - three.width == 2 * 90 + 3 * 4  # a photograph of 0.6 of 150 and its mask
+    assert two.width - three.width == 2 * 90 + 3 * 4  # an image of 0.6 of 150 and its mask
 
 
 @pytest.mark.parametrize(

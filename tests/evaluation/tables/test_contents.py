@@ -1,4 +1,4 @@
-"""What stands in the tables, and the paper's figures as transcribed."""
+"""The contents of the tables, and the paper's numbers as transcribed."""
 
 import pytest
 from toy_results import EVALUATION, result_of
@@ -12,13 +12,13 @@ from cosseg_jax.evaluation.tables.grid import Grid, Noted, value_of
 
 
 def row_of(grid: Grid, name: str) -> dict:
-    """A row's values by column; the name is the first cell's."""
+    """The values of a row by column; `name` is its first cell."""
     rows = [row for row in grid.rows if row[0] == name]
     assert len(rows) == 1, [row[0] for row in grid.rows]
     return dict(zip(grid.header, map(value_of, rows[0]), strict=True))
 
 
-def test_per_class_table_stands_beside_the_papers_own_networks():
+def test_per_class_table_shows_the_papers_networks_beside_ours():
     grid = contents.per_class(EVALUATION, "pascal")
     assert grid.header == (
         *("class", "original P", "original J", "ssnm P", "ssnm J"),
@@ -31,7 +31,7 @@ def test_per_class_table_stands_beside_the_papers_own_networks():
     ]
 
 
-def test_a_data_set_that_the_paper_lacks_has_our_columns_only():
+def test_a_data_set_that_the_paper_lacks_has_only_our_columns():
     grid = contents.per_class(EVALUATION, "shapes")
     assert grid.header == ("class", "original P", "original J", "ssnm P", "ssnm J")
     assert len(contents.per_method(EVALUATION, "shapes").rows) == 2
@@ -39,7 +39,7 @@ def test_a_data_set_that_the_paper_lacks_has_our_columns_only():
     assert names == ["shapes", "shapes group"]
 
 
-def test_method_table_ends_with_this_checkpoint_under_each_protocol():
+def test_method_table_ends_with_this_checkpoint_by_protocol():
     rows = contents.per_method(EVALUATION, "pascal").rows
     assert rows[0] == ("Faktor and Irani 2013", 84.0, 46)
     assert rows[-3:] == [
@@ -50,7 +50,7 @@ def test_method_table_ends_with_this_checkpoint_under_each_protocol():
 
 
 @pytest.mark.parametrize("name", paper.TABLES)
-def test_the_papers_table_is_whole_and_ends_with_our_two_rows(name: str):
+def test_the_papers_table_is_complete_and_ends_with_our_two_rows(name: str):
     table, grid = paper.TABLES[name], contents.beside_paper(result_of(name))
     methods = [row.method for row in table.rows]
     ours = ["this checkpoint, ssnm", "this checkpoint, original"]
@@ -64,7 +64,7 @@ def test_the_papers_table_is_whole_and_ends_with_our_two_rows(name: str):
                 assert found[f"{category} {letter}"] == value
 
 
-def test_our_rows_stand_under_the_papers_columns():
+def test_our_rows_use_the_papers_columns():
     grid = contents.beside_paper(result_of("msrc"))
     assert grid.rows[-2:] == [
         ("this checkpoint, ssnm", 90.0, 49.0),
@@ -74,7 +74,7 @@ def test_our_rows_stand_under_the_papers_columns():
     assert (row["J"], row["bird J"], row["cow J"], row["cat J"]) == (50.5, 61.04, None, None)
 
 
-def test_our_precision_of_a_class_stands_in_table_2():
+def test_table_2_shows_our_P_of_a_class():
     car = {"car": PJ(80.0, 40.0)}
     result = result_of("internet")._replace(
         protocols={name: Summary(70.0, 30.0, car) for name in ("original", "ssnm")}
@@ -93,7 +93,7 @@ def test_the_erratum_of_table_2_is_applied_and_marked():
     assert row[grid.header.index("J")] == 71.2
 
 
-def test_what_others_report_differently_is_marked_in_table_1():
+def test_a_number_that_its_authors_report_differently_is_marked_in_table_1():
     grid = contents.beside_paper(result_of("msrc"))
     (row,) = (row for row in grid.rows if row[0] == "Li et al. 2018")
     assert row[:2] == ("Li et al. 2018", 92.4)
@@ -108,9 +108,10 @@ def test_averages_that_the_paper_does_not_print_are_marked():
     assert "no average" in grid.footnotes[note]
 
 
-def test_report_says_what_it_prints():
+def test_a_report_explains_what_it_prints():
     first, second, third = contents.report(result_of(differences=("9 cows, the paper has 34",)))
     assert first.title.startswith("pascal: 12 images in 3 groups, consecutive fives")
+    assert first.notes[0] == contents.P_AND_J
     for name in EVALUATION.protocols:
         assert f"{name}: {contents.PROTOCOL_NOTES[name]}" in first.notes
     assert "pascal differs from the paper's: 9 cows, the paper has 34" in first.notes
@@ -125,7 +126,7 @@ def test_report_says_what_it_prints():
         (Grouping("random", 4, seed=2), "over 4 random partitions into fives, seed 2"),
     ],
 )
-def test_the_title_tells_the_grouping(grouping: Grouping, text: str):
+def test_the_title_names_the_grouping(grouping: Grouping, text: str):
     assert text in contents.report(result_of(grouping=grouping))[0].title
 
 
@@ -133,19 +134,19 @@ def test_every_protocol_has_a_note():
     assert contents.PROTOCOL_NOTES.keys() == PROTOCOLS.keys()
 
 
-def test_what_is_owed_to_groups_leaves_out_what_was_not_computed():
+def test_group_dependence_leaves_out_what_was_not_computed():
     group = {"shared_J": None, "shared_entries": 0, "shared_images": 0, "gain_alone": -1.5}
     grid = contents.group_dependence(result_of(group=group))
     assert [row[:2] for row in grid.rows] == [("shared_J", None), ("gain_alone", -1.5)]
 
 
-def test_shared_jaccard_says_over_how_much_it_runs():
+def test_shared_J_says_how_many_masks_it_covers():
     (row,) = contents.group_dependence(result_of()).rows
     assert row[:2] == ("shared_J", 30.0)
-    assert "4 entries of 2 photographs" in str(row[2])
+    assert "4 masks of 2 photos" in str(row[2])
 
 
-def test_all_data_sets_have_the_papers_tables_the_groups_and_a_row():
+def test_benchmarks_have_the_papers_tables_and_a_row_per_data_set():
     results = [result_of("msrc"), result_of("pascal")]
     grids = contents.benchmarks(results, {"icoseg": "not there"})
     assert [grid.name for grid in grids] == [
@@ -156,12 +157,12 @@ def test_all_data_sets_have_the_papers_tables_the_groups_and_a_row():
     assert "cosseg_jax.data.prepare" in grids[-1].notes[-1]
 
 
-def test_a_difference_from_the_papers_data_stands_under_its_table():
+def test_a_difference_from_the_papers_data_is_noted_under_its_table():
     grids = contents.benchmarks([result_of("msrc", differences=("9 cows",))], {})
     assert "msrc differs from the paper's: 9 cows" in grids[0].notes
 
 
-def test_table_5_has_the_papers_figures_beside_each_variant():
+def test_table_5_has_the_papers_numbers_beside_each_variant():
     group = {"shared_J": 30.0, "shared_entries": 4, "shared_images": 2, "gain_unmodulated": 9.0}
     variants = {name: result_of(group=group) for name in paper.ABLATION}
     variants["neither"] = result_of()
@@ -179,14 +180,14 @@ ROWS = [(name, row) for name, table in paper.TABLES.items() for row in table.row
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=[f"{n}-{r.method}" for n, r in ROWS])
-def test_a_published_row_has_a_figure_for_each_class(name: str, row: paper.Published):
+def test_a_published_row_has_a_number_for_each_class(name: str, row: paper.Published):
     count = len(paper.TABLES[name].classes)
     assert len(row.per_class_J) in (0, count)
     assert len(row.per_class_P) in (0, count)
 
 
 @pytest.mark.parametrize("name", paper.TABLES)
-def test_a_footnote_is_on_a_figure_that_the_table_has(name: str):
+def test_a_footnote_marks_a_column_that_the_table_has(name: str):
     table = paper.TABLES[name]
     for footnote in table.footnotes:
         assert footnote.method in ("", *(row.method for row in table.rows))
@@ -206,7 +207,7 @@ OTHER_AVERAGE = {
 
 @pytest.mark.parametrize("name", ["icoseg", "pascal"])
 def test_published_classes_average_to_the_printed_average(name: str):
-    """A slip of the pen in any figure would show here."""
+    """A mistyped number would show here."""
     for row in paper.TABLES[name].rows:
         if row.per_class_J and (name, row.method) not in OTHER_AVERAGE:
             mean = sum(J for J in row.per_class_J if J is not None) / len(row.per_class_J)

@@ -2,25 +2,25 @@
 (() => {
   const controls = document.getElementById("controls");
   const groupList = document.getElementById("groups");
-  const photoList = document.getElementById("photographs");
+  const photoList = document.getElementById("photos");
   const shown = document.getElementById("shown");
-  const chunk = 25; // photographs that the browser lays out, or leaves out, at once
+  const chunk = 25; // photos that the browser lays out, or skips, at once
   const number = new Intl.NumberFormat("en");
 
-  const entry = (node) => ({
+  const item = (node) => ({
     node,
     category: node.dataset.class,
     name: node.dataset.name,
     scores: node.dataset.scores.split(",").map((text) => (text === "" ? null : Number(text))),
     home: node.parentNode,
   });
-  const groups = [...groupList.querySelectorAll(".group")].map(entry);
-  const photos = [...groupList.querySelectorAll(".photo")].map(entry);
+  const groups = [...groupList.querySelectorAll(".group")].map(item);
+  const photos = [...groupList.querySelectorAll(".photo")].map(item);
 
   const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
   const byScore = (k, sign) => (a, b) => {
     const [x, y] = [a.scores[k], b.scores[k]];
-    if (x === null || y === null) return (x === null) - (y === null); // undefined ones last
+    if (x === null || y === null) return (x === null) - (y === null); // undefined scores come last
     return sign * (x - y);
   };
   const orders = {
@@ -30,9 +30,9 @@
     worst: (k) => byScore(k, 1),
   };
 
-  const ordered = (entries) => {
+  const ordered = (items) => {
     const { order, score, only } = controls.elements;
-    const kept = entries.filter((one) => only.value === "" || one.category === only.value);
+    const kept = items.filter((one) => only.value === "" || one.category === only.value);
     return order.value === "class" ? kept : kept.sort(orders[order.value](Number(score.value)));
   };
 
@@ -59,10 +59,10 @@
       boxes.push(box);
     }
     photoList.replaceChildren(...boxes);
-    return [kept.length, "photograph"];
+    return [kept.length, "photo"];
   };
 
-  const tell = (count, noun) => {
+  const report = (count, noun) => {
     shown.value = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
   };
 
@@ -71,7 +71,7 @@
     const [count, noun] = flat ? showPhotos() : showGroups();
     groupList.hidden = flat;
     photoList.hidden = !flat;
-    tell(count, noun);
+    report(count, noun);
   };
 
   const show = (choices) => {
@@ -79,7 +79,7 @@
     update();
   };
 
-  // A link may lead to what the controls hide.
+  // The controls may hide what a link leads to.
   const reveal = () => {
     const target = document.getElementById(location.hash.slice(1));
     if (!target || !target.closest("[hidden]")) return;
@@ -101,5 +101,5 @@
   }
   addEventListener("hashchange", reveal);
   controls.hidden = false;
-  tell(groups.length, "group");
+  report(groups.length, "group");
 })();
