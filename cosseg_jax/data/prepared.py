@@ -1,8 +1,8 @@
-"""Data sets that a TFDS builder has prepared, read at random (`preparing` makes them).
+"""Data sets that a TFDS builder has prepared, read in any order (`builders.build` makes them).
 
 Builders put into their metadata, for every split, the names and categories of all records, so that
-loading reads no photograph; beside them, if they know, a checksum and how the data differ from what
-the paper says of them.
+loading decodes no image; beside them, if they know, a checksum, what they found remarkable, and how
+the data differ from what the paper says.
 """
 
 import json
@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from cosseg_jax.data.source import members_of
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example, Ndarray
 
 Record = dict[str, Any]  # the features of a record, images still encoded
@@ -29,10 +30,11 @@ class PreparedSource:
       split: one of the data set's splits.
       decode: turns a record and its categories into an Example.
 
-    Beside what every `Source` has, `differences` are lines on how the data differ from what the
-    paper says of them, and `checksum` is that of the whole, "" where there is none.
+    Beside what every `Source` has, `notes` are lines on what was remarkable in the files,
+    `differences` are lines on how the data differ from the paper's, and `checksum` is that of the
+    whole, "" where there is none.
 
-    Raises ValueError when the prepared data set lacks the split or its list of records.
+    Raises UserError when the prepared data set is damaged or lacks the split.
     """
 
     def __init__(
@@ -42,11 +44,18 @@ class PreparedSource:
         split: str,
         decode: Callable[[Record, Int[Ndarray, " K"]], Example],
     ) -> None:
-        builder: Any = tfds.builder_from_directory(directory)  # decorators hide its signature
-        index = _index_of(builder, directory, split)
+        builder = opened_builder(directory)
         metadata = metadata_of(builder)
+        if split not in builder.info.splits:
+            raise UserError(
+                f"{directory} has no split {split!r}, only {sorted(builder.info.splits)}; delete "
+                "it and prepare it again"
+            )
+        index = metadata["splits"][split]
         self.name = name
+        self.directory = directory
         self.categories: tuple[str, ...] = tuple(metadata["categories"])
+        self.notes: tuple[str, ...] = tuple(metadata.get("notes", ()))
         self.differences: tuple[str, ...] = tuple(metadata.get("differences", ()))
         self.checksum: str = metadata.get("checksum", "")
         self.names: Sequence[str] = index["names"]
@@ -63,13 +72,13 @@ class PreparedSource:
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has photographs 0 to {len(self) - 1}, not {index}")
+            raise IndexError(f"{self.name} has images 0 to {len(self) - 1}, not {index}")
         categories = np.asarray(self._categories_of[index], dtype=np.int64)
         example = self._decode(self._records[index], categories)
         if example.name != self.names[index]:
-            raise ValueError(
-                f"{self.name}: record {index} is {example.name!r} where the list of records has "
-                f"{self.names[index]!r}; delete the prepared data set and prepare it anew"
+            raise UserError(
+                f"{self.directory}: record {index} is {example.name!r} where the list of records "
+                f"has {self.names[index]!r}; delete the prepared data set and prepare it again"
             )
         return example
 
@@ -84,10 +93,19 @@ def find_prepared(data_dir: Path, dataset: str) -> Path | None:
     for folder in (data_dir / dataset, data_dir):
         file = folder / "dataset_info.json"
         if file.is_file():
-            info = json.loads(file.read_text())
+            info = _info_in(file)
             if all(info.get(key, "") == value for key, value in wanted.items()):
                 return folder
     return None
+
+
+def opened_builder(directory: Path) -> Any:
+    """The TFDS builder of a prepared data set. Raises UserError where its files are damaged."""
+    _info_in(directory / "dataset_info.json")
+    try:
+        return tfds.builder_from_directory(directory)
+    except Exception as error:  # TFDS raises anything on damaged files
+        raise UserError(_damaged(directory, error)) from error
 
 
 def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
@@ -96,21 +114,22 @@ def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
     `categories` are the names of the L categories; `splits` has for each split the `names` of its
     records and their `categories`, in their order. It may be changed while the builder runs.
 
-    Raises ValueError for a data set that another builder has made.
+    Raises UserError for a data set that another builder has made.
     """
     metadata: Any = builder.info.metadata
     if not {"categories", "splits"} <= (metadata or {}).keys():
-        raise ValueError(
+        raise UserError(
             f"{builder.data_path} has no list of its records; prepare it with this package"
         )
     return metadata
 
 
-def _index_of(builder: tfds.core.DatasetBuilder, directory: Path, split: str) -> Record:
-    """The names and categories of a split's records."""
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"{directory} has no split {split!r}, only {sorted(builder.info.splits)}; delete it "
-            "and prepare it anew"
-        )
-    return metadata_of(builder)["splits"][split]
+def _info_in(file: Path) -> Record:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(_damaged(file.parent, error)) from error
+
+
+def _damaged(directory: Path, error: Exception) -> str:
+    return f"{directory} is damaged ({error}); delete it and prepare it again"

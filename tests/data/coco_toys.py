@@ -17,7 +17,7 @@ IDS = itertools.count(1)
 
 # A rule that small folders can meet, in place of the paper's.
 LOW = {"min_area": 8.0, "min_images": 2}
-prepare = partial(builder.prepare, **LOW, processes=1, records_per_shard=2)
+prepare = partial(builder.prepare_coco_seg, **LOW, processes=1, records_per_shard=2)
 
 
 def box(left: int, top: int, right: int, bottom: int) -> list[list[float]]:
@@ -44,7 +44,7 @@ def lists(images: list[int], annotations: list[dict]) -> dict[str, Any]:
 
 
 def write_coco(root: Path, train: dict[str, Any], val: dict[str, Any] | None = None) -> Path:
-    """Writes COCO's folder with the photographs that the two contents name."""
+    """Writes COCO's folder with the images that the two contents name."""
     val = val or lists([900], [annotation(900, CAT), annotation(900, DOG)])
     (root / "annotations").mkdir(parents=True)
     for split, content in (("train", train), ("val", val)):
@@ -56,7 +56,7 @@ def write_coco(root: Path, train: dict[str, Any], val: dict[str, Any] | None = N
 
 
 def small_train() -> dict:
-    """Two photographs of cats, three of dogs, one of a kite; images 5 and 8 have nothing."""
+    """Two images of cats, three of dogs, one of a kite; images 5 and 8 have nothing."""
     crowd = {"size": [HEIGHT, WIDTH], "counts": [0, 20, 100]}  # the two columns on the left
     return lists(
         [3, 1, 4, 5, 8, 2],

@@ -1,6 +1,7 @@
 """Preparing coco_seg from folders made on the spot: records, splits, bad sources."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from PIL import Image
 from cosseg_jax.data.builders.coco import builder, rule
 from cosseg_jax.data.builders.coco.rule import Rule
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.errors import UserError
 
 pytest.importorskip("pycocotools")
 
@@ -39,7 +41,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def full_rule(tmp_path):
-    """A folder to which the paper's thresholds apply: 100 photographs of large cats, 99 of dogs."""
+    """A folder to which the paper's thresholds apply: 100 images of large cats, 99 of dogs."""
     annotations = [annotation(i, CAT, area=4001.0) for i in range(100)]
     annotations += [annotation(i, DOG, area=4001.0) for i in range(99)]
     val = lists([900], [annotation(900, CAT, area=4001.0)])
@@ -54,14 +56,14 @@ def change(root: Path, edit) -> None:
     file.write_text(json.dumps(content))
 
 
-def test_photographs_with_a_kept_category_are_listed_by_name(raw, tmp_path):
+def test_images_with_a_kept_category_are_listed_by_name(raw, tmp_path):
     prepare(raw, tmp_path)
     source = load_source("coco_seg", "train", tmp_path)
     assert source.name == "coco_seg"
     assert list(source.names) == [f"{i:012d}" for i in (1, 2, 3, 4)]
 
 
-def test_categories_with_enough_photographs_are_kept(raw, tmp_path):
+def test_categories_with_enough_images_are_kept(raw, tmp_path):
     prepare(raw, tmp_path)
     source = load_source("coco_seg", "train", tmp_path)
     assert source.categories == ("cat", "dog")
@@ -79,7 +81,7 @@ def test_masks_and_void_of_a_record(raw, tmp_path):
     np.testing.assert_array_equal(example.void, void & ~mask)
 
 
-def test_a_photograph_of_two_categories_has_both_masks_and_they_may_overlap(raw, tmp_path):
+def test_a_image_of_two_categories_has_both_masks_and_they_may_overlap(raw, tmp_path):
     prepare(raw, tmp_path)
     example = load_source("coco_seg", "train", tmp_path)[2]
     cat, dog = np.zeros((2, HEIGHT, WIDTH), bool)
@@ -96,7 +98,7 @@ def test_val_has_the_categories_of_train(raw, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_the_photograph_is_the_files_own_whatever_its_mode(raw, tmp_path, mode):
+def test_the_image_is_the_files_own_whatever_its_mode(raw, tmp_path, mode):
     file = raw / "train2017/000000000001.jpg"
     Image.open(file).convert(mode).save(file)
     prepare(raw, tmp_path)
@@ -135,14 +137,14 @@ def test_a_raw_folder_is_prepared_into_the_cache_by_the_papers_rule(full_rule, c
 
 def test_differences_from_the_paper_are_kept(full_rule, tmp_path, monkeypatch):
     monkeypatch.setattr(rule, "TRAIN2017_IMAGES", 100)
-    builder.prepare(full_rule, tmp_path, processes=1)
-    source = builder.load("train", tmp_path)
-    assert source.differences[0].startswith("entries: 100 in 1 categories, where")
-    assert "cat: 100 photographs, where the paper's rule gives 3754" in source.differences
+    builder.prepare_coco_seg(full_rule, tmp_path, processes=1)
+    source = builder.load_coco_seg("train", tmp_path)
+    assert source.differences[0].startswith("images in all: 100 in 1 categories, where")
+    assert "cat: 100 images, where the paper's rule gives 3754" in source.differences
 
 
 def test_a_small_set_needs_smaller_thresholds(raw, cache):
-    with pytest.raises(ValueError, match=r"no category has 100 photographs .*min_images"):
+    with pytest.raises(UserError, match=r"no category has 100 images .*min_images"):
         load_source("coco_seg", "train", raw)
     assert not list(cache.rglob("*.array_record*"))
 
@@ -152,7 +154,7 @@ def test_a_folder_without_val_has_the_split_train_alone(raw, tmp_path):
     (raw / "annotations/instances_val2017.json").unlink()
     prepare(raw, tmp_path / "out")
     assert len(load_source("coco_seg", "train", tmp_path / "out")) > 0
-    with pytest.raises(ValueError, match=r"no split 'val', only \['train'\]"):
+    with pytest.raises(UserError, match=r"no split 'val', only \['train'\]"):
         load_source("coco_seg", "val", tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="has no split 'val': expected COCO 2017"):
         load_source("coco_seg", "val", raw)
@@ -170,56 +172,85 @@ def test_a_folder_of_something_else(tmp_path):
         prepare(tmp_path, tmp_path / "out")
 
 
-def test_a_missing_photograph_is_told_before_anything_is_written(raw, tmp_path):
+def test_a_missing_image_is_told_before_anything_is_written(raw, tmp_path):
     (raw / "train2017/000000000003.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"000000000003\.jpg is missing, though image 3"):
         prepare(raw, tmp_path)
     assert not list(tmp_path.rglob("*.array_record*"))
 
 
-def test_a_photograph_of_another_size(raw, tmp_path):
+def test_a_image_of_another_size(raw, tmp_path):
     Image.new("RGB", (HEIGHT, WIDTH)).save(raw / "train2017/000000000002.jpg")
-    with pytest.raises(
-        ValueError, match=r"000000000002\.jpg is 10 x 12 .* has 12 x 10 for image 2"
-    ):
+    with pytest.raises(UserError, match=r"000000000002\.jpg is 10 x 12 .* has 12 x 10 for image 2"):
         prepare(raw, tmp_path)
 
 
-def test_a_truncated_photograph(raw, tmp_path):
+def test_a_truncated_image(raw, tmp_path):
     file = raw / "train2017/000000000002.jpg"
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=r"000000000002\.jpg does not decode as an image"):
+    with pytest.raises(UserError, match=r"000000000002\.jpg does not decode as an image"):
         prepare(raw, tmp_path)
 
 
 def test_a_bad_outline_names_its_file_and_annotation(raw, tmp_path):
     change(raw, lambda content: content["annotations"][3].update(id=31, segmentation=[]))
     with pytest.raises(
-        ValueError, match=r"instances_train2017\.json: annotation 31 of image 2, .* is empty"
+        UserError, match=r"instances_train2017\.json: annotation 31 of image 2, .* is empty"
     ):
         prepare(raw, tmp_path)
 
 
-def test_two_photographs_of_one_name(raw, tmp_path):
+def test_images_of_a_size_that_no_image_has(raw, tmp_path):
+    """It costs no memory: the size is compared with the image's before anything is drawn."""
+    change(raw, lambda content: content["images"][1].update(height=10**9, width=10**9))
+    with pytest.raises(UserError, match=r"image 1 has 1000000000 x 1000000000 pixels and masks"):
+        prepare(raw, tmp_path)
+
+
+def test_an_image_of_a_hundred_thousand_categories(raw, tmp_path):
+    """Their masks would take 12 GB at COCO's size, and Pillow would not read them."""
+
+    def edit(content):
+        content["images"][1].update(height=48, width=64)
+        content["categories"] += [{"id": i, "name": f"c{i}"} for i in range(100, 100_100)]
+        content["annotations"] += [annotation(1, i) for i in range(100, 100_100)]
+
+    change(raw, edit)
+    with pytest.raises(UserError, match=r"64 x 48 pixels and masks of 100001 categories; all"):
+        prepare(raw, tmp_path, min_images=1)
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_file_names_in_either_unicode_form(raw, tmp_path, stored):
+    other = {"NFC": "NFD", "NFD": "NFC"}[stored]
+    name = unicodedata.normalize(other, "ü.jpg")
+    change(raw, lambda content: content["images"][1].update(file_name=name))
+    file = raw / "train2017/000000000001.jpg"
+    file.rename(file.with_name(unicodedata.normalize(stored, name)))
+    prepare(raw, tmp_path)
+    assert load_source("coco_seg", "train", tmp_path).names[-1] == unicodedata.normalize(other, "ü")
+
+
+def test_two_images_of_one_name(raw, tmp_path):
     change(raw, lambda content: content["images"][0].update(file_name="000000000001.jpg"))
-    with pytest.raises(ValueError, match=r"images [13] and [13] are both called 000000000001"):
+    with pytest.raises(UserError, match=r"images [13] and [13] are both called 000000000001"):
         prepare(raw, tmp_path)
 
 
 def test_categories_of_two_releases(raw, tmp_path):
     change(raw, lambda content: content["categories"][0].update(name="lion"))
-    with pytest.raises(ValueError, match=r"calls category 2 'cat', .*'lion'; expected two files"):
+    with pytest.raises(UserError, match=r"calls category 2 'cat', .*'lion'; expected two files"):
         prepare(raw, tmp_path)
 
 
 def test_val_without_any_of_the_categories(raw, tmp_path):
     file = raw / "annotations/instances_val2017.json"
     file.write_text(json.dumps(lists([900], [])))
-    with pytest.raises(ValueError, match=r"instances_val2017\.json has no photograph of the 2"):
+    with pytest.raises(UserError, match=r"instances_val2017\.json has no image of the 2"):
         prepare(raw, tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"processes": -1}, {"records_per_shard": 0}])
 def test_numbers_out_of_range(raw, tmp_path, wrong):
-    with pytest.raises(ValueError, match=r"expected a number from 0, .* expected one from 1"):
+    with pytest.raises(UserError, match=r"expected a number from 0, .* expected one from 1"):
         prepare(raw, tmp_path, **wrong)

@@ -24,6 +24,7 @@ from coco_toys import (
 )
 from PIL import Image
 
+from cosseg_jax.data.builders import build
 from cosseg_jax.data.builders.coco import builder, shards
 from cosseg_jax.data.registry import load_source
 from cosseg_jax.errors import UserError
@@ -96,8 +97,8 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     arguments = "min_area=8.0, processes=2, records_per_shard=1"
     script = f"""if __name__ == "__main__":
         from pathlib import Path
-        from cosseg_jax.data.builders.coco import builder
-        builder.prepare(Path({str(root)!r}), Path({str(tmp_path / "parts")!r}), {arguments})"""
+        from cosseg_jax.data.builders.coco.builder import prepare_coco_seg
+        prepare_coco_seg(Path({str(root)!r}), Path({str(tmp_path / "parts")!r}), {arguments})"""
     file = tmp_path / "script.py"
     file.write_text(script)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -112,7 +113,7 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     assert not (tmp_path / "parts/coco_seg" / str(builder.CocoSeg.VERSION)).exists()
 
     next(finished("built/coco_seg/*")).joinpath("left.partial-1").write_bytes(b"half")
-    rest = partial(builder.prepare, root, min_area=8.0, processes=1, records_per_shard=1)
+    rest = partial(builder.prepare_coco_seg, root, min_area=8.0, processes=1, records_per_shard=1)
     assert contents(rest(tmp_path / "parts")) == contents(rest(tmp_path / "whole"))
 
 
@@ -148,13 +149,13 @@ def test_of_two_builds_at_once_the_second_waits_and_takes_the_firsts(raw, tmp_pa
     builds = [
         threading.Thread(target=lambda: results.append(prepare(raw, tmp_path))) for _ in range(2)
     ]
-    for build in builds:
-        build.start()
+    for thread in builds:
+        thread.start()
     wait_until(lambda: started)
     time.sleep(0.3)  # for the second to reach the lock
     go_on.set()
-    for build in builds:
-        build.join()
+    for thread in builds:
+        thread.join()
     assert len(started) == 1
     assert results[0] == results[1]
     assert list(results[0].parent.iterdir()) == [results[0]]
@@ -185,7 +186,7 @@ def test_nothing_but_the_result_is_left(raw, tmp_path):
 def test_what_was_made_from_other_files_is_replaced_by_force_only(raw, tmp_path):
     prepare(raw, tmp_path)
     Image.new("RGB", (WIDTH, HEIGHT), "white").save(raw / "train2017/000000000001.jpg")
-    with pytest.raises(ValueError, match=r"was made from other files or thresholds; .*force"):
+    with pytest.raises(ValueError, match=r"was made from other files or options; .*force"):
         prepare(raw, tmp_path)
     final = prepare(raw, tmp_path, force=True)
     assert load_source("coco_seg", "train", tmp_path)[0].image.min() > 250
@@ -194,28 +195,28 @@ def test_what_was_made_from_other_files_is_replaced_by_force_only(raw, tmp_path)
 
 def test_other_thresholds_make_another_data_set(raw, tmp_path):
     prepare(raw, tmp_path)
-    with pytest.raises(ValueError, match="other files or thresholds"):
+    with pytest.raises(ValueError, match="other files or options"):
         prepare(raw, tmp_path, min_images=1)
     prepare(raw, tmp_path, min_images=1, force=True)
     assert load_source("coco_seg", "train", tmp_path).categories == tuple(CATEGORIES.values())
 
 
 def test_what_an_abandoned_build_of_other_files_has_left_is_removed(raw, tmp_path):
-    photograph = raw / "train2017/000000000004.jpg"
-    whole = photograph.read_bytes()
-    photograph.write_bytes(b"")
+    image = raw / "train2017/000000000004.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(b"")
     with pytest.raises(ValueError, match="does not decode"):
         prepare(raw, tmp_path / "out")
-    (left,) = (tmp_path / "out/coco_seg").iterdir()
-    photograph.write_bytes(whole)
+    (left,) = (tmp_path / "out").iterdir()
+    image.write_bytes(whole)
     final = prepare(raw, tmp_path / "out")
-    assert left.name.startswith(f"{final.name}.building-")
+    assert left.name.startswith("coco_seg.building-")
     assert list(final.parent.iterdir()) == [final]
 
 
 def test_another_build_that_is_under_way_is_let_alone(raw, tmp_path):
-    other = tmp_path / f"out/coco_seg/{builder.CocoSeg.VERSION}.building-other"
-    with shards.locked(other):
+    other = tmp_path / "out/coco_seg.building-other"
+    with build.locked(other):
         prepare(raw, tmp_path / "out")
         assert other.is_dir()
 

@@ -1,4 +1,4 @@
-"""coco_seg from the real photographs of COCO 2017 that COSSEG_DATA_DIR has, a hundred or more."""
+"""coco_seg from the real images of COCO 2017 that COSSEG_DATA_DIR has, a hundred or more."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from cosseg_jax.data.registry import load_source
 pycocotools = pytest.importorskip("pycocotools.coco")
 
 MIN_IMAGES = 3
-EVERY = 7  # photographs from one that is looked at to the next
+EVERY = 7  # images from one that is looked at to the next
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def real(data_dir):
 @pytest.fixture(scope="module")
 def prepared(real, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("prepared")
-    builder.prepare(real, data_dir, processes=1, min_images=MIN_IMAGES, records_per_shard=20)
+    builder.prepare_coco_seg(
+        real, data_dir, processes=1, min_images=MIN_IMAGES, records_per_shard=20
+    )
     return data_dir
 
 
@@ -41,18 +43,18 @@ def split(request, real, prepared):
 
 
 def counted(annotations: dict) -> dict[str, set[str]]:
-    """The photographs of each category by the paper's rule, counted here."""
+    """The images of each category by the paper's rule, counted here."""
     names = {category["id"]: category["name"] for category in annotations["categories"]}
     files = {image["id"]: image["file_name"] for image in annotations["images"]}
-    photographs = defaultdict(set)
+    images = defaultdict(set)
     for annotation in annotations["annotations"]:
         if annotation["iscrowd"] == 0 and annotation["area"] > 4000:
             name = names[annotation["category_id"]]
-            photographs[name].add(files[annotation["image_id"]].removesuffix(".jpg"))
-    return photographs
+            images[name].add(files[annotation["image_id"]].removesuffix(".jpg"))
+    return images
 
 
-def test_categories_are_those_with_enough_photographs(real, prepared):
+def test_categories_are_those_with_enough_images(real, prepared):
     annotations = json.loads((real / "annotations/instances_train2017.json").read_text())
     sizes = {name: len(of_one) for name, of_one in counted(annotations).items()}
     names = [category["name"] for category in annotations["categories"]]  # by id
@@ -67,7 +69,7 @@ def test_members_are_those_of_the_rule(split):
         assert {source.names[i] for i in members} == expected.get(category, set())
 
 
-def test_every_photograph_of_a_kept_category_is_there(split):
+def test_every_image_of_a_kept_category_is_there(split):
     source, annotations, _ = split
     expected = counted(annotations)
     assert list(source.names) == sorted(set.union(*(expected[c] for c in source.categories)))
@@ -110,9 +112,7 @@ def test_groups_follow_the_union_rule(prepared):
         examples = [source[index] for index in steps.sampler[position].indices]
         shared = shared_categories(examples)
         several += len(shared) > 1
-        assert np.flatnonzero(steps.group(position, options["group_size"]).labels).tolist() == list(
-            shared
-        )
+        assert np.flatnonzero(steps.group(position).labels).tolist() == list(shared)
         for example in examples:
             parts = [
                 m for c, m in zip(example.categories, example.masks, strict=True) if c in shared

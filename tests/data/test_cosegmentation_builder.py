@@ -6,7 +6,8 @@ from PIL import Image
 from toys import photograph, write_devkit, write_pack
 
 from cosseg_jax.data.builders import cosegmentation
-from cosseg_jax.data.builders.layouts.entry import VOID, Entry
+from cosseg_jax.data.builders.layouts.layout import LabelledImage
+from cosseg_jax.data.masks import VOID_LABEL
 from cosseg_jax.data.registry import load_source
 
 LEFT, RIGHT = np.zeros((6, 10), bool), np.zeros((6, 10), bool)
@@ -15,7 +16,7 @@ LEFT[:, :3], RIGHT[:, 8:] = True, True
 
 @pytest.fixture
 def pack(tmp_path):
-    """Two classes that share a photograph, each with a mask of its own."""
+    """Two classes that share a image, each with a mask of its own."""
     return write_pack(
         tmp_path / "PASCAL_VOC", {"horse/b": RIGHT, "cow/b": LEFT, "horse/a": RIGHT, "cow/z": LEFT}
     )
@@ -23,7 +24,7 @@ def pack(tmp_path):
 
 @pytest.fixture
 def one(tmp_path):
-    """A class of one photograph."""
+    """A class of one image."""
     return write_pack(tmp_path / "MSRC7", {"cow/a": LEFT})
 
 
@@ -33,13 +34,13 @@ def only_example(folder):
 
 
 def turned(path, pixels, orientation):
-    """Writes a photograph that its EXIF tag asks to be turned."""
+    """Writes a image that its EXIF tag asks to be turned."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(pixels).save(path, exif=exif)
 
 
-def test_an_entry_for_every_class_of_a_photograph(pack):
+def test_an_entry_for_every_class_of_a_image(pack):
     source = load_source("pascal", "test", pack)
     assert list(source.names) == ["cow/b", "cow/z", "horse/a", "horse/b"]
     assert source.categories == ("cow", "horse")
@@ -57,7 +58,7 @@ def test_nothing_is_void(pack):
     assert not load_source("pascal", "test", pack)[0].void.any()
 
 
-def test_photograph_is_the_files_own(pack):
+def test_image_is_the_files_own(pack):
     direct = np.array(Image.open(pack / "image/horse/a.jpg"))
     np.testing.assert_array_equal(load_source("pascal", "test", pack)[2].image, direct)
 
@@ -70,7 +71,7 @@ def test_any_suffix(tmp_path, suffix):
     np.testing.assert_array_equal(load_source("pascal", "test", pack)[0].image, direct)
 
 
-def test_class_of_one_photograph(one):
+def test_class_of_one_image(one):
     source = load_source("msrc", "test", one)
     assert source.members[0].tolist() == [0]
     np.testing.assert_array_equal(source[0].masks[0], LEFT)
@@ -83,11 +84,48 @@ def test_the_three_suffixes_of_masks_in_the_authors_packs(one, suffix):
     np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
 
 
-def test_palette_mask_goes_by_its_colours(one):
-    mask = Image.frombytes("P", (10, 6), np.where(LEFT, 3, 200).astype(np.uint8).tobytes())
-    mask.putpalette([255, 0, 0] * 100 + [0, 0, 40] * 156)  # the lower index is the brighter one
-    mask.save(one / "groundtruth/cow/a.png")
+def voc_palette(indices):
+    """A palette image in VOC's colours; index 255 is void."""
+    bits = [
+        [index >> 3 * place + channel & 1 for place in range(3)]
+        for index in range(256)
+        for channel in range(3)
+    ]
+    mask = Image.frombytes("P", indices.shape[::-1], indices.astype(np.uint8).tobytes())
+    mask.putpalette([sum(bit << 7 - place for place, bit in enumerate(row)) for row in bits])
+    return mask
+
+
+def test_palette_mask_of_several_instances(one):
+    """Every index but 0 is the object, also the dark colours; VOC's 255 is void."""
+    indices = np.where(LEFT, 8, np.where(RIGHT, 255, 0))
+    indices[:2][LEFT[:2]] = 1
+    voc_palette(indices).save(one / "groundtruth/cow/a.png")
+    example = only_example(one)
+    np.testing.assert_array_equal(example.masks[0], LEFT)
+    np.testing.assert_array_equal(example.void, RIGHT)
+
+
+def test_cut_out_as_mask(one):
+    """The object is where alpha is not 0, however dark it is."""
+    rgba = np.zeros((6, 10, 4), np.uint8)
+    rgba[..., 3] = 255 * LEFT
+    rgba[0, 0, :3] = 200
+    Image.fromarray(rgba).save(one / "groundtruth/cow/a.png")
     np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
+
+
+def test_a_class_without_any_object_is_told_of(tmp_path, capsys):
+    pack = write_pack(tmp_path, {"cow/a": LEFT, "dog/b": ~LEFT & LEFT, "dog/c": ~LEFT & LEFT})
+    (note,) = load_source("pascal", "test", pack).notes
+    file = pack / "groundtruth/dog/b.png"
+    assert note == f"no mask of class 'dog' has any object (2 masks; {file} has the values 0)"
+    assert f"note: pascal: {note}" in capsys.readouterr().err
+
+
+def test_a_class_in_which_some_mask_has_an_object_is_not(tmp_path):
+    pack = write_pack(tmp_path, {"cow/a": LEFT, "cow/b": ~LEFT & LEFT})
+    assert load_source("pascal", "test", pack).notes == ()
 
 
 def test_sixteen_bit_mask(one):
@@ -95,13 +133,14 @@ def test_sixteen_bit_mask(one):
     np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
 
 
-def test_sixteen_bit_photograph(one):
+def test_sixteen_bit_image(one):
     (one / "image/cow/a.jpg").unlink()
-    Image.fromarray(np.full((6, 10), 256 * 7 + 9, np.uint16)).save(one / "image/cow/a.png")
-    assert np.unique(only_example(one).image).tolist() == [7]
+    values = np.where(LEFT, 256 * 7 + 9, 65535).astype(np.uint16)
+    Image.fromarray(values).save(one / "image/cow/a.png")
+    assert np.unique(only_example(one).image).tolist() == [7, 255]
 
 
-def test_cmyk_photograph(one):
+def test_cmyk_image(one):
     Image.new("CMYK", (10, 6), (0, 255, 255, 0)).save(one / "image/cow/a.jpg", quality=100)
     red, green, blue = only_example(one).image[3, 5]
     assert red > 240
@@ -109,8 +148,8 @@ def test_cmyk_photograph(one):
 
 
 @pytest.mark.parametrize("fits", ["upright", "stored"])
-def test_mask_of_a_turned_photograph_ends_upright(one, fits):
-    """The object is the bright left third of the upright photograph, however its mask is stored."""
+def test_mask_of_a_turned_image_ends_upright(one, fits):
+    """The object is the bright left third of the upright image, however its mask is stored."""
     stored = np.rot90(LEFT)  # [10, 6]; a quarter to the right makes it upright
     turned(one / "image/cow/a.jpg", stored * np.uint8(255), orientation=6)
     mask = LEFT if fits == "upright" else stored
@@ -121,19 +160,19 @@ def test_mask_of_a_turned_photograph_ends_upright(one, fits):
     np.testing.assert_array_equal(example.image[..., 0] > 128, LEFT)
 
 
-def test_mask_that_fits_a_turned_photograph_neither_way(one):
+def test_mask_that_fits_a_turned_image_neither_way(one):
     turned(one / "image/cow/a.jpg", np.zeros((11, 6), np.uint8), orientation=6)
     with pytest.raises(ValueError, match=r"a\.png is 10 x 6 pixels .* 11 x 6 \(upright\)"):
         load_source("msrc", "test", one)
 
 
-def test_mask_is_not_turned_where_the_photograph_is_not(one):
+def test_mask_is_not_turned_where_the_image_is_not(one):
     Image.fromarray(np.ascontiguousarray(LEFT.T)).save(one / "groundtruth/cow/a.png")
     with pytest.raises(ValueError, match=r"6 x 10 pixels .* expected the same size"):
         load_source("msrc", "test", one)
 
 
-def test_photograph_without_the_object(tmp_path):
+def test_image_without_the_object(tmp_path):
     pack = write_pack(tmp_path, {"cow/a": np.zeros((4, 4), bool)})
     source = load_source("pascal", "test", pack)
     assert not source[0].masks.any()
@@ -141,7 +180,7 @@ def test_photograph_without_the_object(tmp_path):
     assert source.members[0].tolist() == [0]
 
 
-def test_photograph_without_a_mask_is_all_void(tmp_path):
+def test_image_without_a_mask_is_all_void(tmp_path):
     (tmp_path / "cow").mkdir()
     photograph(tmp_path / "cow/a.jpg", 10, 6)
     example = load_source("folder", "test", tmp_path)[0]
@@ -151,11 +190,11 @@ def test_photograph_without_a_mask_is_all_void(tmp_path):
 
 
 def test_void_of_a_layout_is_void(one, monkeypatch):
-    labels = np.where(LEFT, 1, np.where(RIGHT, VOID, 0)).astype(np.uint8)
+    labels = np.where(LEFT, 1, np.where(RIGHT, VOID_LABEL, 0)).astype(np.uint8)
     layout, root = cosegmentation.locate("msrc", one)
-    (entry,) = layout.entries(root)
+    (entry,) = layout.images(root)
     with_void = [entry._replace(decode=lambda mask: labels)]
-    changed = layout._replace(entries=lambda root: with_void)
+    changed = layout._replace(images=lambda root: with_void)
     monkeypatch.setitem(cosegmentation.LAYOUTS, "msrc", (changed,))
     example = only_example(one)
     np.testing.assert_array_equal(example.void, RIGHT)
@@ -198,24 +237,22 @@ def test_the_first_layout_that_fits_counts(pack, monkeypatch):
 
 
 def test_two_entries_of_one_name(tmp_path):
-    entries = [Entry("cow", "a", tmp_path / f"{n}.jpg", None, np.zeros) for n in (1, 2)]
+    entries = [LabelledImage("cow", "a", tmp_path / f"{n}.jpg", None, np.zeros) for n in (1, 2)]
     with pytest.raises(ValueError, match=r"1\.jpg and .*2\.jpg are both called 'cow/a'"):
-        cosegmentation.checked_names(entries)
+        cosegmentation.check_names(entries)
 
 
 def test_differences_are_kept_with_the_data_and_told_once(one, capsys):
     for _ in range(2):
         source = load_source("msrc", "test", one)
-        assert "1 entries of cow, the paper has 10" in source.differences
-    assert capsys.readouterr().err.count("note: msrc differs from the paper's: 1 entries of") == 1
+        assert "1 images of cow, the paper has 10" in source.differences
+    assert capsys.readouterr().err.count("note: msrc differs from the paper's: 1 images of") == 1
 
 
 def test_a_note_says_what_is_missing(one, capsys):
     load_source("msrc", "test", one)
     missing = "bird, car, cat, dog, plane, sheep"
-    assert (
-        f"note: msrc differs from the paper's: no entries of {missing}" in capsys.readouterr().err
-    )
+    assert f"note: msrc differs from the paper's: no images of {missing}" in capsys.readouterr().err
 
 
 def test_checksum_is_of_what_is_shown_not_of_the_files(tmp_path):
@@ -226,20 +263,20 @@ def test_checksum_is_of_what_is_shown_not_of_the_files(tmp_path):
     assert sums[0] == sums[1] != sums[2]
 
 
-def test_a_photograph_that_changes_its_class_is_prepared_anew(tmp_path, monkeypatch):
+def test_a_image_that_changes_its_class_is_prepared_anew(tmp_path, monkeypatch):
     """Some distributions say in a list of names, not in folders, what belongs to a class."""
     pack = write_pack(tmp_path, {"cow/a": LEFT})
     load_source("msrc", "test", pack)
     (layout,) = [layout for layout in cosegmentation.LAYOUTS["msrc"] if layout.find(pack)]
-    as_dogs = [entry._replace(category="dog") for entry in layout.entries(pack)]
+    as_dogs = [entry._replace(category="dog") for entry in layout.images(pack)]
     monkeypatch.setitem(
-        cosegmentation.LAYOUTS, "msrc", (layout._replace(entries=lambda root: as_dogs),)
+        cosegmentation.LAYOUTS, "msrc", (layout._replace(images=lambda root: as_dogs),)
     )
     assert load_source("msrc", "test", pack).categories == ("dog",)
 
 
 def test_original_distribution_of_internet(tmp_path):
-    """The second photograph of each class has no mask, so does not show the object."""
+    """The second image of each class has no mask, so does not show the object."""
     for name in ("Airplane100", "Car100", "Horse100"):
         (tmp_path / f"Data/{name}/GroundTruth").mkdir(parents=True)
         for stem in ("1", "2"):
@@ -252,7 +289,7 @@ def test_original_distribution_of_internet(tmp_path):
 
 
 def test_original_distribution_of_pascal(tmp_path):
-    """A photograph in two classes of the list; its label file has both, and void."""
+    """A image in two classes of the list; its label file has both, and void."""
     values = np.where(LEFT, 10, np.where(RIGHT, 13, 0))  # cow, horse
     values[0] = 255
     devkit = write_devkit(tmp_path, {"train": {"2007_1": values}})

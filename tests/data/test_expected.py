@@ -1,61 +1,61 @@
-"""What the paper says of its benchmarks, and how differences from it are told."""
+"""What the paper says of its benchmarks, and how differences_from_paper from it are told."""
 
 import numpy as np
 import pytest
 
-from cosseg_jax.data.builders.expected import EXPECTED, Checksum, differences
+from cosseg_jax.data.builders.expected import BENCHMARKS, Checksum, differences_from_paper
 from cosseg_jax.evaluation import paper
 
 
 def as_expected(name):
     """The class of every entry of a benchmark that is as the paper says."""
-    return [c for c, number in EXPECTED[name].counts.items() for _ in range(number or 3)]
+    return [c for c, number in BENCHMARKS[name].counts.items() for _ in range(number or 3)]
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "entries"), [("pascal", 20, 1037), ("msrc", 7, 70), ("internet", 3, 300)]
 )
 def test_totals_are_the_papers(name, classes, entries):
-    counts = EXPECTED[name].counts
+    counts = BENCHMARKS[name].counts
     assert (len(counts), sum(number or 0 for number in counts.values())) == (classes, entries)
 
 
-@pytest.mark.parametrize("name", list(EXPECTED))
+@pytest.mark.parametrize("name", list(BENCHMARKS))
 def test_classes_are_those_of_the_papers_tables(name):
     in_table = paper.TABLES[name].classes
-    assert in_table in ((), tuple(EXPECTED[name].counts))
+    assert in_table in ((), tuple(BENCHMARKS[name].counts))
 
 
-@pytest.mark.parametrize("name", list(EXPECTED))
+@pytest.mark.parametrize("name", list(BENCHMARKS))
 def test_the_benchmark_itself_does_not_differ(name):
-    assert differences(name, as_expected(name), EXPECTED[name].checksum) == []
+    assert differences_from_paper(name, as_expected(name), BENCHMARKS[name].checksum) == []
 
 
 def test_a_missing_entry():
-    assert differences("msrc", as_expected("msrc")[1:], "") == [
-        "9 entries of bird, the paper has 10",
-        "69 entries in all, the paper has 70",
+    assert differences_from_paper("msrc", as_expected("msrc")[1:], "") == [
+        "9 images of bird, the paper has 10",
+        "69 images in all, the paper has 70",
     ]
 
 
 def test_a_missing_class_of_unknown_size():
     without = [category for category in as_expected("icoseg") if category != "panda2"]
-    assert differences("icoseg", without, "") == ["no entries of panda2"]
+    assert differences_from_paper("icoseg", without, "") == ["no images of panda2"]
 
 
 def test_a_class_too_many():
-    assert differences("icoseg", [*as_expected("icoseg"), "panda3"], "") == [
-        "1 entries of panda3, of which the paper has none"
+    assert differences_from_paper("icoseg", [*as_expected("icoseg"), "panda3"], "") == [
+        "1 images of panda3, of which the paper has none"
     ]
 
 
-def test_other_photographs_of_the_same_number():
-    (line,) = differences("pascal", as_expected("pascal"), "0123456789abcdef")
-    assert "checksum 0123456789abcdef, theirs " + EXPECTED["pascal"].checksum in line
+def test_other_images_of_the_same_number():
+    (line,) = differences_from_paper("pascal", as_expected("pascal"), "0123456789abcdef")
+    assert "checksum 0123456789abcdef, theirs " + BENCHMARKS["pascal"].checksum in line
 
 
 def test_nothing_is_expected_of_other_data_sets():
-    assert differences("folder", ["cow"], "x") == []
+    assert differences_from_paper("folder", ["cow"], "x") == []
 
 
 IMAGE, LABELS = np.arange(36, dtype=np.uint8).reshape(3, 4, 3), np.eye(3, 4, dtype=np.uint8)
@@ -86,7 +86,7 @@ def test_checksum_does_not_depend_on_the_layout_in_memory():
         ("cow", IMAGE.reshape(4, 3, 3), LABELS.reshape(4, 3)),
     ],
 )
-def test_checksum_changes_with_class_photograph_mask_and_shape(entry):
+def test_checksum_changes_with_class_image_mask_and_shape(entry):
     assert checksum(entry) != checksum(("cow", IMAGE, LABELS))
 
 

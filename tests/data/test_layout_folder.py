@@ -1,18 +1,23 @@
-"""Anyone's own folders: where photographs and masks may lie, and what is refused."""
+"""Users' own folders: where images and masks may lie, what is passed over, what is refused."""
+
+import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 from toys import photograph
 
-from cosseg_jax.data.builders.layouts.folder import LAYOUT
+from cosseg_jax.data.builders.layouts.folder import FOLDER
+from cosseg_jax.data.builders.layouts.layout import IMAGE_SUFFIXES
+from cosseg_jax.data.opening import FORMATS, RAW_SUFFIXES
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.errors import UserError
 
 MASK = np.eye(6, 10, dtype=bool)
 
 
 def write(root, *names):
-    """Writes a photograph or, below a tree of masks, a mask for each name."""
+    """Writes a image or, below a tree of masks, a mask for each name."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,26 +30,26 @@ def write(root, *names):
 
 def listed(root):
     """Class, stem, and whether there is a mask, of each entry of a tree that is found."""
-    assert LAYOUT.find(root) == root
-    return [(e.category, e.stem, e.mask is not None) for e in LAYOUT.entries(root)]
+    assert FOLDER.find(root) == root
+    return [(e.category, e.stem, e.mask is not None) for e in FOLDER.images(root)]
 
 
 @pytest.mark.parametrize("tree", ["", "image/", "images/"])
-def test_photographs_without_masks(tmp_path, tree):
+def test_images_without_masks(tmp_path, tree):
     write(tmp_path, f"{tree}dog/b.jpg", f"{tree}cow/c.bmp", f"{tree}cow/a.tif")
     assert listed(tmp_path) == [("cow", "a", False), ("cow", "c", False), ("dog", "b", False)]
 
 
 @pytest.mark.parametrize("tree", ["", "image/", "images/"])
 @pytest.mark.parametrize("masks", ["groundtruth", "masks"])
-def test_photographs_with_masks(tmp_path, tree, masks):
+def test_images_with_masks(tmp_path, tree, masks):
     write(tmp_path, f"{tree}dog/b.jpg", f"{tree}cow/a.jpg", f"{masks}/cow/a.png")
     write(tmp_path, f"{masks}/dog/b.png")
     assert listed(tmp_path) == [("cow", "a", True), ("dog", "b", True)]
     np.testing.assert_array_equal(load_source("folder", "test", tmp_path)[1].masks[0], MASK)
 
 
-def test_photographs_in_no_class_are_one_called_after_the_root(tmp_path):
+def test_images_in_no_class_are_one_called_after_the_root(tmp_path):
     root = write(tmp_path / "my cows", "b.jpg", "a.jpg")
     assert listed(root) == [("my cows", "a", False), ("my cows", "b", False)]
 
@@ -61,27 +66,27 @@ def test_what_else_lies_beside_class_folders_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("stray", ["PASCAL_VOC/image/cow/a.jpg", "deep/down/cow/a.jpg"])
-def test_other_trees_are_not_taken_for_photographs(tmp_path, stray):
+def test_other_trees_are_not_taken_for_images(tmp_path, stray):
     write(tmp_path, stray)
-    assert LAYOUT.find(tmp_path) is None
+    assert FOLDER.find(tmp_path) is None
 
 
 def test_empty_folder_is_not_taken(tmp_path):
-    assert LAYOUT.find(tmp_path) is None
+    assert FOLDER.find(tmp_path) is None
 
 
-def test_photographs_without_masks_are_named(tmp_path):
+def test_images_without_masks_are_named(tmp_path):
     write(tmp_path, *(f"image/cow/{n}.jpg" for n in "abcdef"), "masks/cow/a.png")
-    with pytest.raises(ValueError, match="5 photographs have no mask") as error:
-        LAYOUT.entries(tmp_path)
+    with pytest.raises(ValueError, match="5 images have no mask") as error:
+        FOLDER.images(tmp_path)
     assert "cow/b.jpg" in str(error.value)
     assert "cow/f.jpg" not in str(error.value)
 
 
-def test_masks_without_photographs_are_named(tmp_path):
+def test_masks_without_images_are_named(tmp_path):
     write(tmp_path, "image/cow/a.jpg", "masks/cow/a.png", "masks/dog/a.png")
-    with pytest.raises(ValueError, match=r"1 masks have no photograph .*masks/dog/a\.png"):
-        LAYOUT.entries(tmp_path)
+    with pytest.raises(ValueError, match=r"1 masks have no image .*masks/dog/a\.png"):
+        FOLDER.images(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -94,31 +99,120 @@ def test_masks_without_photographs_are_named(tmp_path):
 def test_two_trees_of_one_kind(tmp_path, names):
     write(tmp_path, *names)
     with pytest.raises(ValueError, match="are of one kind; keep one of them"):
-        LAYOUT.entries(tmp_path)
+        FOLDER.images(tmp_path)
 
 
-def test_photograph_beside_class_folders(tmp_path):
+def test_image_beside_class_folders(tmp_path):
     write(tmp_path, "cow/a.jpg", "b.jpg")
     with pytest.raises(ValueError, match=r"b\.jpg lies beside the class folders"):
-        LAYOUT.entries(tmp_path)
+        FOLDER.images(tmp_path)
 
 
-def test_a_file_that_is_not_called_as_a_picture(tmp_path):
+def test_files_that_are_not_named_as_images(tmp_path):
     write(tmp_path, "cow/a.jpg")
-    (tmp_path / "cow/b.heic").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"b\.heic lies among pictures .* one of \.avif"):
-        LAYOUT.entries(tmp_path)
+    for name in ("b.mov", "c.pdf"):
+        (tmp_path / f"cow/{name}").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"2 files in .*cow are not named as images: .*b\.mov.*pdf"):
+        FOLDER.images(tmp_path)
 
 
-def test_class_without_photographs(tmp_path):
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".mpo", ".JPEG", ".jp2", ".avif"])
+def test_images_of_every_format_that_is_read(tmp_path, suffix):
+    (tmp_path / "cow").mkdir()
+    (tmp_path / f"cow/a{suffix}").write_bytes(b"not decoded here")
+    assert listed(tmp_path) == [("cow", "a", False)]
+
+
+def test_suffixes_are_those_of_the_formats_that_are_read():
+    Image.init()
+    known = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+    assert known <= set(IMAGE_SUFFIXES)
+    assert not set(IMAGE_SUFFIXES) & set(RAW_SUFFIXES)
+
+
+SIDECARS = (
+    *("cow/a.AAE", "cow/a.json", "cow/a.jpg.json", "cow/a.xmp", "cow/.DS_Store", "cow/Thumbs.db"),
+    *("cow/._a.jpg", "cow/@eaDir/a.jpg", "@eaDir/a.jpg", "__MACOSX/cow/._a.jpg", ".hidden/a.jpg"),
+)
+
+
+@pytest.mark.parametrize("tree", ["", "image/"])
+def test_sidecars_and_what_systems_leave_are_passed_over(tmp_path, tree):
+    write(tmp_path, f"{tree}cow/a.jpg", "masks/cow/a.png")
+    for name in SIDECARS:
+        for start in (tree, "masks/"):
+            path = tmp_path / f"{start}{name}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"no image")
+    (tmp_path / "__MACOSX/masks").mkdir(parents=True, exist_ok=True)
+    assert listed(tmp_path) == [("cow", "a", True)]
+
+
+@pytest.mark.parametrize("tree", ["", "images/"])
+def test_names_composed_in_one_tree_and_decomposed_in_the_other(tmp_path, tree):
+    for form, place, suffix in (("NFC", tree, "jpg"), ("NFD", "masks/", "png")):
+        write(
+            tmp_path, *(f"{place}{unicodedata.normalize(form, n)}.{suffix}" for n in ("é/ü", "a/b"))
+        )
+    assert listed(tmp_path) == [("a", "b", True), ("\u00e9", "\u00fc", True)]
+
+
+def test_one_name_in_both_unicode_forms(tmp_path):
+    write(tmp_path, *(f"cow/{unicodedata.normalize(form, 'é')}.jpg" for form in ("NFC", "NFD")))
+    with pytest.raises(UserError, match="have the same name; keep one of them"):
+        FOLDER.images(tmp_path)
+
+
+@pytest.mark.parametrize("tree", ["Images", "IMAGE"])
+def test_trees_are_found_in_whatever_case(tmp_path, tree):
+    write(tmp_path, f"{tree}/cow/a.jpg", "Masks/cow/a.png")
+    assert listed(tmp_path) == [("cow", "a", True)]
+
+
+def test_a_class_called_mask(tmp_path):
+    write(tmp_path, "mask/venice.jpg", "mask/bali.jpg", "cat/tom.jpg")
+    expected = [("cat", "tom", False), ("mask", "bali", False), ("mask", "venice", False)]
+    assert listed(tmp_path) == expected
+
+
+def test_a_class_called_mask_alone(tmp_path):
+    assert listed(write(tmp_path, "mask/bali.jpg")) == [("mask", "bali", False)]
+
+
+@pytest.mark.parametrize("tree", ["", "image/"])
+def test_a_class_called_mask_with_masks(tmp_path, tree):
+    write(tmp_path, f"{tree}mask/1.jpg", f"{tree}cat/1.jpg", "masks/mask/1.png", "masks/cat/1.png")
+    assert listed(tmp_path) == [("cat", "1", True), ("mask", "1", True)]
+
+
+def test_masks_in_a_folder_called_mask(tmp_path):
+    write(tmp_path, "cat/1.jpg", "mask/cat/1.png")
+    assert listed(tmp_path) == [("cat", "1", True)]
+    root = write(tmp_path / "cats", "1.jpg", "mask/1.png")
+    assert listed(root) == [("cats", "1", True)]
+
+
+def test_a_folder_called_mask_that_may_be_either(tmp_path):
+    write(tmp_path, "cat/1.jpg", "cat/2.jpg", "mask/1.png", "mask/2.png")
+    with pytest.raises(UserError, match=r"mask may be a class, or hold the masks .*/image, or"):
+        FOLDER.images(tmp_path)
+
+
+def test_images_in_folders_of_a_class_folder_are_not_lost(tmp_path):
+    write(tmp_path, "cow/a.jpg", "cow/more/b.jpg")
+    with pytest.raises(UserError, match=r"cow/more is a folder of images in the class folder"):
+        FOLDER.images(tmp_path)
+
+
+def test_class_without_images(tmp_path):
     write(tmp_path, "cow/a.jpg")
     (tmp_path / "dog").mkdir()
     with pytest.raises(ValueError, match=r"class folder .*dog is empty"):
-        LAYOUT.entries(tmp_path)
+        FOLDER.images(tmp_path)
 
 
 def test_no_masks_in_the_tree_of_masks(tmp_path):
     write(tmp_path, "image/cow/a.jpg")
     (tmp_path / "masks").mkdir()
     with pytest.raises(ValueError, match="masks is empty"):
-        LAYOUT.entries(tmp_path)
+        FOLDER.images(tmp_path)

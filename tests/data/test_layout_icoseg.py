@@ -27,9 +27,9 @@ MASK[1:3, 2] = True
 
 
 def write(root, groups):
-    """Writes two photographs and 1-bit masks into each group."""
+    """Writes two images and 1-bit masks into each group."""
     for group in groups:
-        for part in icoseg.PARTS:
+        for part in icoseg.ICOSEG_TREES:
             (root / part / group).mkdir(parents=True)
         for stem in ("2803_b", "47_a"):
             photograph(root / f"images/{group}/{stem}.jpg", 6, 4)
@@ -48,11 +48,11 @@ def root(tmp_path):
 
 
 def names(root):
-    return [f"{entry.category}/{entry.stem}" for entry in icoseg.LAYOUT.entries(root)]
+    return [f"{entry.category}/{entry.stem}" for entry in icoseg.ICOSEG.images(root)]
 
 
 def test_the_papers_eight_groups(root):
-    expected = [f"{c}/{s}" for c in sorted(icoseg.GROUPS) for s in ("2803_b", "47_a")]
+    expected = [f"{c}/{s}" for c in sorted(icoseg.GROUP_FOLDERS) for s in ("2803_b", "47_a")]
     assert names(root) == expected
 
 
@@ -75,11 +75,11 @@ def test_classes_of_folders_that_are_called_otherwise(folder, category):
 
 
 def test_folders_called_as_the_classes(tmp_path):
-    assert len(names(write(tmp_path, icoseg.GROUPS))) == 16
+    assert len(names(write(tmp_path, icoseg.GROUP_FOLDERS))) == 16
 
 
 def test_masks(root):
-    (entry, *_) = pickle.loads(pickle.dumps(icoseg.LAYOUT.entries(root)))
+    (entry, *_) = pickle.loads(pickle.dumps(icoseg.ICOSEG.images(root)))
     np.testing.assert_array_equal(labels_of(entry), MASK.astype(np.uint8))
 
 
@@ -88,7 +88,7 @@ def test_jpeg_copies_of_masks_and_leftovers_do_not_count(root):
     photograph(root / f"ground_truth/{group}/47_a.jpg", 6, 4)
     (root / f"images/{group}/Thumbs.db").write_bytes(b"x")
     (root / f"images/{group}/markings").mkdir()
-    assert {e.mask.suffix for e in icoseg.LAYOUT.entries(root) if e.mask} == {".png"}
+    assert {e.mask.suffix for e in icoseg.ICOSEG.images(root) if e.mask} == {".png"}
 
 
 def test_list_names_groups(root):
@@ -105,7 +105,7 @@ def test_list_of_a_group_that_is_not_there(root):
 
 
 def test_missing_group(root):
-    for part in icoseg.PARTS:
+    for part in icoseg.ICOSEG_TREES:
         (root / part / "025 Airshows-helicopter").rename(root / part / "025 Airshows")
     with pytest.raises(
         FileNotFoundError, match=r"1 missing, .*helicopter \('025 Airshows-heli.*it has \['002 Alas"
@@ -128,17 +128,17 @@ def test_lone_file(root, lone):
 
 @pytest.mark.parametrize("above", [0, 1, 2])
 def test_root_is_found_at_the_folder_or_below_it(root, above):
-    assert icoseg.LAYOUT.find([root, root.parent, root.parent.parent][above]) == root
+    assert icoseg.ICOSEG.find([root, root.parent, root.parent.parent][above]) == root
 
 
 def test_other_folders_are_not_taken_for_it(tmp_path):
     (tmp_path / "images").mkdir()
-    assert icoseg.LAYOUT.find(tmp_path) is None
+    assert icoseg.ICOSEG.find(tmp_path) is None
 
 
 def test_as_a_data_set(root):
     source = load_source("icoseg", "test", root.parent.parent)
-    assert source.categories == tuple(sorted(icoseg.GROUPS))
+    assert source.categories == tuple(sorted(icoseg.GROUP_FOLDERS))
     assert [members.size for members in source.members] == [2] * 8
     np.testing.assert_array_equal(source[0].masks, MASK[None])
     assert not source[0].void.any()

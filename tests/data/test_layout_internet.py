@@ -15,8 +15,8 @@ LEFT[:, :2] = True
 
 
 def write(root, masks):
-    """Writes the three class folders; a photograph whose mask is None gets no file for it."""
-    for name in internet.FOLDERS.values():
+    """Writes the three class folders; a image whose mask is None gets no file for it."""
+    for name in internet.CLASS_FOLDERS.values():
         (root / name / "GroundTruth").mkdir(parents=True, exist_ok=True)
     for name, mask in masks.items():
         folder, stem = name.split("/")
@@ -43,7 +43,7 @@ def data(tmp_path):
 
 
 def entries(root):
-    return {f"{e.category}/{e.stem}": e for e in internet.LAYOUT.entries(root)}
+    return {f"{e.category}/{e.stem}": e for e in internet.INTERNET.images(root)}
 
 
 def test_entries_by_class_and_stem(data):
@@ -57,7 +57,7 @@ def test_masks(data):
         np.testing.assert_array_equal(labels_of(found[name]), mask.astype(np.uint8))
 
 
-def test_photograph_without_mask_is_background_where_black_masks_were_left_out(data):
+def test_image_without_mask_is_background_where_black_masks_were_left_out(data):
     (data / "Airplane100/GroundTruth/0002.png").unlink()
     entry = entries(data)["airplane/0002"]
     labels = labels_of(entry)
@@ -69,7 +69,7 @@ def test_missing_mask_beside_a_black_one(data):
     photograph(data / "Airplane100/0006.jpg", 6, 4)
     Image.fromarray(LEFT).save(data / "Airplane100/GroundTruth/0006.png")
     with pytest.raises(FileNotFoundError, match=r"1 missing.*Airplane100/0005\.jpg: .*black mask"):
-        internet.LAYOUT.entries(data)
+        internet.INTERNET.images(data)
 
 
 def test_more_than_half_of_the_masks_missing(data):
@@ -77,43 +77,43 @@ def test_more_than_half_of_the_masks_missing(data):
     assert len(entries(data)) == 6
     photograph(data / "Car100/0003.jpg", 6, 4)
     with pytest.raises(FileNotFoundError, match=r"2 missing.*Car100/0002\.jpg: more than half"):
-        internet.LAYOUT.entries(data)
+        internet.INTERNET.images(data)
 
 
-def test_mask_without_photograph(data):
+def test_mask_without_image(data):
     (data / "Horse100/0003.jpg").unlink()
     with pytest.raises(ValueError, match=r"1 masks without theirs, .*GroundTruth/0003\.png"):
-        internet.LAYOUT.entries(data)
+        internet.INTERNET.images(data)
 
 
 def test_empty_class(tmp_path):
     data = write(tmp_path, {"Airplane100/1": LEFT, "Horse100/1": LEFT})
-    with pytest.raises(ValueError, match="Car100 has 0 photographs"):
-        internet.LAYOUT.entries(data)
+    with pytest.raises(ValueError, match="Car100 has 0 images"):
+        internet.INTERNET.images(data)
 
 
 def test_missing_class(data):
     (data / "Car100").rename(data / "Cars")
     with pytest.raises(FileNotFoundError, match=r"Car100: the data set has all three classes"):
-        internet.LAYOUT.entries(data)
+        internet.INTERNET.images(data)
 
 
 def test_class_without_its_folder_of_masks(data):
     (data / "Car100/GroundTruth").rename(data / "Car100/Masks")
     with pytest.raises(FileNotFoundError, match=r"Car100/GroundTruth: .*with its masks"):
-        internet.LAYOUT.entries(data)
+        internet.INTERNET.images(data)
 
 
 @pytest.mark.parametrize("place", ["Data", ".", "ObjectDiscovery-data/Data"])
 def test_root_is_found_at_the_folder_or_below_it(tmp_path, place):
-    assert internet.LAYOUT.find(tmp_path) is None
+    assert internet.INTERNET.find(tmp_path) is None
     data = write(tmp_path / place, WHOLE)
-    assert internet.LAYOUT.find(tmp_path) == data
+    assert internet.INTERNET.find(tmp_path) == data
 
 
 def test_entries_can_be_pickled(data):
     (data / "Airplane100/GroundTruth/0002.png").unlink()
-    _, entry, *_ = pickle.loads(pickle.dumps(internet.LAYOUT.entries(data)))
+    _, entry, *_ = pickle.loads(pickle.dumps(internet.INTERNET.images(data)))
     assert not labels_of(entry).any()
 
 

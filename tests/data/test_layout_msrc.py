@@ -8,7 +8,7 @@ from PIL import Image
 from toys import photograph
 
 from cosseg_jax.data.builders.layouts import msrc
-from cosseg_jax.data.builders.layouts.entry import VOID
+from cosseg_jax.data.masks import VOID_LABEL
 from cosseg_jax.data.registry import load_source
 
 VOID_RGB, GRASS, COW, SHEEP, CAR = (0, 0, 0), (0, 128, 0), (0, 0, 128), (0, 128, 128), (64, 0, 128)
@@ -16,7 +16,7 @@ FIELD = [[COW, COW, VOID_RGB, GRASS], [SHEEP, GRASS, GRASS, GRASS]]
 
 
 def write(root, files):
-    """Writes Images/ and GroundTruth/ with the colours of each photograph."""
+    """Writes Images/ and GroundTruth/ with the colours of each image."""
     for part in ("Images", "GroundTruth"):
         (root / part).mkdir(parents=True, exist_ok=True)
     for stem, colours in files.items():
@@ -27,7 +27,7 @@ def write(root, files):
 
 
 def pairs(root):
-    return [(entry.category, entry.stem) for entry in msrc.LAYOUT.entries(root)]
+    return [(entry.category, entry.stem) for entry in msrc.MSRC.images(root)]
 
 
 def labels_of(entry):
@@ -41,14 +41,14 @@ def root(tmp_path):
     return write(tmp_path / "MSRC_ObjCategImageDatabase_v2", files)
 
 
-def test_a_photograph_is_in_every_class_that_it_shows(root):
+def test_a_image_is_in_every_class_that_it_shows(root):
     assert pairs(root) == [("cow", "5_10_s"), ("cow", "5_2_s"), ("sheep", "5_2_s")]
 
 
 def test_labels_are_the_class_and_void_and_else_background(root):
-    cow, sheep = (entry for entry in msrc.LAYOUT.entries(root) if entry.stem == "5_2_s")
-    assert labels_of(cow).tolist() == [[1, 1, VOID, 0], [0, 0, 0, 0]]
-    assert labels_of(sheep).tolist() == [[0, 0, VOID, 0], [1, 0, 0, 0]]
+    cow, sheep = (entry for entry in msrc.MSRC.images(root) if entry.stem == "5_2_s")
+    assert labels_of(cow).tolist() == [[1, 1, VOID_LABEL, 0], [0, 0, 0, 0]]
+    assert labels_of(sheep).tolist() == [[0, 0, VOID_LABEL, 0], [1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(("pixels", "counts"), [(3, True), (2, False)])
@@ -59,8 +59,8 @@ def test_what_covers_too_little_is_no_member(tmp_path, pixels, counts):
 
 
 def test_each_class_has_its_own_colour():
-    assert len(set(msrc.COLOURS.values())) == 24
-    assert set(msrc.CATEGORIES) <= set(msrc.COLOURS)
+    assert len(set(msrc.CLASS_COLOURS.values())) == 24
+    assert set(msrc.MSRC_CLASSES) <= set(msrc.CLASS_COLOURS)
 
 
 def test_list_decides(root):
@@ -83,20 +83,20 @@ def test_bad_list(root, text, message):
         pairs(root)
 
 
-def test_listed_photograph_that_is_not_there(root):
+def test_listed_image_that_is_not_there(root):
     (root / "cosegmentation.txt").write_text("cow 5_2_s\ncow 5_99_s")
     with pytest.raises(FileNotFoundError, match=r"2 missing.*5_99_s\.bmp: .*names it"):
         pairs(root)
 
 
-def test_listed_photograph_without_its_class(root):
+def test_listed_image_without_its_class(root):
     (root / "cosegmentation.txt").write_text("cow 2_1_s")
-    (entry,) = msrc.LAYOUT.entries(root)
+    (entry,) = msrc.MSRC.images(root)
     with pytest.raises(ValueError, match=r"2_1_s_GT\.bmp has no pixel of class 'cow'"):
         labels_of(entry)
 
 
-def test_photograph_without_its_label_file(root):
+def test_image_without_its_label_file(root):
     (root / "GroundTruth/2_1_s_GT.bmp").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 missing.*GroundTruth/2_1_s_GT\.bmp"):
         pairs(root)
@@ -118,16 +118,16 @@ def test_compressed_label_file(root):
 
 @pytest.mark.parametrize("above", [0, 1])
 def test_root_is_found_at_the_folder_or_below_it(root, above):
-    assert msrc.LAYOUT.find([root, root.parent][above]) == root
+    assert msrc.MSRC.find([root, root.parent][above]) == root
 
 
 def test_other_folders_are_not_taken_for_it(tmp_path):
     (tmp_path / "Images").mkdir()
-    assert msrc.LAYOUT.find(tmp_path) is None
+    assert msrc.MSRC.find(tmp_path) is None
 
 
 def test_entries_can_be_pickled(root):
-    (entry, *_) = pickle.loads(pickle.dumps(msrc.LAYOUT.entries(root)))
+    (entry, *_) = pickle.loads(pickle.dumps(msrc.MSRC.images(root)))
     assert labels_of(entry).tolist() == [[1, 0]]
 
 

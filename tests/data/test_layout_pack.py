@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toys import photograph, write_pack
 
-from cosseg_jax.data.builders.layouts.pack import class_called, layout
+from cosseg_jax.data.builders.layouts.pack import class_called, pack_layout
 
 MASK = np.eye(6, 10, dtype=bool)
-LAYOUT = layout("PASCAL_VOC")
+LAYOUT = pack_layout("PASCAL_VOC")
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def pack(tmp_path):
 
 
 def test_entries_by_class_and_stem(pack):
-    entries = LAYOUT.entries(pack)
+    entries = LAYOUT.images(pack)
     assert [(e.category, e.stem) for e in entries] == [("cow", "b"), ("cow", "z"), ("horse", "a")]
 
 
-def test_photograph_and_mask_of_one_name(pack):
-    entry = LAYOUT.entries(pack)[1]
+def test_image_and_mask_of_one_name(pack):
+    entry = LAYOUT.images(pack)[1]
     assert entry.image == pack / "image/cow/z.jpg"
     assert entry.mask == pack / "groundtruth/cow/z.png"
     np.testing.assert_array_equal(entry.decode(entry.mask), MASK)
@@ -37,7 +37,7 @@ def test_found_under_any_other_name(pack):
 
 
 def test_not_found_in_another_pack(pack):
-    assert layout("MSRC7").find(pack) is None
+    assert pack_layout("MSRC7").find(pack) is None
 
 
 @pytest.mark.parametrize("missing", ["image", "groundtruth"])
@@ -63,49 +63,49 @@ def test_class_folders_stand_for_classes_of_the_tables(folder, expected):
 
 def test_entries_of_renamed_classes_are_in_their_order(tmp_path):
     pack = write_pack(tmp_path, dict.fromkeys(("Car/a", "airplane/b"), MASK))
-    entries = layout("Internet_Datasets300", ("airplane", "car")).entries(pack)
+    entries = pack_layout("Internet_Datasets300", ("airplane", "car")).images(pack)
     assert [entry.category for entry in entries] == ["airplane", "car"]
 
 
 def test_stems_may_hold_dots_and_spaces(tmp_path):
     write_pack(tmp_path, {"cow/my cow.v2": MASK})
-    assert LAYOUT.entries(tmp_path)[0].stem == "my cow.v2"
+    assert LAYOUT.images(tmp_path)[0].stem == "my cow.v2"
 
 
 def test_hidden_files_are_passed_over(pack):
     (pack / "image/cow/.DS_Store").write_bytes(b"x")
     (pack / "groundtruth/horse/Thumbs.db").write_bytes(b"x")
-    assert len(LAYOUT.entries(pack)) == 3
+    assert len(LAYOUT.images(pack)) == 3
 
 
 @pytest.mark.parametrize("lone", ["image/cow/lone.jpg", "groundtruth/cow/lone.jpg"])
 def test_lone_file(pack, lone):
     photograph(pack / lone, 10, 6)
     with pytest.raises(ValueError, match=rf"1 files have no counterpart .*{lone}"):
-        LAYOUT.entries(pack)
+        LAYOUT.images(pack)
 
 
-def test_two_photographs_of_one_name(pack):
+def test_two_images_of_one_name(pack):
     photograph(pack / "image/cow/z.png", 10, 6)
     with pytest.raises(ValueError, match=r"z\.jpg and .*z\.png have the same name"):
-        LAYOUT.entries(pack)
+        LAYOUT.images(pack)
 
 
 def test_empty_class(pack):
     for part in ("image", "groundtruth"):
         (pack / part / "sheep").mkdir()
     with pytest.raises(ValueError, match="image/sheep is empty"):
-        LAYOUT.entries(pack)
+        LAYOUT.images(pack)
 
 
 def test_class_without_masks(pack):
     (pack / "image/sheep").mkdir()
     with pytest.raises(ValueError, match=r"class folders \['sheep'\] are in only one of"):
-        LAYOUT.entries(pack)
+        LAYOUT.images(pack)
 
 
 def test_pack_without_classes(tmp_path):
     for part in ("image", "groundtruth"):
         (tmp_path / part).mkdir()
     with pytest.raises(ValueError, match="has no class folders"):
-        LAYOUT.entries(tmp_path)
+        LAYOUT.images(tmp_path)

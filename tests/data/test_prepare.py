@@ -10,7 +10,7 @@ import pytest
 from toys import write_devkit, write_pack
 
 from cosseg_jax.data.builders import build
-from cosseg_jax.data.prepare import PREPARERS, Order, prepare
+from cosseg_jax.data.prepare import PREPARERS, PrepareOptions, prepare_dataset
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.errors import UserError
 
@@ -18,9 +18,9 @@ MASK = np.eye(6, dtype=bool)
 
 
 @pytest.fixture
-def order(tmp_path):
+def options(tmp_path):
     write_pack(tmp_path / "raw/MSRC7", {"cow/a": MASK, "cow/b": ~MASK, "cat/a": MASK})
-    return Order(tmp_path / "raw", tmp_path / "out/data")
+    return PrepareOptions(tmp_path / "raw", tmp_path / "out/data")
 
 
 @pytest.fixture(autouse=True)
@@ -49,121 +49,128 @@ def test_everything_on_disk_can_be_prepared():
     assert PREPARERS.keys() == on_disk
 
 
-def test_prepared_data_are_found_without_the_source(order, cache):
-    prepare("msrc", order)
-    source = load_source("msrc", "test", order.data_dir)
+def test_prepared_data_are_found_without_the_source(options, cache):
+    prepare_dataset("msrc", options)
+    source = load_source("msrc", "test", options.data_dir)
     assert list(source.names) == ["cat/a", "cow/a", "cow/b"]
     np.testing.assert_array_equal(source[2].masks[0], ~MASK)
     assert not cache.exists()
 
 
-def test_the_data_set_lies_under_its_name_and_version(order):
-    prepare("msrc", order)
-    (info,) = order.data_dir.rglob("dataset_info.json")
-    assert info.parent == order.data_dir / "cosegmentation/msrc/1.0.0"
-    assert [path.name for path in order.data_dir.iterdir()] == ["cosegmentation"]
+def test_the_data_set_lies_under_its_name_and_version(options):
+    prepare_dataset("msrc", options)
+    (info,) = options.data_dir.rglob("dataset_info.json")
+    assert info.parent == options.data_dir / "cosegmentation/msrc/1.0.0"
+    assert [path.name for path in options.data_dir.iterdir()] == ["cosegmentation"]
 
 
-def test_summary(order):
-    lines = prepare("msrc", order).splitlines()
-    assert lines[:3] == ["msrc test: 3 entries, 2 classes", "  cat       1", "  cow       2"]
-    checksum = load_source("msrc", "test", order.data_dir).checksum
+def test_summary(options):
+    lines = prepare_dataset("msrc", options).splitlines()
+    assert lines[:3] == ["msrc test: 3 images, 2 classes", "  cat       1", "  cow       2"]
+    checksum = load_source("msrc", "test", options.data_dir).checksum
     assert f"checksum {checksum}" in lines
-    assert "differs from the paper's: 2 entries of cow, the paper has 10" in lines
-    assert lines[-1] == f"in {order.data_dir / 'cosegmentation/msrc/1.0.0'}"
+    assert "differs from the paper's: 2 images of cow, the paper has 10" in lines
+    assert lines[-1] == f"in {options.data_dir / 'cosegmentation/msrc/1.0.0'}"
 
 
 def test_voc_has_a_summary_of_both_splits(tmp_path):
     train, val = {"a": np.full((4, 4), 12)}, {"b": np.full((4, 4), 255)}
     write_devkit(tmp_path / "raw", {"train": train, "val": val})
-    summary = prepare("voc", Order(tmp_path / "raw", tmp_path / "out"))
-    assert "voc train: 1 photographs, 20 classes" in summary
-    assert "voc val: 1 photographs, 20 classes" in summary
+    summary = prepare_dataset("voc", PrepareOptions(tmp_path / "raw", tmp_path / "out"))
+    assert "voc train: 1 images, 20 classes" in summary
+    assert "voc val: 1 images, 20 classes" in summary
     assert "paper" not in summary
 
 
-def test_nothing_is_overwritten(order):
-    prepare("msrc", order)
-    before = files_of(order.data_dir)
-    write_pack(order.source / "MSRC7", {"dog/a": MASK})
-    with pytest.raises(UserError, match=r"msrc/1\.0\.0 is there already; give --force"):
-        prepare("msrc", order)
-    assert files_of(order.data_dir) == before
+def test_nothing_is_overwritten(options):
+    prepare_dataset("msrc", options)
+    before = files_of(options.data_dir)
+    write_pack(options.source / "MSRC7", {"dog/a": MASK})
+    with pytest.raises(UserError, match=r"msrc/1\.0\.0 was made from other files .*--force"):
+        prepare_dataset("msrc", options)
+    assert files_of(options.data_dir) == before
 
 
-def test_force_replaces(order):
-    prepare("msrc", order)
-    write_pack(order.source / "MSRC7", {"dog/a": MASK})
-    prepare("msrc", order._replace(force=True))
-    assert load_source("msrc", "test", order.data_dir).categories == ("cat", "cow", "dog")
-    assert len(list(order.data_dir.rglob("dataset_info.json"))) == 1
+def test_the_same_command_again_changes_nothing(options, monkeypatch):
+    summary = prepare_dataset("msrc", options)
+    before = files_of(options.data_dir)
+    monkeypatch.setattr(build, "_run_builder", None)
+    assert prepare_dataset("msrc", options) == summary
+    assert files_of(options.data_dir) == before
 
 
-def test_a_bad_source_leaves_nothing(order):
-    (order.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
+def test_force_replaces(options):
+    prepare_dataset("msrc", options)
+    write_pack(options.source / "MSRC7", {"dog/a": MASK})
+    prepare_dataset("msrc", options._replace(force=True))
+    assert load_source("msrc", "test", options.data_dir).categories == ("cat", "cow", "dog")
+    assert len(list(options.data_dir.rglob("dataset_info.json"))) == 1
+
+
+def test_a_bad_source_leaves_nothing(options):
+    (options.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
     with pytest.raises(ValueError, match="does not decode"):
-        prepare("msrc", order)
-    assert list(order.data_dir.iterdir()) == []
+        prepare_dataset("msrc", options)
+    assert list(options.data_dir.iterdir()) == []
 
 
-def test_with_force_a_bad_source_leaves_what_was_there(order):
-    prepare("msrc", order)
-    before = files_of(order.data_dir)
-    (order.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
+def test_with_force_a_bad_source_leaves_what_was_there(options):
+    prepare_dataset("msrc", options)
+    before = files_of(options.data_dir)
+    (options.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")
     with pytest.raises(ValueError, match="does not decode"):
-        prepare("msrc", order._replace(force=True))
-    assert files_of(order.data_dir) == before
+        prepare_dataset("msrc", options._replace(force=True))
+    assert files_of(options.data_dir) == before
 
 
-def test_an_interruption_leaves_nothing(order, monkeypatch):
-    finish = build._prepare
+def test_an_interruption_leaves_nothing(options, monkeypatch):
+    finish = build._run_builder
 
     def interrupted(builder, root):
         finish(builder, root)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "_prepare", interrupted)
+    monkeypatch.setattr(build, "_run_builder", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        prepare("msrc", order)
-    assert list(order.data_dir.iterdir()) == []
+        prepare_dataset("msrc", options)
+    assert list(options.data_dir.iterdir()) == []
 
 
-def test_folders_of_others_are_not_cleaned_away(order):
-    other = order.data_dir / "mine.partial-x"
+def test_folders_of_others_are_not_cleaned_away(options):
+    other = options.data_dir / "mine.building-x"
     other.mkdir(parents=True)
-    os.utime(other, (0, 0))
-    prepare("msrc", order)
+    prepare_dataset("msrc", options)
     assert other.is_dir()
 
 
-def test_the_result_may_not_lie_in_the_source(order):
+def test_the_result_may_not_lie_in_the_source(options):
     with pytest.raises(UserError, match=r"MSRC7/x lies in .*MSRC7, which is only read"):
-        prepare("msrc", order._replace(data_dir=order.source / "MSRC7/x"))
+        prepare_dataset("msrc", options._replace(data_dir=options.source / "MSRC7/x"))
 
 
-def test_the_result_may_lie_beside_the_pack(order):
-    prepare("msrc", order._replace(data_dir=order.source))
-    assert len(load_source("msrc", "test", order.source)) == 3
+def test_the_result_may_lie_beside_the_pack(options):
+    prepare_dataset("msrc", options._replace(data_dir=options.source))
+    assert len(load_source("msrc", "test", options.source)) == 3
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [("shapes", "'shapes' is built in; expected one of"), ("mrsc", "unknown data set 'mrsc'")],
 )
-def test_names_that_cannot_be_prepared(order, name, message):
+def test_names_that_cannot_be_prepared(options, name, message):
     with pytest.raises(UserError, match=message):
-        prepare(name, order)
+        prepare_dataset(name, options)
 
 
-def test_source_that_does_not_exist(order):
+def test_source_that_does_not_exist(options):
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder; expected 'msrc' there"):
-        prepare("msrc", order._replace(source=Path("nowhere")))
+        prepare_dataset("msrc", options._replace(source=Path("nowhere")))
 
 
-def test_command_line(order):
-    done = run("msrc", "--source", order.source, "--data_dir", order.data_dir)
+def test_command_line(options):
+    done = run("msrc", "--source", options.source, "--data_dir", options.data_dir)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("msrc test: 3 entries, 2 classes\n")
+    assert done.stdout.startswith("msrc test: 3 images, 2 classes\n")
     assert "preparing msrc: 100%" in done.stderr
 
 

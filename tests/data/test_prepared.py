@@ -1,7 +1,7 @@
-"""Preparing once: reuse, change, interruption, races; and prepared data sets as downloads."""
+"""Preparing once: reuse, change, interruption, two at once; prepared data sets as downloads."""
 
-import os
 import pickle
+import threading
 import time
 
 import numpy as np
@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def own_folder(pack, tmp_path):
-    """A data set that its user prepared into a folder of his own."""
+    """A data set that a user prepared with TFDS into a folder of their own."""
     builder = Cosegmentation(
         data_dir=tmp_path / "mine", config="pascal", file_format="array_record"
     )
@@ -49,7 +49,7 @@ def forbidden(*arguments):
 
 def test_prepared_once_then_reused(pack, cache, monkeypatch):
     load_source("pascal", "test", pack)
-    monkeypatch.setattr(build, "_prepare", forbidden)
+    monkeypatch.setattr(build, "_run_builder", forbidden)
     assert len(load_source("pascal", "test", pack)) == 2
 
 
@@ -72,51 +72,70 @@ def test_the_raw_folder_is_not_written_to(pack, cache):
 
 
 def test_an_interrupted_preparation_counts_for_nothing(pack, cache, monkeypatch):
-    finish = build._prepare
+    finish = build._run_builder
 
     def interrupted(builder, root):
         finish(builder, root)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "_prepare", interrupted)
+        patch.setattr(build, "_run_builder", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_source("pascal", "test", pack)
     assert not list(cache.iterdir())
     assert len(load_source("pascal", "test", pack)) == 2
 
 
-def test_the_leavings_of_a_killed_preparation_are_not_read(pack, cache):
+def test_what_a_killed_preparation_left_is_removed_by_the_next(pack, cache, monkeypatch):
+    abandoned = cache / "cosegmentation.building-0123456789abcdef"
+    (abandoned / "built").mkdir(parents=True)
+    (abandoned / "built/half").write_bytes(b"half")
     load_source("pascal", "test", pack)
     (finished,) = cache.iterdir()
-    finished.rename(cache / f"{finished.name}.partial-killed")
-    next((cache / f"{finished.name}.partial-killed").rglob("*.array_record*")).write_bytes(b"half")
-    assert load_source("pascal", "test", pack)[1].masks.shape == (1, 6, 6)
+    assert finished.name.startswith("cosegmentation-")
+    assert not list(finished.rglob("half"))
 
 
-def test_old_leavings_are_removed_and_fresh_ones_kept(pack, cache):
-    for name, age in (("old", 2 * build.STALE_SECONDS), ("fresh", 0)):
-        folder = cache / f"cosegmentation-{name}.partial-x"
-        folder.mkdir(parents=True)
-        (folder / "file").write_bytes(b"")
-        for path in (folder / "file", folder):
-            os.utime(path, (time.time() - age,) * 2)
+def test_what_a_killed_preparation_of_the_same_files_left_does_not_count(pack, cache):
     load_source("pascal", "test", pack)
-    assert [path.name for path in cache.glob("*.partial-*")] == ["cosegmentation-fresh.partial-x"]
+    (finished,) = cache.iterdir()
+    work = cache / finished.name.replace("-", ".building-", 1)
+    finished.rename(work)
+    next(work.rglob("*.array_record*")).write_bytes(b"half")
+    assert load_source("pascal", "test", pack)[1].masks.shape == (1, 6, 6)
+    assert [path.name for path in cache.iterdir()] == [finished.name]
 
 
-def test_of_two_preparations_at_once_both_end_well(pack, cache, monkeypatch):
-    finish, others = build._prepare, []
+def test_a_preparation_that_is_under_way_is_let_alone(pack, cache):
+    other = cache / "cosegmentation.building-other"
+    with build.locked(other):
+        load_source("pascal", "test", pack)
+        assert other.is_dir()
 
-    def overtaken(builder, root):
-        finish(builder, root)
-        if not others:
-            others.append(None)  # the other one starts after this one, and ends before it
-            others[0] = load_source("pascal", "test", pack)
 
-    monkeypatch.setattr(build, "_prepare", overtaken)
-    one = load_source("pascal", "test", pack)
-    np.testing.assert_array_equal(one[0].masks, others[0][0].masks)
+def test_of_two_preparations_at_once_the_second_takes_the_firsts(pack, cache, monkeypatch):
+    run, started, go_on, sources = build._run_builder, [], threading.Event(), []
+
+    def slow(builder, root):
+        started.append(root)
+        go_on.wait(60)
+        run(builder, root)
+
+    monkeypatch.setattr(build, "_run_builder", slow)
+    threads = [
+        threading.Thread(target=lambda: sources.append(load_source("pascal", "test", pack)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    while not started:
+        time.sleep(0.01)
+    time.sleep(0.3)  # for the second to reach the lock
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert len(started) == 1
+    np.testing.assert_array_equal(sources[0][0].masks, sources[1][0].masks)
     assert len(list(cache.iterdir())) == 1
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cosseg_jax.data.builders.processes import completed
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import MissingFileError, UserError
 
 
 def doubled(job: int) -> tuple[int, int]:
@@ -45,9 +45,9 @@ def test_every_job_is_done_once_by_another_process():
     assert no_children_left()
 
 
-@pytest.mark.parametrize(("raised", "arrives"), [(ValueError, UserError), (OSError, OSError)])
-def test_an_error_arrives_and_ends_the_others(raised, arrives):
-    with pytest.raises(arrives, match="as asked"):
+@pytest.mark.parametrize("raised", [UserError, MissingFileError, OSError, KeyError])
+def test_an_error_arrives_and_ends_the_others(raised):
+    with pytest.raises(raised, match="as asked"):
         list(completed(failing, [raised] * 3, 2))
     assert no_children_left()
 

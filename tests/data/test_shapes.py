@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from cosseg_jax.data.builders.shapes import CATEGORIES, SEEN, SPLITS, UNSEEN, Shapes
+from cosseg_jax.data.builders.shapes import SEEN, SHAPE_SPLITS, SHAPES, UNSEEN, Shapes
 from cosseg_jax.data.source import Source
 from cosseg_jax.types import Example
 
@@ -21,7 +21,7 @@ def drawn(split: str, seed: int = 0) -> tuple[Shapes, list[Example]]:
 
 def held(split: str, index: int, **options) -> set[str]:
     """Names of all categories in a picture, also of those that the split does not ask for."""
-    return {CATEGORIES[c] for c in Shapes(split, **options)._categories_of(index)}
+    return {SHAPES[c] for c in Shapes(split, **options)._categories_of(index)}
 
 
 def same(one: Example, other: Example) -> bool:
@@ -61,8 +61,8 @@ def test_seeds_and_indices_differ():
 
 def test_splits_have_streams_of_their_own():
     assert np.mean(drawn("train")[1][0].image != drawn("val")[1][0].image) > 0.5
-    streams = [stream for _, stream, _ in SPLITS.values()]
-    assert len(set(streams)) == len(SPLITS)
+    streams = [stream for _, stream, _ in SHAPE_SPLITS.values()]
+    assert len(set(streams)) == len(SHAPE_SPLITS)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -73,11 +73,11 @@ def test_no_unseen_category_is_drawn_for_training_or_validation(split):
 def test_pictures_of_the_unseen_split_hold_unseen_ones_among_all_sixteen():
     every = [held("unseen", index) for index in range(240)]
     assert all(names & set(UNSEEN) for names in every)
-    assert set.union(*every) == set(CATEGORIES)
+    assert set.union(*every) == set(SHAPES)
 
 
 def test_the_first_category_goes_round():
-    for split in SPLITS:
+    for split in SHAPE_SPLITS:
         shapes = Shapes(split)
         for index in range(24):
             assert index in shapes.members[index % len(shapes.categories)]
@@ -155,7 +155,7 @@ def test_bad_arguments(bad, error, message):
 
 @pytest.mark.parametrize("index", [-1, 240])
 def test_index_outside_of_the_split(index):
-    with pytest.raises(IndexError, match=f"shapes/val has 240 pictures, not index {index}"):
+    with pytest.raises(IndexError, match=f"shapes/val has 240 images, not index {index}"):
         Shapes("val")[index]
 
 

@@ -8,7 +8,7 @@ from toys import palette_png, photograph, write_devkit
 from cosseg_jax.data.builders import voc
 from cosseg_jax.data.registry import load_source
 
-CAT, DOG, PERSON = (voc.CATEGORIES.index(name) for name in ("cat", "dog", "person"))
+CAT, DOG, PERSON = (voc.VOC_CLASSES.index(name) for name in ("cat", "dog", "person"))
 
 
 def label(*values: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def devkit(tmp_path):
     return write_devkit(tmp_path, {"train": train, "val": {"d_dog": label(DOG + 1)}})
 
 
-def test_photographs_are_listed_by_name(devkit):
+def test_images_are_listed_by_name(devkit):
     source = load_source("voc", "train", devkit)
     assert list(source.names) == ["a_cat", "b_two", "c_none"]
     assert len(source) == 3
@@ -51,13 +51,13 @@ def test_masks_and_void(devkit):
     np.testing.assert_array_equal(example.void, label(0, 1, 0, 0) == 1)
 
 
-def test_photograph_is_the_files_own(devkit):
+def test_image_is_the_files_own(devkit):
     example = load_source("voc", "train", devkit)[0]
     direct = Image.open(devkit / "JPEGImages/a_cat.jpg").convert("RGB")
     np.testing.assert_array_equal(example.image, np.array(direct))
 
 
-def test_photograph_without_objects(devkit):
+def test_image_without_objects(devkit):
     example = load_source("voc", "train", devkit)[2]
     assert example.masks.shape == (0, 8, 12)
 
@@ -73,7 +73,7 @@ def test_data_dir_may_be_any_of_three_folders(devkit, levels):
 
 
 def test_index_out_of_range(devkit):
-    with pytest.raises(IndexError, match="photographs 0 to 2, not 3"):
+    with pytest.raises(IndexError, match="images 0 to 2, not 3"):
         load_source("voc", "train", devkit)[3]
 
 
@@ -93,7 +93,7 @@ def test_missing_split_list(devkit):
 
 def test_empty_split_list(devkit):
     (devkit / "ImageSets/Segmentation/val.txt").write_text("\n")
-    with pytest.raises(ValueError, match=r"val\.txt names no photographs"):
+    with pytest.raises(ValueError, match=r"val\.txt names no images"):
         load_source("voc", "train", devkit)
 
 
@@ -104,7 +104,7 @@ def test_missing_file(devkit, file):
         load_source("voc", "train", devkit)
 
 
-def test_photograph_that_does_not_decode(devkit):
+def test_image_that_does_not_decode(devkit):
     (devkit / "JPEGImages/a_cat.jpg").write_bytes(b"\xff\xd8 no more")
     with pytest.raises(ValueError, match=r"a_cat\.jpg does not decode"):
         load_source("voc", "train", devkit)

@@ -1,181 +1,233 @@
-"""Preparing a raw distribution by a TFDS builder: once, and whole or not at all.
+"""Makes a prepared data set from a raw distribution: once, and whole or not at all.
 
-It goes into a cache under the fingerprint of its files, or where its user wants it, in a folder of
-its own that gets its final name only when it is whole. So an interrupted preparation counts for
-nothing, and of two at once the first to end wins.
+A data set is made in a working folder beside its place, which the process that makes it has locked,
+and moved to its place when it is whole. So an interrupted preparation counts for nothing, the
+second of two at once waits for the first, and what a killed process left is removed by the next.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
 import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from cosseg_jax.data.prepared import metadata_of
+from cosseg_jax.data.prepared import metadata_of, opened_builder
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import cache_dir
 
-STALE_SECONDS = 24 * 3600  # after which a folder without a writer is taken for a dead one
 
+class Distribution(NamedTuple):
+    """A raw distribution with the TFDS builder that reads it.
 
-def prepare_once(
-    builder_class: type[tfds.core.GeneratorBasedBuilder],
-    root: Path,
-    files: Iterable[Path],
-    config: str | None = None,
-    listing: Iterable[str] = (),
-) -> Path:
-    """The folder of a raw distribution in its prepared form, which is made if there is none yet.
-
-    Args:
-      builder_class: the builder, which finds the distribution in its `manual_dir`.
-      root: the raw distribution, only ever read.
-      files: all of its files that the builder reads; a change in them means a new preparation.
-      config: the builder's config, where it has several.
-      listing: what else, beside files, means a new preparation when it changes.
-
-    Raises ValueError or FileNotFoundError from the builder, where a file is bad.
+    builder_class: it finds the distribution in its `manual_dir`.
+    root: the distribution's folder, which is only read.
+    files: all of its files that the builder reads.
+    config: the builder's config, where it has several.
+    listing: what the result depends on beside the files.
     """
-    cache = cache_dir()
-    version = version_of(builder_class, config)
-    fingerprint = _fingerprint(root, files, (version, *listing))
-    final = cache / f"{builder_class.name}-{fingerprint}"
-    if not final.is_dir():
-        with _built(builder_class, root, cache, config) as partial:
-            _move_unless_there(partial, final)
-        _note_differences(final / version)
-    return final / version
+
+    builder_class: type[tfds.core.GeneratorBasedBuilder]
+    root: Path
+    files: Iterable[Path]
+    config: str | None = None
+    listing: Iterable[str] = ()
 
 
-def prepare_into(
-    builder_class: type[tfds.core.GeneratorBasedBuilder],
-    root: Path,
-    data_dir: Path,
-    config: str | None = None,
-    *,
-    force: bool = False,
-) -> Path:
-    """Prepares a raw distribution into the user's own folder, where `find_prepared` finds it.
+class Target(NamedTuple):
+    """Where a prepared data set is made.
+
+    final: its folder, which exists only when the data set is whole.
+    work: the folder in which it is made, on the same file system.
+    mark: the fingerprint of what it is made from.
+    """
+
+    final: Path
+    work: Path
+    mark: str
+
+
+def prepare_in_cache(distribution: Distribution) -> Path:
+    """The folder of a distribution in prepared form, which is made if the cache does not have it.
+
+    Raises UserError from the builder, where a file is bad; OSError, naming a path, on a full disk.
+    """
+    mark = _mark(distribution)
+    return cached(_version(distribution), mark, partial(_run_in, distribution, mark))
+
+
+def prepare_into(distribution: Distribution, data_dir: Path, *, force: bool = False) -> Path:
+    """Prepares a distribution into the user's own folder, where `find_prepared` finds it.
 
     Args:
-      builder_class, root, config: as for `prepare_once`.
+      distribution: what is prepared.
       data_dir: the TFDS folder, made if need be; the result is below it.
       force: replace what is there already.
 
-    Returns the folder of the result. Raises UserError where there is one already and not `force`,
-    ValueError or FileNotFoundError from the builder, where a file is bad.
+    Returns the folder of the result. Raises UserError where another one is there already and not
+    `force`, or from the builder, where a file is bad; OSError, naming a path, on a full disk.
     """
-    version = version_of(builder_class, config)
-    final = data_dir / version
-    check_free(final, force=force)
-    with _built(builder_class, root, data_dir, config) as partial:
-        replace_folder(partial / version, final, force=force)
-    return final
+    mark = _mark(distribution)
+    target = target_in(data_dir, _version(distribution), mark)
+    return build_once(target, partial(_run_in, distribution, mark), force=force)
 
 
-def version_of(
-    builder_class: type[tfds.core.GeneratorBasedBuilder], config: str | None = None
-) -> str:
+def version_of(builder_class: type[tfds.core.DatasetBuilder], config: str | None = None) -> str:
     """Where a builder's data set lies below the TFDS folder, such as "voc_segmentation/1.0.0"."""
     return "/".join(filter(None, (builder_class.name, config, str(builder_class.VERSION))))
 
 
-def check_free(folder: Path, *, force: bool) -> None:
-    """Raises UserError where a folder to be made is there already, unless `force`."""
-    if folder.exists() and not force:
-        raise UserError(
-            f"{folder} is there already; give --force to replace it, or another --data_dir"
-        )
+def fingerprint(root: Path, files: Iterable[Path], listing: Iterable[str]) -> str:
+    """16 digits that change with the listing and with any file's name, size or time."""
+    digest = hashlib.sha256("".join(f"{line}\n" for line in listing).encode())
+    for file in sorted(set(files)):
+        status = file.stat()
+        name = os.path.relpath(file, root)
+        digest.update(os.fsencode(f"{name}\t{status.st_size}\t{status.st_mtime_ns}\n"))
+    return digest.hexdigest()[:16]
 
 
-def replace_folder(whole: Path, final: Path, *, force: bool = False) -> None:
-    """Gives a whole folder its final name; with `force` in place of one that is there already.
+def target_in(data_dir: Path, version: str, mark: str) -> Target:
+    """The target of a data set below the user's own folder."""
+    work = data_dir / f"{version.partition('/')[0]}.building-{mark}"
+    return Target(data_dir / version, work, mark)
 
-    Both lie in one file system. Raises UserError where there is one already and not `force`.
+
+def cached(
+    version: str, mark: str, build: Callable[[Path], Path], *, resumable: bool = False
+) -> Path:
+    """The folder of a data set in the cache; where it is not there it is built, and notes are told.
+
+    The arguments are those of `target_in` and `build_once`.
     """
-    check_free(final, force=force)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if not final.exists():
-        whole.rename(final)
-        return
-    old = final.with_name(f"{final.name}.partial-old")
-    shutil.rmtree(old, ignore_errors=True)
-    final.rename(old)
+    name = version.partition("/")[0]
+    target = target_in(cache_dir(), version, mark)
+    target = target._replace(final=cache_dir() / f"{name}-{mark}" / version)
+    if not target.final.is_dir():
+        build_once(target, build, resumable=resumable)
+        _tell_notes(target.final)
+    return target.final
+
+
+def build_once(
+    target: Target, build: Callable[[Path], Path], *, force: bool = False, resumable: bool = False
+) -> Path:
+    """Makes a data set, unless it is there already, and returns its folder.
+
+    Args:
+      target: where it is made.
+      build: makes it in the given folder, and returns the folder below that is to be moved.
+      force: replace what is there.
+      resumable: keep what an interrupted `build` leaves, with which the next one goes on.
+
+    Raises UserError where something else is there and not `force`; OSError, naming a path.
+    """
+    if not force and is_built(target):
+        return target.final
     try:
-        whole.rename(final)
-    except OSError:
-        old.rename(final)
-        raise
-    shutil.rmtree(old)
+        _remove_abandoned(target)
+        with locked(target.work):
+            if force or not is_built(target):  # by another process, meanwhile
+                _build(target, build, resumable)
+            shutil.rmtree(target.work)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(target.work.parent)) from error
+    return target.final
+
+
+def is_built(target: Target) -> bool:
+    """Whether the data set is there. Raises UserError when it was made from something else."""
+    if not target.final.is_dir():
+        return False
+    if metadata_of(opened_builder(target.final)).get("fingerprint") != target.mark:
+        raise UserError(
+            f"{target.final} was made from other files or options; give --force to replace it, or "
+            "another --data_dir"
+        )
+    return True
 
 
 @contextlib.contextmanager
-def _built(
-    builder_class: type[tfds.core.GeneratorBasedBuilder],
-    root: Path,
-    parent: Path,
-    config: str | None,
-) -> Iterator[Path]:
-    """A folder in `parent` with the whole data set, which is removed unless it is renamed."""
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(parent, builder_class.name)
-    partial = Path(tempfile.mkdtemp(prefix=f"{builder_class.name}.partial-", dir=parent))
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Makes a folder and locks it for this process.
+
+    While another process has it this one waits or, without `wait`, raises BlockingIOError.
+    """
+    lock, mine = folder / "lock", False
+    while not mine:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as handle:  # the lock ends with the process, in whatever way
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            mine = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
+            if mine:  # else the folder was removed meanwhile
+                yield
+
+
+def _build(target: Target, build: Callable[[Path], Path], resumable: bool) -> None:
     try:
-        builder = builder_class(data_dir=partial, config=config, file_format="array_record")
-        _prepare(builder, root)
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        built = build(target.work)
+    except BaseException:
+        if not resumable:
+            shutil.rmtree(target.work, ignore_errors=True)
+        raise
+    if target.final.is_dir():
+        target.final.rename(target.work / "replaced")
+    target.final.parent.mkdir(parents=True, exist_ok=True)
+    built.rename(target.final)
 
 
-def _note_differences(directory: Path) -> None:
-    """Tells the user at once how the data differ from what was expected of them."""
-    metadata = metadata_of(tfds.builder_from_directory(directory))
-    for line in metadata.get("differences", ()):
-        print(f"note: {directory.parent.name} differs from the paper's: {line}", file=sys.stderr)
+def _remove_abandoned(target: Target) -> None:
+    """Removes working folders of this kind of data set that no process has locked."""
+    kind = target.work.name.partition(".building-")[0]
+    for folder in target.work.parent.glob(f"{kind}.building-*"):
+        if folder != target.work:
+            with contextlib.suppress(BlockingIOError), locked(folder, wait=False):
+                shutil.rmtree(folder)
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, root: Path) -> None:
+def _version(distribution: Distribution) -> str:
+    return version_of(distribution.builder_class, distribution.config)
+
+
+def _mark(distribution: Distribution) -> str:
+    listing = (_version(distribution), *distribution.listing)
+    return fingerprint(distribution.root, distribution.files, listing)
+
+
+def _run_in(distribution: Distribution, mark: str, work: Path) -> Path:
+    """Runs the distribution's builder in a working folder, and returns the data set's folder."""
+    shutil.rmtree(work / "built", ignore_errors=True)
+    options = {"config": distribution.config, "file_format": "array_record"}
+    builder = distribution.builder_class(data_dir=work / "built", **options)
+    metadata_of(builder)["fingerprint"] = mark
+    _run_builder(builder, distribution.root)
+    return Path(builder.data_path)
+
+
+def _run_builder(builder: tfds.core.DatasetBuilder, root: Path) -> None:
     config = tfds.download.DownloadConfig(manual_dir=root, try_download_gcs=False)
     tfds.disable_progress_bar()  # the builders show their own, which knows the total
     try:
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # TFDS speaks of a download and of `partial`
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download
             builder.download_and_prepare(download_config=config)
     finally:
         tfds.enable_progress_bar()
 
 
-def _fingerprint(root: Path, files: Iterable[Path], listing: Iterable[str]) -> str:
-    """Changes with the listing and with any file's name, size or time."""
-    digest = hashlib.sha256("".join(f"{line}\n" for line in listing).encode())
-    for file in sorted(files):
-        status = file.stat()
-        name = os.path.relpath(file, root)
-        line = f"{name}\t{status.st_size}\t{status.st_mtime_ns}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()[:16]
-
-
-def _move_unless_there(partial: Path, final: Path) -> None:
-    try:
-        partial.rename(final)
-    except OSError:
-        if not final.is_dir():  # else another process was faster, with the same result
-            raise
-
-
-def _remove_stale(parent: Path, name: str) -> None:
-    """Removes what preparations by the builder of this name that were killed have left."""
-    for folder in parent.glob(f"{name}*.partial-*"):
-        times = [path.stat().st_mtime for path in (folder, *folder.rglob("*"))]
-        if time.time() - max(times) > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+def _tell_notes(directory: Path) -> None:
+    """Prints to stderr what its builder found remarkable about a prepared data set."""
+    metadata = metadata_of(opened_builder(directory))
+    name = directory.parent.name
+    for line in metadata.get("notes", ()):
+        print(f"note: {name}: {line}", file=sys.stderr)
+    for line in metadata.get("differences", ()):
+        print(f"note: {name} differs from the paper's: {line}", file=sys.stderr)

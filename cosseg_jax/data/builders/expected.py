@@ -1,8 +1,9 @@
-"""What the paper says of each benchmark (section 4.2), and how a data set at hand differs from it.
+"""What the paper says about each benchmark (section 4.2), and how a data set differs from it.
 
 The numbers for each class of PASCAL-VOC, and its checksum, are those of the authors' processed
-pack: 1,037 entries of 924 photographs. Of iCoseg the paper gives the classes (table 3), not their
-sizes; the others have no checksum here, for want of a copy to compute it on.
+pack: 924 images, some of which are in several classes, so that it has 1,037 in all. For iCoseg the
+paper gives the classes (table 3) but not their sizes. The others have no checksum here, since we
+have no copy to compute it on.
 """
 
 import hashlib
@@ -16,17 +17,17 @@ from cosseg_jax.types import Ndarray
 
 
 class Benchmark(NamedTuple):
-    """What is known of a benchmark.
+    """What is known about a benchmark.
 
-    counts: the entries of each class, None where they are not known.
-    checksum: of all photographs and masks in their order (see `Checksum`), "" if not known.
+    counts: the number of images in each class, None where it is not known.
+    checksum: that of all images and masks in their order (see `Checksum`), "" if it is not known.
     """
 
     counts: Mapping[str, int | None]
     checksum: str = ""
 
 
-EXPECTED = {
+BENCHMARKS = {
     "pascal": Benchmark(
         {
             "aeroplane": 66,
@@ -68,9 +69,9 @@ EXPECTED = {
 
 
 class Checksum:
-    """Sums up decoded photographs and label maps, entry by entry, class by class.
+    """Sums up decoded images and label maps, image by image, class by class.
 
-    It does not depend on files' names, formats or compression, except as names give the order.
+    It depends on files' names only as they give the order, and not on formats or compression.
     """
 
     def __init__(self) -> None:
@@ -79,46 +80,46 @@ class Checksum:
     def add(
         self, category: str, image: UInt8[Ndarray, "H W 3"], labels: UInt8[Ndarray, "H W"]
     ) -> None:
-        """Takes the next entry; both arrays are of one size."""
+        """Takes the next image, with its label map of the same size."""
         height, width = labels.shape
         self._digest.update(f"{category}\t{height}\t{width}\n".encode())
         self._digest.update(image.tobytes())
         self._digest.update(labels.tobytes())
 
     def hexdigest(self) -> str:
-        """16 hexadecimal digits."""
+        """Returns 16 hexadecimal digits."""
         return self._digest.hexdigest()[:16]
 
 
-def differences(name: str, categories: Iterable[str], checksum: str) -> list[str]:
-    """How a data set differs from what the paper says of the benchmark, a line each.
+def differences_from_paper(name: str, categories: Iterable[str], checksum: str) -> list[str]:
+    """How a data set differs from what the paper says about the benchmark, a line each.
 
     Args:
-      name: the data set's name; of one that the paper does not use nothing is expected.
-      categories: the class of every entry.
-      checksum: of all entries.
+      name: the data set's name; nothing is expected of one that the paper does not use.
+      categories: the class of each image.
+      checksum: that of all images.
     """
-    if name not in EXPECTED:
+    if name not in BENCHMARKS:
         return []
-    benchmark, counts = EXPECTED[name], Counter(categories)
+    benchmark, counts = BENCHMARKS[name], Counter(categories)
     missing = [category for category in benchmark.counts if not counts[category]]
-    lines = [f"no entries of {', '.join(missing)}"] if missing else []
+    lines = [f"no images of {', '.join(missing)}"] if missing else []
     lines += [
-        f"{counts[category]} entries of {category}, the paper has {known}"
+        f"{counts[category]} images of {category}, the paper has {known}"
         for category, known in benchmark.counts.items()
         if counts[category] not in (0, known) and known is not None
     ]
     lines += [
-        f"{counts[category]} entries of {category}, of which the paper has none"
+        f"{counts[category]} images of {category}, of which the paper has none"
         for category in sorted(counts.keys() - benchmark.counts.keys())
     ]
     known = list(benchmark.counts.values())
     total = sum(number or 0 for number in known)
     if None not in known and counts.total() != total:
-        lines.append(f"{counts.total()} entries in all, the paper has {total}")
+        lines.append(f"{counts.total()} images in all, the paper has {total}")
     if not lines and benchmark.checksum not in ("", checksum):
         lines.append(
-            f"photographs, masks or their order are not those of the authors' pack (checksum "
+            f"the images, masks or their order are not those of the authors' pack (checksum "
             f"{checksum}, theirs {benchmark.checksum})"
         )
     return lines

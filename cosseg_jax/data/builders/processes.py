@@ -1,7 +1,8 @@
-"""Jobs shared out among processes, of which any may be killed without the others waiting for it.
+"""Shares jobs out among processes; when one of them is killed, the others do not wait for it.
 
 The pools of the standard library may wait for ever when a process is killed while they start, and
-leave their processes behind when the parent is. Here nothing is shared but a pipe for each process.
+leave their processes behind when the parent is killed. Here each process has a pipe of its own, and
+nothing is shared.
 """
 
 import multiprocessing
@@ -14,19 +15,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from cosseg_jax.errors import UserError
-
 
 def completed(function: Callable[[Any], Any], jobs: Sequence[Any], processes: int) -> Iterator[Any]:
-    """Yields what the function returns for each job, in the order in which they end.
+    """Yields what the function returns for each job, in the order in which the jobs end.
 
     Args:
-      function: of a module, so that it can be sent to another process, like jobs and results.
+      function: it belongs to a module, so that it can be sent to another process, like jobs and
+        results.
       jobs: each is given to the next process that has nothing to do.
-      processes: at most so many; 1 is this process itself.
+      processes: how many at most; 1 is this process itself.
 
-    Raises what the function raises, a ValueError as UserError; ChildProcessError where a process
-    was killed. The others are ended then, in the middle of what they do.
+    Raises what the function raises; ChildProcessError where a process was killed. The others are
+    then ended in the middle of their jobs.
     """
     processes = min(processes, len(jobs))
     if processes <= 1:
@@ -71,16 +71,14 @@ def _results(idle: list[Connection], jobs: Sequence[Any]) -> Iterator[Any]:
                 idle.append(connection)
     except (EOFError, ConnectionError) as error:
         raise ChildProcessError(
-            "one of the processes has ended; if it was killed for want of memory, use fewer "
-            "(processes). (A script that uses several needs the line "
-            "`if __name__ == '__main__':` before what it does.)"
+            "one of the processes has ended; if it was killed because memory ran out, use fewer "
+            "(--processes). (A script that uses several needs the line "
+            "`if __name__ == '__main__':` before its calls.)"
         ) from error
-    except ValueError as error:
-        raise UserError(str(error)) from error  # raised here, so that it is told from a fault
 
 
 def _work(function: Callable[[Any], Any], connection: Connection) -> None:
-    """What a process does: jobs, until the parent closes the pipe or ends, in whatever way."""
+    """Does jobs until the parent closes the pipe or ends, in whatever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -1,11 +1,11 @@
-"""The built-in data set: cluttered pictures of simple objects, drawn from (seed, index).
+"""The built-in data set: cluttered images of simple objects, drawn from (seed, index).
 
-A category is an outline (disc, square, triangle, star) with a mark on it (dot, pair, bar, cross):
+A category is an outline (disc, square, triangle, star) with a symbol on it (dot, pair, bar, cross):
 sixteen in all. Twelve are for training; the other four are new combinations of known parts and are
-for evaluation only. Colour, texture, pose, size and occlusion say nothing of the category.
+for evaluation only. Colour, texture, pose, size and occlusion do not depend on the category.
 
-Every picture holds several objects of different categories, drawn alike from one distribution, so
-that within a picture nothing tells the object from its distractors: only what a group shares does.
+Every image holds several objects of different categories, all drawn from one distribution, so that
+nothing within an image tells the object from its distractors: only what a group shares does.
 """
 
 from functools import cached_property
@@ -15,22 +15,23 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from cosseg_jax.data.source import members_of
+from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example, Ndarray
 
 OUTLINES = ("disc", "square", "triangle", "star")
-MARKS = ("dot", "pair", "bar", "cross")
-CATEGORIES = tuple(f"{outline}-{mark}" for outline in OUTLINES for mark in MARKS)
+SYMBOLS = ("dot", "pair", "bar", "cross")
+SHAPES = tuple(f"{outline}-{symbol}" for outline in OUTLINES for symbol in SYMBOLS)
 UNSEEN = ("disc-dot", "square-pair", "triangle-bar", "star-cross")
-SEEN = tuple(name for name in CATEGORIES if name not in UNSEEN)
+SEEN = tuple(name for name in SHAPES if name not in UNSEEN)
 
-# name: (pictures, seed, categories that may be asked for)
-SPLITS = {"train": (12_000, 0, SEEN), "val": (240, 1, SEEN), "unseen": (240, 2, UNSEEN)}
+# name: (images, seed, categories of the split)
+SHAPE_SPLITS = {"train": (12_000, 0, SEEN), "val": (240, 1, SEEN), "unseen": (240, 2, UNSEEN)}
 
-RIM, MARK = 0.05, 0.97  # every object has a dark rim and a bright mark
+RIM, SYMBOL = 0.05, 0.97  # every object has a dark rim and a bright symbol
 
 
-class Thing(NamedTuple):
-    """One object of a picture: what it is and where it stands, lengths in picture heights."""
+class ShapeObject(NamedTuple):
+    """One object of an image: what it is and where it is; lengths in image heights."""
 
     category: int
     centre: tuple[float, float]
@@ -38,33 +39,35 @@ class Thing(NamedTuple):
 
 
 class Shapes:
-    """The built-in data set as a `Source`; pictures are drawn when asked for.
+    """The built-in data set as a `Source`; images are drawn when they are read.
 
     Args:
-        split: "train" and "val" hold the twelve seen categories; in "unseen" every picture holds
-            one of the four unseen ones, its distractors coming from all sixteen.
-        seed: shifts every picture; the split has a stream of its own.
-        size: height and width of the pictures in pixels.
-        objects: objects in a picture, all of different categories.
+        split: "train" and "val" hold the twelve seen categories; in "unseen" every image holds one
+            of the four unseen ones, and its distractors come from all sixteen.
+        seed: changes every image; each split has random numbers of its own.
+        size: height and width of the images in pixels.
+        objects: number of objects in an image, all of different categories.
 
     Raises:
-        ValueError: for an unknown split, a size below 16 or a count outside 1..8.
+        UserError: for an unknown split, a size below 16 or a count outside 1..8.
     """
 
     name = "shapes"
 
     def __init__(self, split: str, *, seed: int = 0, size: int = 96, objects: int = 4):
-        if split not in SPLITS:
-            raise ValueError(f"shapes has no split {split!r}; choose one of {', '.join(SPLITS)}")
+        if split not in SHAPE_SPLITS:
+            raise UserError(
+                f"shapes has no split {split!r}; choose one of {', '.join(SHAPE_SPLITS)}"
+            )
         if size < 16:
-            raise ValueError(f"size is {size}; the pictures of shapes need at least 16 pixels")
+            raise UserError(f"size is {size}; the images of shapes need at least 16 pixels")
         if not 1 <= objects <= 8:
-            raise ValueError(f"objects is {objects}; a picture of shapes holds 1 to 8")
-        self.length, stream, asked = SPLITS[split]
+            raise UserError(f"objects is {objects}; an image of shapes holds 1 to 8")
+        self.length, stream, asked = SHAPE_SPLITS[split]
         self.split, self.size, self.objects = split, size, objects
         self.seed = (seed, stream)
-        self.asked = tuple(CATEGORIES.index(name) for name in asked)
-        self.drawn = tuple(range(len(CATEGORIES))) if split == "unseen" else self.asked
+        self.asked = tuple(SHAPES.index(name) for name in asked)
+        self.drawn = tuple(range(len(SHAPES))) if split == "unseen" else self.asked
         self.categories = tuple(asked)
         self.names = tuple(f"{split}_{index:05d}" for index in range(self.length))
 
@@ -73,7 +76,7 @@ class Shapes:
 
     @cached_property
     def members(self) -> list[np.ndarray]:
-        """For each category, the pictures that hold it (known without drawing them)."""
+        """For each category, the images that hold it (known without drawing them)."""
         held = [self._categories_of(index) for index in range(self.length)]
         return members_of(
             [[self.asked.index(c) for c in row if c in self.asked] for row in held],
@@ -82,12 +85,12 @@ class Shapes:
 
     def __getitem__(self, index: int) -> Example:
         rng = self._generator(index)
-        things = _arrange(rng, self._draw_categories(rng, index))
-        image, owner = _paint(rng, things, self.size)
+        shapes = _arrange(rng, self._draw_categories(rng, index))
+        image, owner = _paint(rng, shapes, self.size)
         order = sorted(
-            (self.asked.index(thing.category), position)
-            for position, thing in enumerate(things)
-            if thing.category in self.asked
+            (self.asked.index(shape.category), position)
+            for position, shape in enumerate(shapes)
+            if shape.category in self.asked
         )
         return Example(
             image=image,
@@ -99,45 +102,47 @@ class Shapes:
 
     def _generator(self, index: int) -> np.random.Generator:
         if not 0 <= index < self.length:
-            raise IndexError(f"shapes/{self.split} has {self.length} pictures, not index {index}")
+            raise IndexError(f"shapes/{self.split} has {self.length} images, not index {index}")
         return np.random.default_rng((*self.seed, index))
 
     def _categories_of(self, index: int) -> list[int]:
         return self._draw_categories(self._generator(index), index)
 
     def _draw_categories(self, rng: np.random.Generator, index: int) -> list[int]:
-        """The first category goes round, so that all are equally frequent; the rest are drawn."""
+        """The first category takes turns, so that all are equally frequent; others are drawn."""
         first = self.asked[index % len(self.asked)]
         others = [category for category in self.drawn if category != first]
         return [first, *rng.choice(others, self.objects - 1, replace=False).tolist()]
 
 
-def _arrange(rng: np.random.Generator, categories: list[int]) -> list[Thing]:
-    """Places the objects apart where that can be had; what still overlaps is an occlusion."""
-    things: list[Thing] = []
+def _arrange(rng: np.random.Generator, categories: list[int]) -> list[ShapeObject]:
+    """Places the objects apart where that is possible; those that still overlap occlude others."""
+    shapes: list[ShapeObject] = []
     for category in rng.permutation(categories):
         radius = rng.uniform(0.17, 0.23)
         spots = rng.uniform(0.8 * radius, 1 - 0.8 * radius, (24, 2))
         clearance = [
-            min((np.hypot(*(spot - thing.centre)) - thing.radius for thing in things), default=1.0)
+            min((np.hypot(*(spot - shape.centre)) - shape.radius for shape in shapes), default=1.0)
             for spot in spots
         ]
         clear_enough = np.flatnonzero(np.asarray(clearance) > 0.9 * radius)
         best = clear_enough[0] if clear_enough.size else int(np.argmax(clearance))
-        things.append(Thing(int(category), (float(spots[best, 0]), float(spots[best, 1])), radius))
-    return things
+        shapes.append(
+            ShapeObject(int(category), (float(spots[best, 0]), float(spots[best, 1])), radius)
+        )
+    return shapes
 
 
 class Window(NamedTuple):
-    """A rectangle of the picture, with the coordinates of its pixels in picture heights."""
+    """A rectangle of the image, with the coordinates of its pixels in image heights."""
 
     place: tuple[slice, slice]
     x: Float[Ndarray, "1 W"]
     y: Float[Ndarray, "H 1"]
 
 
-def _window(size: int, centre: tuple[float, float], reach: float) -> Window:
-    """The pixels within `reach` of the centre: all that a drawing of that reach can touch."""
+def _window_around(size: int, centre: tuple[float, float], reach: float) -> Window:
+    """The pixels within `reach` of the centre: no others are touched by a drawing of that size."""
     bounds = [
         (max(0, int((middle - reach) * size)), min(size, int((middle + reach) * size) + 2))
         for middle in centre
@@ -148,20 +153,20 @@ def _window(size: int, centre: tuple[float, float], reach: float) -> Window:
 
 
 def _paint(
-    rng: np.random.Generator, things: list[Thing], size: int
+    rng: np.random.Generator, shapes: list[ShapeObject], size: int
 ) -> tuple[UInt8[Ndarray, "H W 3"], Int[Ndarray, "H W"]]:
-    """Paints background, objects and occluders; also says which object owns each pixel, or -1."""
+    """Paints background, objects and occluders; also returns each pixel's object, or -1."""
     canvas = _texture(rng, size)
     owner = np.full((size, size), -1)
     for _ in range(rng.integers(6, 12)):  # clutter behind the objects
         _draw_streak(rng, canvas)
-    for position, thing in enumerate(things):
-        window = _window(size, thing.centre, 1.5 * thing.radius)
-        body, inner, mark = _silhouette(rng, thing, window)
+    for position, shape in enumerate(shapes):
+        window = _window_around(size, shape.centre, 1.5 * shape.radius)
+        body, inner, symbol = _silhouette(rng, shape, window)
         surface = 0.3 * _texture(rng, size, window.place) + 0.7 * _colour(rng)[None, None]
         canvas[window.place][body] = RIM
         canvas[window.place][inner] = surface[inner]
-        canvas[window.place][mark & inner] = MARK
+        canvas[window.place][symbol & inner] = SYMBOL
         owner[window.place][body] = position
     for _ in range(rng.integers(1, 4)):  # clutter in front of them
         place, streak = _draw_streak(rng, canvas)
@@ -171,22 +176,22 @@ def _paint(
 
 
 def _silhouette(
-    rng: np.random.Generator, thing: Thing, window: Window
+    rng: np.random.Generator, shape: ShapeObject, window: Window
 ) -> tuple[Bool[Ndarray, "H W"], Bool[Ndarray, "H W"], Bool[Ndarray, "H W"]]:
-    """The object, its part within the rim, and its mark, in a pose of its own."""
+    """The object, its part within the rim, and its symbol, in a random pose."""
     angle = rng.uniform(-np.pi / 6, np.pi / 6)
     stretch, shear = rng.uniform(0.85, 1.18), rng.uniform(-0.15, 0.15)
-    dx = (window.x - thing.centre[1]) / thing.radius
-    dy = (window.y - thing.centre[0]) / thing.radius
+    dx = (window.x - shape.centre[1]) / shape.radius
+    dy = (window.y - shape.centre[0]) / shape.radius
     u = (np.cos(angle) * dx + np.sin(angle) * dy) * stretch + shear * dy
     v = (-np.sin(angle) * dx + np.cos(angle) * dy) / stretch
-    outline, mark = divmod(thing.category, len(MARKS))
+    outline, symbol = divmod(shape.category, len(SYMBOLS))
     inside = _OUTLINE_TESTS[OUTLINES[outline]]
-    return inside(u, v), inside(u / 0.84, v / 0.84), _MARK_TESTS[MARKS[mark]](u, v)
+    return inside(u, v), inside(u / 0.84, v / 0.84), _SYMBOL_TESTS[SYMBOLS[symbol]](u, v)
 
 
 def _inside_star(u: Ndarray, v: Ndarray) -> Ndarray:
-    """A five-pointed star of radius 1.2: its edge runs from tip to notch in ten equal angles."""
+    """A five-pointed star of radius 1.2, whose edge goes from tip to notch in ten equal angles."""
     turn = np.abs((np.arctan2(u, -v) / (2 * np.pi / 5) + 0.5) % 1 - 0.5) * 2  # 0 tip, 1 notch
     return np.hypot(u, v) < 1.2 - 0.65 * turn
 
@@ -197,7 +202,7 @@ _OUTLINE_TESTS = {
     "triangle": lambda u, v: (v < 0.6) & (v > 1.85 * abs(u) - 1.25),
     "star": _inside_star,
 }
-_MARK_TESTS = {
+_SYMBOL_TESTS = {
     "dot": lambda u, v: u**2 + v**2 < 0.33**2,
     "pair": lambda u, v: (abs(u) - 0.32) ** 2 + v**2 < 0.21**2,
     "bar": lambda u, v: (abs(u) < 0.15) & (abs(v) < 0.55),
@@ -211,7 +216,7 @@ def _draw_streak(
     """Draws a straight strip of random place, direction, length, width and colour."""
     angle, length, width = rng.uniform(0, np.pi), rng.uniform(0.1, 0.4), rng.uniform(0.008, 0.025)
     centre = (rng.uniform(), rng.uniform())
-    window = _window(len(canvas), centre, length + width)
+    window = _window_around(len(canvas), centre, length + width)
     dx, dy = window.x - centre[1], window.y - centre[0]
     along = np.cos(angle) * dx + np.sin(angle) * dy
     across = -np.sin(angle) * dx + np.cos(angle) * dy
@@ -223,7 +228,7 @@ def _draw_streak(
 def _texture(
     rng: np.random.Generator, size: int, place: tuple[slice, slice] = (slice(None), slice(None))
 ) -> Float[Ndarray, "h w 3"]:
-    """Smooth coloured noise: a coarse random grid, stretched over the picture; a part of it."""
+    """Smooth coloured noise, at `place`: a coarse random grid, stretched over the image."""
     cells = int(rng.integers(2, 9))
     grid = rng.uniform(0.2, 0.8, (cells + 1, cells + 1, 3)).astype(np.float32)
     position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32)

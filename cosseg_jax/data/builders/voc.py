@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 segmentation: photographs with class masks, as a TFDS data set.
+"""PASCAL VOC 2012 segmentation: images with class masks, as a TFDS data set.
 
 Reads a standard devkit. A category's mask is the pixels of its class, all instances together;
 value 255, along outlines and on what was too hard to label, is void.
@@ -9,23 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from cosseg_jax.data.builders.build import prepare_once
-from cosseg_jax.data.images import decode_image, decode_labels
+from cosseg_jax.data.builders.build import Distribution, prepare_in_cache
+from cosseg_jax.data.builders.layouts.layout import stored_file
+from cosseg_jax.data.builders.lists import read_text
+from cosseg_jax.data.images import decode_image
+from cosseg_jax.data.masks import VOID_LABEL, decode_labels
 from cosseg_jax.data.prepared import PreparedSource, Record, find_prepared, metadata_of
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.types import Example, Ndarray
 
-CATEGORIES = (
+VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-SPLITS = ("train", "val")
-VOID = 255
-
-LAYOUT = """expected a VOC 2012 devkit, with data_dir being VOC2012, VOCdevkit or its parent:
+VOC_SPLITS = ("train", "val")
+DEVKIT = """expected a VOC 2012 devkit, with data_dir being VOC2012, VOCdevkit or its parent:
   VOCdevkit/VOC2012/JPEGImages/<name>.jpg
   VOCdevkit/VOC2012/SegmentationClass/<name>.png
   VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val}.txt
@@ -36,7 +38,7 @@ class VocSegmentation(tfds.core.GeneratorBasedBuilder):
     """The devkit's segmentation splits, images and label files as they are."""
 
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+    MANUAL_DOWNLOAD_INSTRUCTIONS = DEVKIT
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -48,109 +50,119 @@ class VocSegmentation(tfds.core.GeneratorBasedBuilder):
         }
         return tfds.core.DatasetInfo(
             builder=self,
-            description="PASCAL VOC 2012 photographs with their class masks.",
+            description="PASCAL VOC 2012 images with their class masks.",
             features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict(categories=CATEGORIES, splits={}),
+            metadata=tfds.core.MetadataDict(categories=VOC_CLASSES, splits={}),
             homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
             disable_shuffling=True,  # the metadata lists the records in their order
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         devkit = find_devkit(Path(dl_manager.manual_dir))
-        return {split: self._generate_examples(devkit, split) for split in SPLITS}
+        return {split: self._generate_examples(devkit, split) for split in VOC_SPLITS}
 
     def _generate_examples(self, devkit: Path, split: str) -> Iterator[tuple[int, Record]]:
         index = {"names": [], "categories": []}
         metadata_of(self)["splits"][split] = index
-        names = tqdm(split_names(devkit, split), f"preparing voc {split}", unit=" photographs")
+        names = tqdm(split_names(devkit, split), f"preparing voc {split}", unit=" images")
         for key, name in enumerate(names):
-            image, label = photograph_files(devkit, name)
+            image, label = devkit_pair(devkit, name)
             index["names"].append(name)
             index["categories"].append(checked_categories(image, label))
             yield key, {"image": image.read_bytes(), "label": label.read_bytes(), "name": name}
 
 
-def load(split: str, data_dir: Path) -> PreparedSource:
+def load_voc(split: str, data_dir: Path) -> PreparedSource:
     """The split as a `Source`, from a prepared data set or a devkit in data_dir.
 
-    Raises FileNotFoundError when there is neither, ValueError when a file is bad.
+    Raises MissingFileError when there is neither, UserError when a file is bad.
     """
     directory = find_prepared(data_dir, f"voc_segmentation/{VocSegmentation.VERSION}")
     if directory is None:
-        devkit = find_devkit(data_dir)
-        directory = prepare_once(VocSegmentation, devkit, devkit_files(devkit))
-    return PreparedSource("voc", directory, split, example_of)
+        directory = prepare_in_cache(voc_distribution(data_dir))
+    return PreparedSource("voc", directory, split, voc_example)
 
 
-def example_of(record: Record, categories: Int[Ndarray, " K"]) -> Example:
+def voc_distribution(data_dir: Path) -> Distribution:
+    """The devkit in data_dir with its builder. Raises MissingFileError where it is incomplete."""
+    devkit = find_devkit(data_dir)
+    return Distribution(VocSegmentation, devkit, devkit_files(devkit))
+
+
+def voc_example(record: Record, categories: Int[Ndarray, " K"]) -> Example:
     """Decodes a record."""
     name = record["name"].decode()
     label = decode_labels(record["label"], name)
     return Example(
         image=decode_image(record["image"], name),
         masks=label[None] == categories[:, None, None] + 1,  # [K, H, W]
-        void=label == VOID,
+        void=label == VOID_LABEL,
         categories=categories,
         name=name,
     )
 
 
 def find_devkit(data_dir: Path) -> Path:
-    """The VOC2012 folder at or below data_dir. Raises FileNotFoundError when there is none."""
+    """The VOC2012 folder at or below data_dir. Raises MissingFileError when there is none."""
     for folder in (data_dir / "VOCdevkit" / "VOC2012", data_dir / "VOC2012", data_dir):
         if (folder / "ImageSets" / "Segmentation").is_dir():
             return folder
-    raise FileNotFoundError(f"no VOC data set in {data_dir}: {LAYOUT}")
+    raise MissingFileError(f"no VOC data set in {data_dir}: {DEVKIT}")
 
 
 def devkit_files(devkit: Path) -> list[Path]:
-    """Every file of the two splits. Raises FileNotFoundError when one is missing."""
-    lists = [_split_file(devkit, split) for split in SPLITS]
-    names = [name for split in SPLITS for name in split_names(devkit, split)]
-    return lists + [file for name in names for file in photograph_files(devkit, name)]
+    """Every file of the two splits. Raises MissingFileError when one is missing."""
+    lists = [_split_list(devkit, split) for split in VOC_SPLITS]
+    names = [name for split in VOC_SPLITS for name in split_names(devkit, split)]
+    return lists + [file for name in names for file in devkit_pair(devkit, name)]
 
 
 def split_names(devkit: Path, split: str) -> list[str]:
-    """The names in a split's list, sorted. Raises ValueError when there are none."""
-    file = _split_file(devkit, split)
+    """The names in a split's list, sorted. Raises UserError when there are none."""
+    file = _split_list(devkit, split)
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing: {LAYOUT}")
-    names = sorted(set(file.read_text().split()))
+        raise MissingFileError(f"{file} is missing: {DEVKIT}")
+    names = sorted(set(read_text(file).split()))
     if not names:
-        raise ValueError(f"{file} names no photographs; expected one name a line")
+        raise UserError(f"{file} names no images; expected one name a line")
     return names
 
 
-def photograph_files(devkit: Path, name: str) -> tuple[Path, Path]:
-    """A photograph and its label file. Raises FileNotFoundError when either is missing."""
-    image = devkit / "JPEGImages" / f"{name}.jpg"
-    label = devkit / "SegmentationClass" / f"{name}.png"
+def devkit_pair(devkit: Path, name: str) -> tuple[Path, Path]:
+    """An image and its label file. Raises MissingFileError when either is missing."""
+    image = stored_file(devkit / "JPEGImages", f"{name}.jpg")
+    label = stored_file(devkit / "SegmentationClass", f"{name}.png")
     for file in (image, label):
         if not file.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{file} is missing, though {devkit / 'ImageSets' / 'Segmentation'} lists {name!r}"
             )
     return image, label
 
 
 def checked_categories(image: Path, label: Path) -> list[int]:
-    """The categories in a label file. Raises ValueError when it does not fit its photograph."""
+    """The categories in a label file. Raises UserError when it does not fit its image."""
     values = decode_labels(label)
     height, width = decode_image(image).shape[:2]
     if values.shape != (height, width):
-        raise ValueError(
-            f"{label} is {values.shape[1]} x {values.shape[0]} pixels and its photograph {image} "
+        raise UserError(
+            f"{label} is {values.shape[1]} x {values.shape[0]} pixels and its image {image} "
             f"{width} x {height} (upright); expected the same size"
         )
+    return check_class_values(values, label)
+
+
+def check_class_values(values: UInt8[Ndarray, "H W"], label: Path) -> list[int]:
+    """The classes in a label map, counted from 0. Raises UserError for a value of no class."""
     found = np.unique(values)
-    strange = found[(found > len(CATEGORIES)) & (found != VOID)]
+    strange = found[(found > len(VOC_CLASSES)) & (found != VOID_LABEL)]
     if strange.size:
-        raise ValueError(
+        raise UserError(
             f"{label} has values {strange.tolist()}; expected 0 (background), 1 to "
-            f"{len(CATEGORIES)} (classes) and {VOID} (void)"
+            f"{len(VOC_CLASSES)} (classes) and {VOID_LABEL} (void)"
         )
-    return [int(value) - 1 for value in found if 0 < value <= len(CATEGORIES)]
+    return [int(value) - 1 for value in found if 0 < value <= len(VOC_CLASSES)]
 
 
-def _split_file(devkit: Path, split: str) -> Path:
+def _split_list(devkit: Path, split: str) -> Path:
     return devkit / "ImageSets" / "Segmentation" / f"{split}.txt"

@@ -1,8 +1,8 @@
-"""COCO-SEG, the paper's training set: photographs of COCO 2017 with the masks of their categories.
+"""COCO-SEG, the paper's training set: images of COCO 2017 with the masks of their categories.
 
-Which photographs and categories: `rule`. A record holds a photograph's JPEG as it is, and
-its label: the masks of its K categories and the void, one below the other in a PNG of one bit.
-Preparing it goes through `plan` and `shards`, of which the latter takes the time.
+`rule` says which images and categories. A record holds an image's JPEG as it is, and its label: the
+masks of its K categories and the void, one below the other in a PNG of one bit a pixel. `plan` and
+`shards` prepare it; the shards take most of the time.
 """
 
 import json
@@ -10,49 +10,49 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
-from absl import logging
 from jaxtyping import Int
 
+from cosseg_jax.data.builders.build import build_once, cached, fingerprint, target_in, version_of
 from cosseg_jax.data.builders.coco.masks import mask_api
 from cosseg_jax.data.builders.coco.plan import (
-    LAYOUT,
+    COCO_TREE,
+    files_of,
     find_coco,
-    fingerprint,
     part_files,
     splits_of,
     write_plan,
 )
 from cosseg_jax.data.builders.coco.rule import PAPER_RULE, Rule
 from cosseg_jax.data.builders.coco.shards import (
-    Job,
-    features,
-    locked,
+    ShardJob,
     part_records,
-    remove_abandoned,
+    record_features,
     write_shards,
 )
-from cosseg_jax.data.images import decode_image, decode_labels
+from cosseg_jax.data.images import decode_image
+from cosseg_jax.data.masks import decode_labels
 from cosseg_jax.data.prepared import PreparedSource, Record, find_prepared, metadata_of
-from cosseg_jax.files import cache_dir
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.types import Example, Ndarray
 
-RECORDS_PER_SHARD = 1000  # about 170 MB; what a process that is killed loses
+RECORDS_PER_SHARD = 1000  # about 170 MB; a process that is killed loses so much
 
 
 class CocoSeg(tfds.core.GeneratorBasedBuilder):
-    """The data set to TFDS. `prepare` makes the same by several processes, and can go on.
+    """The data set for TFDS. `prepare_coco_seg` makes the same by several processes, and can go on.
 
     Args:
-      rule: which photographs and categories.
+      rule: which images and categories.
       options: those of every builder of TFDS.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+    MANUAL_DOWNLOAD_INSTRUCTIONS = COCO_TREE
 
     def __init__(self, *, rule: Rule = PAPER_RULE, **options: Any) -> None:
         self._rule = rule
@@ -61,8 +61,8 @@ class CocoSeg(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description="COCO 2017 photographs with the masks of the paper's categories.",
-            features=features(),
+            description="COCO 2017 images with the masks of the paper's categories.",
+            features=record_features(),
             metadata=tfds.core.MetadataDict(categories=[], splits={}),
             homepage="https://cocodataset.org",
             disable_shuffling=True,  # the metadata lists the records in their order
@@ -80,24 +80,43 @@ class CocoSeg(tfds.core.GeneratorBasedBuilder):
         return enumerate(record for part in parts for record in part_records(root, part))
 
 
-def load(split: str, data_dir: Path) -> PreparedSource:
+class CocoBuild(NamedTuple):
+    """What is built: from which folder of COCO, by which rule, in which shards, by how many."""
+
+    root: Path
+    rule: Rule = PAPER_RULE
+    records_per_shard: int = RECORDS_PER_SHARD
+    processes: int = 0
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint of all that the result depends on."""
+        options = (version_of(CocoSeg), str(self.rule), str(self.records_per_shard))
+        return fingerprint(self.root, files_of(self.root), options)
+
+
+def load_coco_seg(split: str, data_dir: Path) -> PreparedSource:
     """The split as a `Source`, from a prepared data set or a folder of COCO 2017 in data_dir.
 
-    A folder of COCO is prepared into the cache on its first use, which takes long: see `prepare`.
+    A folder of COCO is prepared into the cache on its first use, which takes long: see
+    `prepare_coco_seg`.
 
-    Raises FileNotFoundError when there is neither, ValueError when a file is bad.
+    Raises MissingFileError when there is neither, UserError when a file is bad.
     """
-    directory = find_prepared(data_dir, f"coco_seg/{CocoSeg.VERSION}")
+    directory = find_prepared(data_dir, version_of(CocoSeg))
     if directory is None:
         root = find_coco(data_dir)
         if split not in splits_of(root):
-            raise FileNotFoundError(f"{root} has no split {split!r}: {LAYOUT}")
-        mark = _fingerprint(root, PAPER_RULE, RECORDS_PER_SHARD)
-        directory = prepare(data_dir, cache_dir() / f"coco_seg-{mark}")
-    return PreparedSource("coco_seg", directory, split, example_of)
+            raise MissingFileError(f"{root} has no split {split!r}: {COCO_TREE}")
+        build = CocoBuild(root)
+        mark = build.mark
+        directory = cached(
+            version_of(CocoSeg), mark, partial(_build_in, build, mark), resumable=True
+        )
+    return PreparedSource("coco_seg", directory, split, coco_example)
 
 
-def prepare(
+def prepare_coco_seg(
     source: Path,
     data_dir: Path,
     *,
@@ -110,49 +129,32 @@ def prepare(
     """Prepares COCO 2017 as `data_dir/coco_seg/<version>`, which is returned.
 
     A call after one that was killed goes on with what is left, as long as the files and the
-    arguments are the same. Of two at once, the second waits for the first.
+    arguments are the same. If there are two at once, the second waits for the first.
 
     Args:
-      source: the folder of COCO 2017 or one that holds it; only ever read.
+      source: the folder of COCO 2017 or one that holds it; it is only read.
       data_dir: where the data set and, until it is whole, its parts lie.
-      processes: that write it; 0: one for each core.
-      force: to replace what is there, which counts as made already otherwise.
+      processes: how many write it; 0: one for each core.
+      force: replace what is there, instead of taking it as done already.
       min_area, min_images: see `Rule`.
-      records_per_shard: photographs in a file of the result.
+      records_per_shard: how many images a file of the result has.
 
-    Raises FileNotFoundError where there is no COCO or a photograph is missing, ValueError for a bad
-    file, or where data_dir has the data set of other files or thresholds, ImportError without
-    pycocotools.
+    Raises MissingFileError where there is no COCO or an image is missing, UserError for a bad file
+    or where data_dir has the data set of other files or thresholds, MissingPackageError without
+    pycocotools, OSError, naming a path, on a full disk.
     """
     if processes < 0 or records_per_shard < 1:
-        raise ValueError(
+        raise UserError(
             f"processes is {processes}, expected a number from 0, and records_per_shard is "
             f"{records_per_shard}, expected one from 1"
         )
-    mask_api()
-    root, rule = find_coco(source), Rule(min_area, min_images)
-    mark = _fingerprint(root, rule, records_per_shard)
-    final = data_dir / CocoSeg.name / str(CocoSeg.VERSION)
-    if not force and _is_there(final, mark):
-        return final
-    work = final.with_name(f"{final.name}.building-{mark}")
-    builds = final.parent.glob(f"{final.name}.building-*")
-    remove_abandoned(build for build in builds if build != work)  # from other files or arguments
-    with locked(work):
-        if force or not _is_there(final, mark):  # by another process, meanwhile
-            metadata = _plan(root, work / "plan", rule, records_per_shard) | {"fingerprint": mark}
-            jobs = _jobs(root, work, metadata, records_per_shard)
-            every = [job for of_split in jobs.values() for job in of_split]
-            write_shards(every, processes or os.cpu_count() or 1)
-            built = _completed(work, jobs, metadata)
-            if final.is_dir():
-                final.rename(work / "replaced")
-            built.rename(final)
-        shutil.rmtree(work)
-    return final
+    build = CocoBuild(find_coco(source), Rule(min_area, min_images), records_per_shard, processes)
+    mark = build.mark
+    target = target_in(data_dir, version_of(CocoSeg), mark)
+    return build_once(target, partial(_build_in, build, mark), force=force, resumable=True)
 
 
-def example_of(record: Record, categories: Int[Ndarray, " K"]) -> Example:
+def coco_example(record: Record, categories: Int[Ndarray, " K"]) -> Example:
     """Decodes a record."""
     name = record["name"].decode()
     image = decode_image(record["image"], name)
@@ -161,36 +163,28 @@ def example_of(record: Record, categories: Int[Ndarray, " K"]) -> Example:
     return Example(image, planes[:-1], planes[-1], categories, name)
 
 
-def _fingerprint(root: Path, rule: Rule, records_per_shard: int) -> str:
-    return fingerprint(root, rule, records_per_shard, str(CocoSeg.VERSION))
+def _build_in(build: CocoBuild, mark: str, work: Path) -> Path:
+    """Makes the data set in a working folder, with what is there of it, and returns its folder."""
+    mask_api()  # told before the work begins, if it is missing
+    metadata = _planned(build, work / "plan") | {"fingerprint": mark}
+    jobs = _jobs(build, work, metadata)
+    every = [job for of_split in jobs.values() for job in of_split]
+    write_shards(every, build.processes or os.cpu_count() or 1)
+    return _completed(work, jobs, metadata)
 
 
-def _is_there(final: Path, mark: str) -> bool:
-    """Whether the data set is there. Raises ValueError when it was made from something else."""
-    if not final.is_dir():
-        return False
-    if metadata_of(tfds.builder_from_directory(final)).get("fingerprint") != mark:
-        raise ValueError(
-            f"{final} was made from other files or thresholds; replace it (force), or prepare into "
-            "another data_dir"
-        )
-    return True
-
-
-def _plan(root: Path, plan: Path, rule: Rule, records_per_shard: int) -> dict[str, Any]:
+def _planned(build: CocoBuild, plan: Path) -> dict[str, Any]:
     """The data set's metadata, from its plan, which is made if there is none yet."""
     if not plan.is_dir():
-        partial = plan.with_name("plan.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        write_plan(root, partial, rule, records_per_shard)
-        partial.rename(plan)
+        unfinished = plan.with_name("plan.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        write_plan(build.root, unfinished, build.rule, build.records_per_shard)
+        unfinished.rename(plan)
     return json.loads((plan / "metadata.json").read_text())
 
 
-def _jobs(
-    root: Path, work: Path, metadata: dict[str, Any], records_per_shard: int
-) -> dict[str, list[Job]]:
+def _jobs(build: CocoBuild, work: Path, metadata: dict[str, Any]) -> dict[str, list[ShardJob]]:
     """The shards of each split; they have the same number of records, but for the last."""
     folder = Path(_builder(work).data_path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,16 +194,16 @@ def _jobs(
     for split, index in metadata["splits"].items():
         parts = part_files(work / "plan", split)
         shards = _template(folder, split).sharded_filepaths(len(parts))
-        starts = range(0, len(index["names"]), records_per_shard)
-        sizes = [len(index["names"][start : start + records_per_shard]) for start in starts]
+        starts = range(0, len(index["names"]), build.records_per_shard)
+        sizes = [len(index["names"][start : start + build.records_per_shard]) for start in starts]
         jobs[split] = [
-            Job(root, part, Path(shard), size)
+            ShardJob(build.root, part, Path(shard), size)
             for part, shard, size in zip(parts, shards, sizes, strict=True)
         ]
     return jobs
 
 
-def _completed(work: Path, jobs: dict[str, list[Job]], metadata: dict[str, Any]) -> Path:
+def _completed(work: Path, jobs: dict[str, list[ShardJob]], metadata: dict[str, Any]) -> Path:
     """Adds to the shards what TFDS reads them by, and returns their folder."""
     builder = _builder(work)
     folder = Path(builder.data_path)
@@ -225,8 +219,6 @@ def _completed(work: Path, jobs: dict[str, list[Job]], metadata: dict[str, Any])
     builder.info.set_splits(tfds.core.SplitDict(infos))
     builder.info.metadata.update(metadata)
     builder.info.write_to_directory(folder)
-    for line in metadata["differences"]:
-        logging.warning("coco_seg is not the paper's: %s", line)
     return folder
 
 

@@ -1,16 +1,18 @@
-"""Which photographs of COCO are in the paper's training set, and in which categories (section 4.1).
+"""Which images of COCO are in the paper's training set, and in which categories (section 4.1).
 
-A photograph belongs to a category when it has an instance of it that is no crowd and larger than
-`min_area`; a category counts when it has at least `min_images` such photographs. On the whole of
-train2017 that makes 78 categories with 200,932 entries, an entry being a photograph in a category.
+An image belongs to a category when it has an instance of it that is no crowd and larger than
+`min_area`; a category counts when it has at least `min_images` such images. On the whole of
+train2017 these are 78 categories with 200,932 images, each image counted in each of its categories.
 """
 
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from cosseg_jax.errors import UserError
+
 TRAIN2017_IMAGES = 118_287
-EXPECTED = {  # photographs of each category in the whole of train2017, in the order of COCO's ids
+PAPER_COUNTS = {  # images of each category in the whole of train2017, in the order of COCO's ids
     **{"person": 49_355, "bicycle": 1674, "car": 5187, "motorcycle": 2726, "airplane": 2488},
     **{"bus": 3364, "train": 3463, "truck": 3767, "boat": 1843, "traffic light": 726},
     **{"fire hydrant": 1063, "stop sign": 994, "parking meter": 381, "bench": 3069, "bird": 1485},
@@ -31,10 +33,10 @@ EXPECTED = {  # photographs of each category in the whole of train2017, in the o
 
 
 class Rule(NamedTuple):
-    """The two thresholds; as they are, the paper's.
+    """The two thresholds; the defaults are the paper's.
 
     min_area: in pixels; an instance must have more.
-    min_images: the photographs that a category needs in the training split.
+    min_images: how many images a category needs in the training split.
     """
 
     min_area: float = 4000.0
@@ -47,47 +49,47 @@ PAPER_RULE = Rule()
 def kept_categories(
     members: Mapping[int, Collection[int]], names: Mapping[int, str], rule: Rule
 ) -> tuple[int, ...]:
-    """The ids of the categories with enough photographs, ascending.
+    """The ids of the categories with enough images, ascending.
 
     Args:
-      members: for each photograph of the training split, the ids of its categories.
+      members: for each image of the training split, the ids of its categories.
       names: of the categories, by id.
       rule: the thresholds.
 
-    Raises ValueError when no category has enough.
+    Raises UserError when no category has enough.
     """
     counts = Counter(category for of_one in members.values() for category in of_one)
     kept = sorted(category for category, count in counts.items() if count >= rule.min_images)
     if not kept:
         found = counts.most_common(1)
         most = f"{found[0][1]} ({names[found[0][0]]})" if found else "0"
-        raise ValueError(
-            f"no category has {rule.min_images} photographs with an instance above "
+        raise UserError(
+            f"no category has {rule.min_images} images with an instance above "
             f"{rule.min_area:g} pixels; the most that one has is {most}. Use the whole of "
             "train2017, or prepare this set with smaller thresholds (min_images, min_area)"
         )
     return tuple(kept)
 
 
-def differences(num_images: int, counts: Mapping[str, int], rule: Rule) -> list[str]:
+def differences_from_rule(num_images: int, counts: Mapping[str, int], rule: Rule) -> list[str]:
     """How the categories of the training split differ from the paper's, a line each.
 
     Args:
-      num_images: the photographs that the annotation file lists. Other sets than the whole of
-        train2017 have nothing to be compared with.
-      counts: photographs of each kept category.
+      num_images: the images that the annotation file lists. Only the whole of train2017 has
+        anything to be compared with.
+      counts: the number of images of each kept category.
       rule: the thresholds by which they were counted.
     """
     if num_images != TRAIN2017_IMAGES or rule != PAPER_RULE:
         return []
     lines = [
-        f"{name}: {counts.get(name, 0)} photographs, where the paper's rule gives "
-        f"{EXPECTED.get(name, 0)}"
-        for name in (*EXPECTED, *(name for name in counts if name not in EXPECTED))
-        if counts.get(name, 0) != EXPECTED.get(name, 0)
+        f"{name}: {counts.get(name, 0)} images, where the paper's rule gives "
+        f"{PAPER_COUNTS.get(name, 0)}"
+        for name in (*PAPER_COUNTS, *(name for name in counts if name not in PAPER_COUNTS))
+        if counts.get(name, 0) != PAPER_COUNTS.get(name, 0)
     ]
-    if sum(counts.values()) != sum(EXPECTED.values()):
-        entries = f"{sum(counts.values())} in {len(counts)} categories"
-        expected = f"{sum(EXPECTED.values())} in {len(EXPECTED)}"
-        lines.insert(0, f"entries: {entries}, where the paper's rule gives {expected}")
+    if sum(counts.values()) != sum(PAPER_COUNTS.values()):
+        found = f"{sum(counts.values())} in {len(counts)} categories"
+        expected = f"{sum(PAPER_COUNTS.values())} in {len(PAPER_COUNTS)}"
+        lines.insert(0, f"images in all: {found}, where the paper's rule gives {expected}")
     return lines
