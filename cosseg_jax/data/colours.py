@@ -80,9 +80,8 @@ def _eight_bits(
     values: Shaped[Ndarray, "H W"], significant_bits: int | None
 ) -> UInt8[Ndarray, "H W"]:
     """Scales grey values, from 0, to 0..255; see the module's docstring."""
-    values = np.maximum(values.astype(np.int64), 0)
+    values = np.maximum(values, 0)
     used = int(values.max()).bit_length()
-    bits = (
-        significant_bits if significant_bits and used <= significant_bits < 16 else used + used % 2
-    )
+    stated = significant_bits or 16
+    bits = stated if used <= stated < 16 else used + used % 2
     return (values >> max(0, bits - 8)).astype(np.uint8)

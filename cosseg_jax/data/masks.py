@@ -15,7 +15,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image
 
 from cosseg_jax.data.colours import DEEP_MODES, ORIENTATION
-from cosseg_jax.data.opening import label_of, open_header, open_image
+from cosseg_jax.data.opening import label_of, open_header, open_image, undecodable
 from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 
@@ -95,8 +95,17 @@ def turned_like(labels: Shaped[Ndarray, "H W"], image: bytes | Path) -> Shaped[N
 
     It stays as it is where the tag leaves height and width in their places.
     """
-    turn = TURNS.get(open_header(image).getexif().get(ORIENTATION, 1))
+    turn = TURNS.get(_orientation(image))
     return labels if turn is None else np.array(Image.fromarray(labels).transpose(turn))
+
+
+def _orientation(image: bytes | Path) -> int:
+    try:
+        return open_header(image).getexif().get(ORIENTATION, 1)
+    except UserError:
+        raise
+    except Exception as error:  # for a PNG file, Pillow decodes the pixels as well
+        raise UserError(undecodable(label_of(image, ""), error)) from error
 
 
 def _alpha(opened: Image.Image) -> UInt8[Ndarray, "H W"] | None:

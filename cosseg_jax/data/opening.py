@@ -30,7 +30,6 @@ RAW_SUFFIXES = (
 SUBFILE_TYPE, BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, DNG_VERSION = 254, 258, 281, 50706  # in TIFF
 START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 100  # of a JPEG file; encoders write at most about 20
-MEGA = 1_000_000
 
 # Editors write megabytes of XMP into a PNG file; Pillow's limit on all of its text remains.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -57,7 +56,7 @@ def load_pixels(opened: Image.Image, label: str) -> None:
     try:
         opened.load()
     except Exception as error:  # Pillow raises anything on a broken file
-        if "closed" in str(error) or getattr(opened, "fp", None) is None:
+        if "closed" in str(error) or isinstance(error, AssertionError):  # of Pillow: no file
             raise UserError(
                 f"{label} is a PIL image whose file was closed before it was read; call its "
                 "load() first, or give the file's path"
@@ -91,7 +90,7 @@ def limit_pixels(megapixels: int | float = 250) -> None:
 
     For programs; Pillow's default refuses images above 179 megapixels and warns above 89.
     """
-    Image.MAX_IMAGE_PIXELS = int(megapixels * MEGA) // 2  # more warn, more than twice are refused
+    Image.MAX_IMAGE_PIXELS = int(1e6 * megapixels) // 2  # more warn, more than twice are refused
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 

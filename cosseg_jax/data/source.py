@@ -123,7 +123,7 @@ def without_categories(source: Source, held_out: Sequence[str]) -> Source:
     """
     if not held_out:
         return source
-    removed = _numbers("held_out", source, held_out)
+    removed = _category_numbers("held_out", source, held_out)
     kept = [c for c in range(len(source.categories)) if c not in removed]
     if not kept:
         raise UserError(f"held_out names every category of {source.name!r}; leave some")
@@ -138,11 +138,11 @@ def only_categories(source: Source, names: Sequence[str]) -> Source:
     """
     if not names:
         raise UserError("categories is empty; name the categories to evaluate")
-    kept = _numbers("categories", source, names)
+    kept = _category_numbers("categories", source, names)
     return Subset(source, sorted(_containing(source, kept)), kept)
 
 
-def _numbers(field: str, source: Source, names: Sequence[str]) -> list[int]:
+def _category_numbers(field: str, source: Source, names: Sequence[str]) -> list[int]:
     unknown = sorted(set(names) - set(source.categories))
     if unknown:
         raise UserError(

@@ -77,6 +77,13 @@ def test_labels_and_masks_turn_as_their_image_does(tmp_path, orientation, dtype)
         np.testing.assert_array_equal(turned, expected.astype(dtype))
 
 
+def test_turning_like_a_truncated_image_names_it(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    (tmp_path / "half.png").write_bytes(encoded(noise)[:2000])
+    with pytest.raises(UserError, match=r"half\.png does not decode"):
+        turned_like(MASK, tmp_path / "half.png")
+
+
 # Masks of two values
 
 
