@@ -1,10 +1,10 @@
 """Evaluates a network: python evaluate.py --dataset pascal --data_dir DIR [--checkpoint DIR]
 
-Without --checkpoint it is the network that comes with the package. Prints P and J of every class
-beside the paper's own, and what the network owes to its groups; --out writes them as JSON,
---save_masks every mask, --report a page to look at. `--dataset all` prints the paper's tables 1 to
-4 with this network in them, `--ablation DIR` its table 5. Progress goes to stderr, figures to
-stdout. Wrong input exits with status 2.
+Without --checkpoint it evaluates the network that comes with the package. It prints pixel accuracy
+P and IoU (Jaccard) J of every class beside the paper's own, and the group-dependence metrics. --out
+writes them as JSON, --save_masks every mask, --report a page to look at. `--dataset all` prints the
+paper's tables 1 to 4 with this network in them, `--ablation DIR` its table 5. Progress goes to
+stderr, results to stdout. Wrong input exits with status 2.
 """
 
 import json
@@ -20,7 +20,7 @@ from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source, only_categories
 from cosseg_jax.errors import UserError
 from cosseg_jax.evaluation import ablation, benchmark, metrics, saved_masks
-from cosseg_jax.evaluation.evaluator import IMAGES_PER_BATCH, OnImage
+from cosseg_jax.evaluation.evaluator import OnImage
 from cosseg_jax.evaluation.report.writer import Report
 from cosseg_jax.evaluation.results import Result, as_json
 from cosseg_jax.evaluation.tables import contents
@@ -34,7 +34,7 @@ HELD_OUT = "held_out"
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, f"One of: {', '.join((*SOURCES, ALL))} (the paper's four).")
 flags.DEFINE_string("data_dir", None, "Folder of the data sets. Default: $COSSEG_DATA_DIR.")
-flags.DEFINE_string("split", None, "Default: the one that the data set is evaluated on.")
+flags.DEFINE_string("split", None, "Split to evaluate. Default: the data set's last.")
 flags.DEFINE_string("checkpoint", None, "Folder that train.py --export wrote. Default: ours.")
 flags.DEFINE_string(
     "ablation", None, f"Folder of four checkpoints: {', '.join(ablation.VARIANTS)}."
@@ -42,25 +42,26 @@ flags.DEFINE_string(
 flags.DEFINE_list(
     "categories",
     [],
-    f"Of the data set, those evaluated, or {HELD_OUT}: that the network never saw. Default: all.",
+    f"Categories to evaluate; {HELD_OUT}: those that training left out. Default: all.",
 )
 flags.DEFINE_string("grouping", "fives", "fives (the paper's), whole (classes), or random:K.")
-flags.DEFINE_integer("group_size", 5, "Images in a group, of fives and random:K.")
-flags.DEFINE_integer("seed", 0, "Of random groups, and of groups of strangers.")
-flags.DEFINE_list("protocols", list(metrics.PROTOCOLS), "Beside original and ssnm: ufo, pooled.")
-flags.DEFINE_bool("group_figures", True, "Also foreign_*, gain_alone: about 6 times the time.")
-flags.DEFINE_string("unmodulated_checkpoint", None, "Same, modulators off: gain_unmodulated.")
+flags.DEFINE_integer("group_size", 5, "Images in a group, for fives and random:K.")
+flags.DEFINE_integer("seed", 0, "Seed of random groups, and of groups of another category.")
+flags.DEFINE_list("protocols", list(metrics.PROTOCOLS), "Besides original and ssnm: ufo, pooled.")
+flags.DEFINE_bool("group_metrics", True, "Also compute foreign_* and gain_alone.")
+flags.DEFINE_string(
+    "unmodulated_checkpoint", None, "The same network with its modulators off: gain_unmodulated."
+)
 flags.DEFINE_enum("table", "terminal", [*STYLES, "json"], "How the tables are printed.")
-flags.DEFINE_string("out", None, "JSON file for the figures.")
-flags.DEFINE_string("save_masks", None, "Folder for the masks: <class>/<photograph>.png, 0 or 255.")
-flags.DEFINE_string("report", None, "Folder for a page and sheets to look at every photograph.")
+flags.DEFINE_string("out", None, "JSON file for the results.")
+flags.DEFINE_string("save_masks", None, "Folder for the masks: <class>/<image>.png, 0 or 255.")
+flags.DEFINE_string("report", None, "Folder for a page and sheets that show every image.")
 flags.DEFINE_bool("force", False, "Overwrite the files of --out, --save_masks and --report.")
-flags.DEFINE_integer("groups_per_batch", 4, "Groups that the network sees at once.", lower_bound=1)
-flags.DEFINE_integer(
-    "images_per_batch",
-    IMAGES_PER_BATCH,
-    "Their images at most, if they are several.",
-    lower_bound=1,
+flags.DEFINE_float(
+    "cache_gigabytes",
+    benchmark.CACHE_GIGABYTES,
+    "Memory for encodings of images, which group metrics use again.",
+    lower_bound=0.0,
 )
 
 
@@ -75,11 +76,11 @@ def main(argv: Sequence[str]) -> None:
     del argv
     settings = check_flags()
     if FLAGS.ablation:
-        outcome = of_ablation(settings)
+        outcome = evaluate_ablation(settings)
     elif FLAGS.dataset == ALL:
-        outcome = of_benchmarks(settings)
+        outcome = evaluate_benchmarks(settings)
     else:
-        outcome = of_data_set(settings)
+        outcome = evaluate_data_set(settings)
     content = json.dumps(outcome.content, indent=2, allow_nan=False)
     print(content if FLAGS.table == "json" else draw(outcome.grids, FLAGS.table))
     if FLAGS.out:
@@ -87,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_flags() -> benchmark.Settings:
-    """Finds what is wrong on the command line before anything takes long."""
+    """Checks the flags before anything takes long; returns the settings of the evaluation."""
     if FLAGS.dataset is None:
         raise UserError("--dataset is missing; see --help")
     if FLAGS.ablation:
@@ -109,22 +110,20 @@ def check_flags() -> benchmark.Settings:
     return benchmark.Settings(
         parse_grouping(FLAGS.grouping, FLAGS.group_size, FLAGS.seed),
         benchmark.ordered(FLAGS.protocols),
-        FLAGS.group_figures,
-        FLAGS.groups_per_batch,
-        FLAGS.images_per_batch,
+        FLAGS.group_metrics,
     )
 
 
-def of_data_set(settings: benchmark.Settings) -> Outcome:
-    """One data set: its classes, the paper's table for it, what is owed to groups."""
-    source = the_source()
+def evaluate_data_set(settings: benchmark.Settings) -> Outcome:
+    """Evaluates one data set: its classes, the paper's table for it, group-dependence metrics."""
+    source = load_data_set()
     listeners = callbacks(source, settings)
     result = score_all({source.name: source}, {source.name: listeners}, settings)[source.name]
     return Outcome(contents.report(result), as_json(result))
 
 
-def of_benchmarks(settings: benchmark.Settings) -> Outcome:
-    """The paper's tables 1 to 4, of the data sets that are there."""
+def evaluate_benchmarks(settings: benchmark.Settings) -> Outcome:
+    """Evaluates the data sets of the paper's tables 1 to 4 that are in the data directory."""
     sources, missing = benchmark.find_benchmarks(FLAGS.data_dir)
     listeners = {name: callbacks(source, settings, name) for name, source in sources.items()}
     results = score_all(sources, listeners, settings)
@@ -134,25 +133,25 @@ def of_benchmarks(settings: benchmark.Settings) -> Outcome:
     return Outcome(grids, content)
 
 
-def of_ablation(settings: benchmark.Settings) -> Outcome:
-    """The paper's table 5, of four networks that configs/ablation.py has made."""
+def evaluate_ablation(settings: benchmark.Settings) -> Outcome:
+    """Evaluates the four networks of the paper's table 5, which configs/ablation.py trains."""
     exports = ablation.find_exports(Path(FLAGS.ablation))
-    results = benchmark.score_variants(exports, the_source(), settings)
+    results = benchmark.score_variants(exports, load_data_set(), settings)
     grid = contents.ablation(results, ablation.differing_fields(exports))
     found = {name: as_json(result) for name, result in results.items()}
     return Outcome([grid], {"results": found, "tables": [records(grid)]})
 
 
-def the_source() -> Source:
-    """The data set of the flags, or the categories of it that they name."""
+def load_data_set() -> Source:
+    """The data set that the flags name, restricted to the categories that they name."""
     source = load_source(FLAGS.dataset, split_of(FLAGS.dataset), FLAGS.data_dir)
     if not FLAGS.categories:
         return source
-    return only_categories(source, categories_never_seen() or FLAGS.categories)
+    return only_categories(source, held_out_categories() or FLAGS.categories)
 
 
-def categories_never_seen() -> Sequence[str]:
-    """The categories that the flags' network was trained without, if they ask for them."""
+def held_out_categories() -> Sequence[str]:
+    """The categories that the checkpoint was trained without, if --categories asks for them."""
     if list(FLAGS.categories) != [HELD_OUT]:
         return ()
     names = load_config(Path(FLAGS.checkpoint)).get("held_out", ()) if FLAGS.checkpoint else ()
@@ -165,13 +164,13 @@ def categories_never_seen() -> Sequence[str]:
 
 
 def split_of(dataset: str) -> str:
-    """The split of the flags; if they name none, the last that the data set has."""
+    """The split that the flags name; if none, the last split of the data set."""
     splits = SOURCES[dataset].splits if dataset in SOURCES else ("",)
     return FLAGS.split or splits[-1]
 
 
 def callbacks(source: Source, settings: benchmark.Settings, folder: str = "") -> list[OnImage]:
-    """What is done with every scored photograph: files in `folder` of those that flags name."""
+    """What is called for every scored image: it writes the files that the flags ask for."""
     groups = partitions(source, settings.grouping)[0]
     found: list[OnImage] = []
     if FLAGS.save_masks:
@@ -188,11 +187,11 @@ def score_all(
     listeners: dict[str, list[OnImage]],
     settings: benchmark.Settings,
 ) -> dict[str, Result]:
-    """Scores the checkpoint on data sets, beside the one without modulators if there is one.
+    """Scores the checkpoint, and the one without modulators if there is one, on data sets.
 
-    Reports among the listeners are written as soon as their data set is scored.
+    A report is written as soon as its data set is scored.
     """
-    network = benchmark.load_network(FLAGS.checkpoint)
+    network = benchmark.load_network(FLAGS.checkpoint, cache_gigabytes=FLAGS.cache_gigabytes)
     folder = FLAGS.unmodulated_checkpoint
     unmodulated = benchmark.load_unmodulated(folder) if folder else None
     results: dict[str, Result] = {}

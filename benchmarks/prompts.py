@@ -60,7 +60,7 @@ def main() -> None:
         if not truths[0].any():
             continue
         for kind, prompt in prompts_of(truths[0]).items():
-            photos = predictor([example.image for example in examples], prompt=prompt).photos
+            photos = predictor([example.image for example in examples], prompt=prompt).images
             for place in range(1, len(examples)):
                 if group.counted[place] and truths[place].any():
                     valid = ~examples[place].void

@@ -36,16 +36,16 @@ def main() -> None:
     times = []
     for group in tqdm(fives(source)[:: options.every], unit="group"):
         examples = [source[index] for index in group.indices]
-        photos = predictor([example.image for example in examples]).photos
+        photos = predictor([example.image for example in examples]).images
         for example, photo, counted in zip(examples, photos, group.counted, strict=True):
             truth, valid = truth_of(example, group.category), ~example.void
             if not counted or not truth.any():
                 continue
             start = time.perf_counter()
-            sharp = refined(photo.map, example.image)
+            sharp = refined(photo.probability_map, example.image)
             times.append(time.perf_counter() - start)
             for name, probability in (
-                ("plain", resized(photo.map, truth.shape)),
+                ("plain", resized(photo.probability_map, truth.shape)),
                 ("refined", sharp),
             ):
                 mask = probability > 0.5

@@ -70,9 +70,9 @@ class GroupBatch(NamedTuple):
     valid: Bool[Array | Ndarray, "*B N H W"]
     labels: Float[Array | Ndarray, "*B L"]
     maps: FeatureMaps | None = None
-    category_maps: UInt8[Array | Ndarray, "*B N H W"] | UInt16[Array | Ndarray, "*B N H W"] | None = (
-        None
-    )
+    category_maps: (
+        UInt8[Array | Ndarray, "*B N H W"] | UInt16[Array | Ndarray, "*B N H W"] | None
+    ) = None
     prompt_weights: Float[Array | Ndarray, "*B N h w"] | None = None
 
 

@@ -91,7 +91,7 @@ THINGS = {"chair": _chair, "bicycle": _bicycle}
 
 def rows(photos: Sequence[np.ndarray]) -> Image.Image:
     """A group's photographs above what the network that is shipped finds in them."""
-    found = cosseg_jax.load()(photos).photos
+    found = cosseg_jax.load()(photos).images
     shown = [resized(photo, SIZE) for photo in photos]
     masks = [resized_mask(photo.mask, SIZE) for photo in found]
     tints = [tinted(photo, mask) for photo, mask in zip(shown, masks, strict=True)]

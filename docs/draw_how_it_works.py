@@ -15,14 +15,13 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cosseg_jax.data.augment import resized_image
 from cosseg_jax.data.builders.shapes import Shapes
-from cosseg_jax.data.images import read_image
-from cosseg_jax.drawing import resized, tinted, warmth
+from cosseg_jax.data.images import read_image, resize_image
+from cosseg_jax.drawing import colour_prior, resized, tinted
 from cosseg_jax.models.semantic import mask_pooling_weights
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import prediction_options
+from cosseg_jax.predict.exported import prediction_options
 from cosseg_jax.types import in_groups
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +81,7 @@ def looker(checkpoint: str | Path | None) -> Callable[[Sequence[np.ndarray]], Lo
         return Look(description.fused, context.prior.values[0], gamma, first, weights, last)
 
     def look(pictures: Sequence[np.ndarray]) -> Look:
-        images = np.stack([resized_image(picture, side) for picture in pictures])
+        images = np.stack([resize_image(picture, side) for picture in pictures])
         return jax.tree.map(np.asarray, through(images))
 
     return look
@@ -127,7 +126,7 @@ def spatial(found: Look, photos: Sequence[np.ndarray]) -> tuple[Image.Image, Ima
     """Photographs above S; and G in the order of the photographs and in that of S."""
     size = (120, 160)
     shown = _row([resized(photo, size) for photo in photos])
-    prior = _row([warmth(each, size) for each in found.prior])
+    prior = _row([colour_prior(each, size) for each in found.prior])
     x = found.fused.reshape(-1, found.fused.shape[-1]).astype(np.float64)
     x /= np.sqrt(np.sum(x**2, axis=1, keepdims=True) + 1e-6)
     gram = x @ x.T - 1  # G

@@ -1,9 +1,9 @@
-"""Composes the passes of a network over a data set into one result.
+"""Composes the evaluation of a network on a data set into one result.
 
-The data set is evaluated once for each partition into groups. What the network owes to its groups
-takes more: a pass of groups of five over all distinct photographs (`foreign_*`), one of photographs
-alone (`gain_alone`), and one of a network without modulators, if there is one. Neither of these
-depends on the partition, so each is made once.
+Every partition into groups is evaluated. The group-dependence metrics need further groups, which do
+not depend on the partition: each distinct image among four images of another category (`foreign_*`)
+and each image alone (`gain_alone`). They are evaluated together with the first partition, so that
+images are encoded once for all. `gain_unmodulated` needs a second network.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,73 +12,78 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from cosseg_jax.data.eval_groups import EvalGroup, Grouping, Partition, partitions
+from cosseg_jax.data.eval_groups import Grouping, partitions
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.evaluation import group_metrics
 from cosseg_jax.evaluation.ablation import Variant
 from cosseg_jax.evaluation.evaluator import (
-    IMAGES_PER_BATCH,
     Evaluation,
+    GroupList,
     OnImage,
-    Predict,
     ScoredImage,
+    Segmenter,
     evaluate,
 )
 from cosseg_jax.evaluation.metrics import PROTOCOLS
 from cosseg_jax.evaluation.paper import TABLES
 from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
-from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import make_predictor, prediction_options
+from cosseg_jax.predict.predictor import load
 
-SHIPPED_NAME = "cosseg_jax"  # in tables, the network that comes with the package
-ALWAYS = ("original", "ssnm")  # protocols that are never left out, before all others
+SHIPPED_LABEL = "cosseg_jax"  # in tables, the network that comes with the package
+ALWAYS = ("original", "ssnm")  # protocols that are always evaluated, before all others
+CACHE_GIGABYTES = 6.0  # of encodings that are kept; 900 images of the shipped network
+OWN, ALONE, FOREIGN = "own groups", "alone", "foreign"
 
 
 class Settings(NamedTuple):
     """How data sets are evaluated.
 
     protocols: names in `metrics.PROTOCOLS`; those of `ALWAYS` come first whether named or not.
-    group_figures: whether foreign_* and gain_alone are computed, which takes most of the time.
-    groups_per_batch, images_per_batch: as in `evaluation.evaluate`.
+    group_metrics: whether foreign_* and gain_alone are computed.
     """
 
     grouping: Grouping = Grouping()
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
-    group_figures: bool = True
-    groups_per_batch: int = 4
-    images_per_batch: int = IMAGES_PER_BATCH
+    group_metrics: bool = True
 
 
 class Network(NamedTuple):
     """A network to be evaluated.
 
     name: the folder that it came from.
-    load_inputs: from a photograph's index to what `predict` takes of it; by default its pixels.
+    refine: whether its masks go through the guided filter.
+    load_inputs: from an image's index to the network's input; by default the resized image.
     """
 
     name: str
     config: ConfigDict
-    predict: Predict
+    segmenter: Segmenter
+    refine: bool = False
     load_inputs: Callable[[int], Any] | None = None
 
 
-def load_network(folder: str | Path | None = None) -> Network:
-    """An exported network, by default the shipped one; raises as `exports.load_exported` does."""
-    config, variables = load_exported(folder)
-    return Network(
-        SHIPPED_NAME if folder is None else str(folder), config, make_predictor(config, variables)
-    )
+def load_network(
+    folder: str | Path | None = None, *, cache_gigabytes: float = CACHE_GIGABYTES
+) -> Network:
+    """An exported network, by default the shipped one; raises as `predictor.load` does.
+
+    cache_gigabytes: of encodings that are kept while images are evaluated in several groups.
+    """
+    predictor = load(folder, encoding_bytes=int(cache_gigabytes * 1e9))
+    name = SHIPPED_LABEL if folder is None else str(folder)
+    return Network(name, predictor.config, predictor.network, predictor.options.refine)
 
 
-def load_unmodulated(folder: str | Path) -> Network:
-    """An exported network; raises ValueError unless both its modulators are off."""
-    network = load_network(folder)
+def load_unmodulated(folder: str | Path, **options: Any) -> Network:
+    """An exported network; raises UserError unless both its modulators are off."""
+    network = load_network(folder, **options)
     model = network.config.model
     on = [f"model.{name}" for name in Variant._fields if model[name]]
     if on:
-        raise ValueError(
-            f"the network in {folder} has {' and '.join(on)}; gain_unmodulated takes one with both "
+        raise UserError(
+            f"the network in {folder} has {' and '.join(on)}; gain_unmodulated needs one with both "
             "modulators off, as --config configs/ablation.py:neither trains it"
         )
     return network
@@ -95,31 +100,56 @@ def score(
     """Evaluates a network on a data set.
 
     Args:
-        network: to be evaluated.
+        network: the network to evaluate.
         source: the data set.
         settings: protocols, grouping and what else is computed.
         unmodulated: a network with both modulators off, for `gain_unmodulated`, or its evaluation
             on the same data set.
-        on_image: called for every scored photograph of the first partition, in order.
+        on_image: called for every scored image of the first partition, in order.
 
     Raises:
-        ValueError: for an unknown protocol, or a data set without photographs.
-        FloatingPointError: if a prediction is not finite.
+        UserError: for an unknown protocol, or a data set without images.
+        NotFiniteError: if a prediction is not finite.
     """
+    protocols = ordered(settings.protocols)
     all_partitions = partitions(source, settings.grouping)
     first = all_partitions[0]
-    run = _runner(network, source, settings, ordered(settings.protocols))
-    own, group = _own_groups(run, all_partitions, on_image)
-    if settings.group_figures:
-        run = _runner(network, source, settings, ("original",))
-        foreign = group_metrics.foreign_figures(run, source, first, settings.grouping.seed)
-        group |= {"foreign_empty": foreign.foreign_empty, "foreign_P": foreign.foreign_P}
-        group["gain_alone"] = _gains(own, run(group_metrics.alone(first), None, "alone"))
+    foreign = group_metrics.ForeignImages()
+    further: dict[str, GroupList] = {}
+    if settings.group_metrics:
+        further[ALONE] = GroupList(group_metrics.alone(first), ("original",))
+        groups = group_metrics.foreign_groups(source, first, settings.grouping.seed)
+        if groups:
+            further[FOREIGN] = GroupList(groups, ("original",), foreign)
+
+    own: list[Evaluation] = []
+    shared: list[group_metrics.GroupMetrics] = []
+    for number, groups in enumerate(all_partitions):
+        collected = group_metrics.SharedImages()
+        listeners = (collected, *on_image) if number == 0 else (collected,)
+        lists = {OWN: GroupList(groups, protocols, _to_all(listeners))}
+        label = f"partition {number + 1}" if len(all_partitions) > 1 else ""
+        found = _run(network, source, lists | (further if number == 0 else {}), label)
+        own.append(found[OWN])
+        shared.append(collected.result())
+        if number == 0:
+            alone = found.get(ALONE)
+
+    metrics: dict[str, Figure] = {
+        "shared_J": over_partitions([each.shared_J for each in shared]),
+        "shared_entries": shared[0].shared_entries,
+        "shared_images": shared[0].shared_images,
+    }
+    if settings.group_metrics:
+        metrics["foreign_empty"] = foreign.result().foreign_empty
+        metrics["foreign_P"] = foreign.result().foreign_P
+        assert alone is not None
+        metrics["gain_alone"] = _gains(own, alone)
     if isinstance(unmodulated, Network):
-        run = _runner(unmodulated, source, settings, ("original",))
-        unmodulated = run(first, None, "unmodulated")
+        lists = {OWN: GroupList(first, ("original",))}
+        unmodulated = _run(unmodulated, source, lists, "unmodulated")[OWN]
     if unmodulated is not None:
-        group["gain_unmodulated"] = _gains(own, unmodulated)
+        metrics["gain_unmodulated"] = _gains(own, unmodulated)
     return Result(
         dataset=source.name,
         checkpoint=network.name,
@@ -127,7 +157,7 @@ def score(
         images=own[0].images,
         groups=own[0].groups,
         protocols=summaries(own),
-        group=group,
+        group=metrics,
         differences=tuple(getattr(source, "differences", ())),
         first=own[0],
     )
@@ -166,7 +196,7 @@ def find_benchmarks(data_dir: str | Path | None) -> tuple[dict[str, Source], dic
         except FileNotFoundError as error:
             missing[name] = str(error)
     if not found:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"none of {', '.join(TABLES)} is in the data directory; prepare at least one: "
             f"{how_to_prepare('NAME')} (of {next(iter(missing))}: {next(iter(missing.values()))})"
         )
@@ -178,46 +208,18 @@ def how_to_prepare(name: str) -> str:
     return f"python -m cosseg_jax.data.prepare {name} --source DIR --data_dir DIR"
 
 
-def _own_groups(
-    run: group_metrics.Run, all_partitions: Sequence[Partition], on_image: Sequence[OnImage]
-) -> tuple[list[Evaluation], dict[str, Figure]]:
-    """Evaluates every partition; with the figures of the photographs that classes share."""
-    evaluations, shared = [], []
-    for number, groups in enumerate(all_partitions):
-        collected = group_metrics.SharedImages()
-        listeners = (collected, *on_image) if number == 0 else (collected,)
-        label = f"partition {number + 1}" if len(all_partitions) > 1 else ""
-        evaluations.append(run(groups, _to_all(listeners), label))
-        shared.append(collected.result())
-    return evaluations, {
-        "shared_J": over_partitions([figures.shared_J for figures in shared]),
-        "shared_entries": shared[0].shared_entries,
-        "shared_images": shared[0].shared_images,
-    }
-
-
-def _runner(
-    network: Network, source: Source, settings: Settings, protocols: Sequence[str]
-) -> group_metrics.Run:
-    """Evaluates the network on groups of the data set, under a progress bar of the given label."""
-    options = prediction_options(network.config)
-
-    def run(groups: Sequence[EvalGroup], on_image: OnImage | None, label: str) -> Evaluation:
-        return evaluate(
-            network.predict,
-            source,
-            groups,
-            image_size=options.image_size,
-            refine=options.refine,
-            groups_per_batch=settings.groups_per_batch,
-            images_per_batch=settings.images_per_batch,
-            protocols=protocols,
-            on_image=on_image,
-            progress=f"{source.name} {label}".strip(),
-            load_inputs=network.load_inputs,
-        )
-
-    return run
+def _run(
+    network: Network, source: Source, lists: Mapping[str, GroupList], label: str
+) -> dict[str, Evaluation]:
+    """Evaluates the network on groups of the data set, with a progress bar of the given label."""
+    return evaluate(
+        network.segmenter,
+        source,
+        lists,
+        refine=network.refine,
+        progress=f"{source.name} {label}".strip(),
+        load_inputs=network.load_inputs,
+    )
 
 
 def _to_all(listeners: Sequence[OnImage]) -> OnImage:

@@ -1,41 +1,77 @@
 """Runs a network over the groups of a data set and scores its masks (section 4.2).
 
-Photographs are decoded, and masks scored, in threads beside the network; at most a few batches
-are alive at a time, so that memory does not grow with the data set.
+The masks are those that users get: `predict.chunked` computes them and empties those of images in
+which the object is not present. One call evaluates several lists of groups over the same images
+(images in their own groups, alone, among images of another category), category by category, so that
+an image is encoded about once for all of them.
 
-Groups into batches, their photographs decoded while the network is busy.
-
-Groups of one size N are batched together and the last batch is filled up with repetitions that are
-not scored: no photograph is dropped, and the network is compiled once for each N. The groups of a
-batch become fewer where they are large; the largest group has to fit into memory.
+Images are decoded, and masks scored, in threads beside the network; few are in memory at a time.
 """
 
 import collections
 import concurrent.futures
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from cosseg_jax.data.augment import resized_image
 from cosseg_jax.data.eval_groups import EvalGroup
+from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.source import Source
+from cosseg_jax.errors import NotFiniteError, UserError
 from cosseg_jax.evaluation import metrics
+from cosseg_jax.predict.chunked import THRESHOLD, EncodedImage
 from cosseg_jax.predict.guided_filter import refined
-from cosseg_jax.types import Example, GroupMasks, Ndarray
+from cosseg_jax.types import Example, GroupPrediction, Ndarray
 
-IMAGES_PER_BATCH = 40  # a batch holds more only where a single group does
-_BATCHES_AHEAD = 2
+GROUPS_AHEAD = 3  # whose images are decoded while the network is busy, and scored behind it
 
-Predict = Callable[[Any], GroupMasks]  # of images [B, N, S, S, 3], or of other inputs
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """What is evaluated: `predict.chunked.ChunkedNetwork`, or anything that is called like it."""
+
+    image_size: int
+
+    def segment(
+        self, group: Sequence[EncodedImage], *, wanted: Sequence[int] | None = None
+    ) -> GroupPrediction: ...
+
+
+class FunctionSegmenter:
+    """A function, such as a baseline without a network, as something to evaluate.
+
+    Args:
+        predict: from the stacked inputs [N, ...] of a group to probabilities [N, S, S], 0..1, and
+            a spatial prior [N, h, w].
+        image_size: S, the side to which images are resized.
+    """
+
+    def __init__(self, predict: Callable[[Any], tuple[Any, Any]], image_size: int):
+        self.image_size = image_size
+        self._predict = predict
+
+    def segment(
+        self, group: Sequence[EncodedImage], *, wanted: Sequence[int] | None = None
+    ) -> GroupPrediction:
+        """Predicts a group; every image counts as one in which the object is present."""
+        loaded = [image.load() for image in group]
+        maps, prior = self._predict(jax.tree.map(lambda *leaves: np.stack(leaves), *loaded))
+        rows = list(range(len(group))) if wanted is None else list(wanted)
+        return GroupPrediction(
+            np.asarray(maps)[rows],
+            np.asarray(prior)[rows],
+            np.ones(len(rows), np.float32),
+            np.zeros(0, np.float32),
+        )
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` found: the figures of each protocol, and how much was evaluated."""
+    """The metrics of each protocol, and how much was evaluated."""
 
     protocols: dict[str, metrics.ProtocolScores]
     images: int
@@ -43,11 +79,12 @@ class Evaluation(NamedTuple):
 
 
 class ScoredImage(NamedTuple):
-    """One photograph as it was predicted and scored in one group.
+    """One image as it was predicted and scored in one group.
 
     category: the name of the group's category.
-    group: the group; index: which of its photographs this is.
-    probability: of the foreground, at the photograph's own size.
+    group: the group; index: the image's index in the source.
+    probability: of the foreground, at the image's own size.
+    mask: the mask that users get.
     prior: S, the spatial prior.
     scores: P and J by protocol.
     """
@@ -57,6 +94,7 @@ class ScoredImage(NamedTuple):
     index: int
     example: Example
     probability: Float[Ndarray, "H W"]
+    mask: Bool[Ndarray, "H W"]
     prior: Float[Ndarray, "h w"]
     scores: dict[str, metrics.Scores]
 
@@ -64,90 +102,105 @@ class ScoredImage(NamedTuple):
 OnImage = Callable[[ScoredImage], None]
 
 
-class Loaded(NamedTuple):
-    """One member of a group. example: None where the member is not scored nor decoded."""
+class GroupList(NamedTuple):
+    """Groups that are evaluated together.
 
-    example: Example | None
-    inputs: Any
+    protocols: names in `metrics.PROTOCOLS`.
+    on_image: called in the caller's thread for every scored image, in the order of evaluation.
+    """
+
+    groups: Sequence[EvalGroup]
+    protocols: Sequence[str] = ("original", "ssnm")
+    on_image: OnImage | None = None
 
 
 class _Predicted(NamedTuple):
-    """A counted member with its maps at the network's size."""
+    """An image of a group whose mask counts, with its maps at the network's size."""
 
+    name: str
     group: EvalGroup
     index: int
     example: Example
-    probability: Float[Ndarray, "S S"]
+    probability_map: Float[Ndarray, "S S"]
     prior: Float[Ndarray, "h w"]
+    presence: float
 
 
-class _Counted(NamedTuple):
-    """A counted member, compared with its truth. probability: at its own size, if it is kept."""
+class _Scored(NamedTuple):
+    """A predicted image compared with its truth. image: for the callback, if there is one."""
 
-    member: _Predicted
+    name: str
+    category: int
     counts: list[metrics.Counts]
-    probability: Float[Ndarray, "H W"] | None
+    image: ScoredImage | None
 
 
 def evaluate(
-    predict: Predict,
+    segmenter: Segmenter,
     source: Source,
-    groups: Sequence[EvalGroup],
+    lists: Mapping[str, GroupList],
     *,
-    image_size: int,
     refine: bool = False,
-    groups_per_batch: int = 4,
-    images_per_batch: int = IMAGES_PER_BATCH,
-    protocols: Sequence[str] = ("original", "ssnm"),
-    on_image: OnImage | None = None,
     progress: bool | str = False,
     load_inputs: Callable[[int], Any] | None = None,
-) -> Evaluation:
-    """Predicts every group and scores the members that it counts.
+) -> dict[str, Evaluation]:
+    """Predicts every group and scores the images that it counts.
 
     Args:
-        predict: from inputs stacked to [B, N, ...] to probabilities [B, N, S, S] and S.
-        source: the photographs and their true masks.
-        groups: which photographs the network sees together, for which category.
-        image_size: S, the side to which photographs are resized for the network.
-        refine: probabilities go through `refinement.refined` before they are scored.
-        groups_per_batch: B; fewer where a group size N has fewer groups.
-        images_per_batch: B N at most, unless a single group is larger.
-        protocols: names in `metrics.PROTOCOLS`.
-        on_image: called in the order of evaluation, in the caller's thread, for every scored
-            photograph.
+        segmenter: predicts groups.
+        source: the images and their true masks.
+        lists: the groups to evaluate, by the name of the result.
+        refine: whether probabilities go through the guided filter before they are scored.
         progress: whether to draw a progress bar on stderr; a text is its label.
-        load_inputs: from a photograph's index to what the network takes of it (a tree of
-            arrays); by default the photograph itself, resized, uint8 [S, S, 3].
+        load_inputs: from an image's index to the network's input; by default the resized image.
+
+    Returns:
+        An evaluation for every list.
 
     Raises:
-        ValueError: for an unknown protocol, no groups, or an empty group.
-        FloatingPointError: if a prediction is not finite; the message names the group.
+        UserError: for an unknown protocol, no groups, or an empty group.
+        NotFiniteError: if a prediction is not finite; the message names the group.
     """
-    chosen = [metrics.protocol_named(name) for name in protocols]
-    _check(groups, groups_per_batch)
-    tallies = [metrics.start(len(source.categories)) for _ in chosen]
-    counted = sum(sum(group.counted) for group in groups)
+    for each in lists.values():
+        _check(each)
+    protocols = {
+        name: [metrics.protocol_named(protocol) for protocol in each.protocols]
+        for name, each in lists.items()
+    }
+    tallies = {
+        name: [metrics.start(len(source.categories)) for _ in chosen]
+        for name, chosen in protocols.items()
+    }
+    counted = {name: sum(sum(g.counted) for g in each.groups) for name, each in lists.items()}
     label = progress if isinstance(progress, str) else "evaluate"
-    bar = tqdm(total=counted, desc=label, unit="image", disable=not progress)
+    bar = tqdm(total=sum(counted.values()), desc=label, unit="image", disable=not progress)
 
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool, bar:
-        batches = list(batched_by_size(groups, groups_per_batch, images_per_batch))
-        loaded = load_ahead(pool, source, batches, image_size, load_inputs)
-        predicted = _predict_all(predict, batches, loaded, source)
-        for found in _score_behind(pool, chosen, predicted, refine, keep=on_image is not None):
-            category = found.member.group.category
-            for i, protocol in enumerate(chosen):
-                tallies[i] = metrics.update(tallies[i], protocol, category, found.counts[i])
-            if on_image is not None:
-                on_image(_scored_image(found, source, protocols))
+        images = _Images(source, segmenter.image_size, load_inputs, pool)
+        predicted = _predict_all(segmenter, source, images, _by_category(lists))
+        for scored in _score_behind(pool, source, lists, predicted, refine):
+            chosen, name = protocols[scored.name], scored.name
+            for place, (protocol, counts) in enumerate(zip(chosen, scored.counts, strict=True)):
+                tally = tallies[name][place]
+                tallies[name][place] = metrics.update(tally, protocol, scored.category, counts)
+            on_image = lists[name].on_image
+            if on_image is not None and scored.image is not None:
+                on_image(scored.image)
             bar.update()
 
-    results = {
-        name: metrics.compute(tally, protocol, source.categories)
-        for name, tally, protocol in zip(protocols, tallies, chosen, strict=True)
+    return {
+        name: Evaluation(
+            {
+                protocol: metrics.compute(tally, chosen, source.categories)
+                for protocol, tally, chosen in zip(
+                    each.protocols, tallies[name], protocols[name], strict=True
+                )
+            },
+            images=counted[name],
+            groups=len(each.groups),
+        )
+        for name, each in lists.items()
     }
-    return Evaluation(results, images=counted, groups=len(groups))
 
 
 def truth_of(example: Example, category: int) -> Bool[Ndarray, "H W"]:
@@ -156,32 +209,13 @@ def truth_of(example: Example, category: int) -> Bool[Ndarray, "H W"]:
     return np.logical_or.reduce(masks, axis=0)  # [H, W]
 
 
-def _scored_image(found: _Counted, source: Source, protocols: Sequence[str]) -> ScoredImage:
-    member = found.member
-    assert found.probability is not None
-    return ScoredImage(
-        source.categories[member.group.category],
-        member.group,
-        member.index,
-        member.example,
-        found.probability,
-        member.prior,
-        {
-            name: metrics.image_scores(metrics.PROTOCOLS[name], counts)
-            for name, counts in zip(protocols, found.counts, strict=True)
-        },
-    )
-
-
-def _check(groups: Sequence[EvalGroup], groups_per_batch: int) -> None:
-    if not groups:
-        raise ValueError("there is no group to evaluate: the data set has no photographs")
-    if groups_per_batch < 1:
-        raise ValueError(f"groups_per_batch is {groups_per_batch}; it must be at least 1")
-    for group in groups:
+def _check(each: GroupList) -> None:
+    if not each.groups:
+        raise UserError("there is no group to evaluate: the data set has no images")
+    for group in each.groups:
         if not group.indices or len(group.indices) != len(group.counted):
-            raise ValueError(
-                f"a group of category {group.category} has {len(group.indices)} photographs and "
+            raise UserError(
+                f"a group of category {group.category} has {len(group.indices)} images and "
                 f"{len(group.counted)} counted flags; it needs one flag for each of N >= 1"
             )
 
@@ -190,121 +224,152 @@ def _threads() -> int:
     return max(2, min(16, os.cpu_count() or 1))
 
 
+def _by_category(lists: Mapping[str, GroupList]) -> list[tuple[str, EvalGroup]]:
+    """All groups with the names of their lists, those of one category together."""
+    named = [(name, group) for name, each in lists.items() for group in each.groups]
+    return sorted(named, key=lambda pair: pair[1].category)  # stable: lists stay in their order
+
+
+class _Images:
+    """The images of a source: what the network and the metrics need of them, read ahead."""
+
+    def __init__(
+        self,
+        source: Source,
+        size: int,
+        load_inputs: Callable[[int], Any] | None,
+        pool: concurrent.futures.Executor,
+    ):
+        self._source, self._size, self._load_inputs, self._pool = source, size, load_inputs, pool
+        self._encoded: dict[int, EncodedImage] = {}
+        self._inputs: dict[int, concurrent.futures.Future[Any]] = {}
+        self._examples: dict[int, concurrent.futures.Future[Example]] = {}
+
+    def encoded(self, index: int) -> EncodedImage:
+        """The image for the network; it is read when the network has to encode it."""
+        if index not in self._encoded:
+            self._encoded[index] = EncodedImage(lambda: self._take_inputs(index))
+        return self._encoded[index]
+
+    def read_ahead(self, group: EvalGroup) -> None:
+        """Begins to read what `group` needs of its images."""
+        for index, counted in zip(group.indices, group.counted, strict=True):
+            if counted and index not in self._examples:
+                self._examples[index] = self._pool.submit(self._source.__getitem__, index)
+            if self.encoded(index).arrays is None and index not in self._inputs:
+                self._inputs[index] = self._pool.submit(self._read_inputs, index)
+
+    def example(self, index: int) -> Example:
+        """The decoded image of a group that was read ahead."""
+        return self._examples[index].result()
+
+    def forget(self, group: EvalGroup, upcoming: Sequence[EvalGroup]) -> None:
+        """Drops what was read for `group`, unless an upcoming group needs it as well."""
+        needed = {index for each in upcoming for index in each.indices}
+        for index in set(group.indices) - needed:
+            self._examples.pop(index, None)
+            self._inputs.pop(index, None)
+
+    def _read_inputs(self, index: int) -> Any:
+        if self._load_inputs is not None:
+            return self._load_inputs(index)
+        waiting = self._examples.get(index)
+        # A task must not wait for one that is queued behind it, so only a finished one is used.
+        example = waiting.result() if waiting and waiting.done() else self._source[index]
+        return resize_image(example.image, self._size)
+
+    def _take_inputs(self, index: int) -> Any:
+        waiting = self._inputs.pop(index, None)
+        return self._read_inputs(index) if waiting is None else waiting.result()
+
+
 def _predict_all(
-    predict: Predict,
-    batches: Sequence[list[EvalGroup]],
-    loaded: Iterator[list[list[Loaded]]],
+    segmenter: Segmenter,
     source: Source,
+    images: _Images,
+    named: Sequence[tuple[str, EvalGroup]],
 ) -> Iterator[list[_Predicted]]:
-    """Yields the counted members of each batch with their maps."""
-    for batch, members in zip(batches, loaded, strict=True):
-        inputs = [_stack([member.inputs for member in group]) for group in members]
-        masks = predict(_stack(inputs))
-        probabilities = np.asarray(masks.probabilities, np.float32)  # [B, N, S, S]
-        priors = np.asarray(masks.prior, np.float32)  # [B, N, h, w]
-        _check_finite(probabilities, batch, source)
+    """Yields the counted images of each group with their maps."""
+    groups = [group for _, group in named]
+    for place, (name, group) in enumerate(named):
+        for ahead in groups[place : place + GROUPS_AHEAD]:
+            images.read_ahead(ahead)
+        wanted = [n for n, counted in enumerate(group.counted) if counted]
+        encoded = [images.encoded(index) for index in group.indices]
+        found = segmenter.segment(
+            encoded, wanted=wanted if len(wanted) < len(group.indices) else None
+        )
+        _check_finite(np.asarray(found.probability_maps), group, source)
         yield [
             _Predicted(
-                group, group.indices[n], member.example, probabilities[b, n], priors[b, n]
+                name,
+                group,
+                group.indices[n],
+                images.example(group.indices[n]),
+                np.asarray(found.probability_maps[row], np.float32),
+                np.asarray(found.prior[row], np.float32),
+                float(found.presence[row]),
             )
-            for b, group in enumerate(batch)
-            for n, member in enumerate(members[b])
-            if member.example is not None
+            for row, n in enumerate(wanted)
         ]
+        images.forget(group, groups[place + 1 : place + GROUPS_AHEAD])
 
 
-def _stack(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-def _check_finite(
-    probabilities: Float[Ndarray, "B N S S"], batch: list[EvalGroup], source: Source
-) -> None:
-    for group, maps in zip(batch, probabilities, strict=True):
-        if not np.isfinite(maps).all():
-            names = ", ".join(source.names[index] for index in group.indices)
-            raise FloatingPointError(
-                f"the network's prediction is not finite for the group of "
-                f"{source.categories[group.category]!r} with the photographs {names}; "
-                "the checkpoint's parameters are probably not finite either"
-            )
+def _check_finite(maps: Float[Ndarray, "N S S"], group: EvalGroup, source: Source) -> None:
+    if not np.isfinite(maps).all():
+        names = ", ".join(source.names[index] for index in group.indices)
+        raise NotFiniteError(
+            f"the network's prediction is not finite for the group of "
+            f"{source.categories[group.category]!r} with the images {names}; "
+            "the checkpoint's parameters are probably not finite either"
+        )
 
 
 def _score_behind(
     pool: concurrent.futures.Executor,
-    protocols: Sequence[metrics.Protocol],
+    source: Source,
+    lists: Mapping[str, GroupList],
     predicted: Iterator[list[_Predicted]],
     refine: bool,
-    *,
-    keep: bool,
-) -> Iterator[_Counted]:
-    """Yields scored photographs in order, scored while the network computes the next batch."""
-
-    def score(member: _Predicted) -> _Counted:
-        truth = truth_of(member.example, member.group.category)
-        void, probability = member.example.void, member.probability
-        if refine:
-            probability = refined(probability, member.example.image)
-        counts = [metrics.count(p, probability, truth, void) for p in protocols]
-        at_own_size = metrics.resize_map(probability, truth.shape) if keep else None
-        return _Counted(member, counts, at_own_size)
-
-    waiting: collections.deque[list[concurrent.futures.Future[_Counted]]] = collections.deque()
-    for batch in predicted:
-        waiting.append([pool.submit(score, member) for member in batch])
-        if len(waiting) > 1:
+) -> Iterator[_Scored]:
+    """Yields scored images in order; they are scored while the network predicts later groups."""
+    waiting: collections.deque[list[concurrent.futures.Future[_Scored]]] = collections.deque()
+    for group in predicted:
+        waiting.append(
+            [pool.submit(_score, image, source, lists[image.name], refine) for image in group]
+        )
+        if len(waiting) >= GROUPS_AHEAD:
             yield from (future.result() for future in waiting.popleft())
     for futures in waiting:
         yield from (future.result() for future in futures)
 
 
-def batched_by_size(
-    groups: Iterable[EvalGroup], groups_per_batch: int, images_per_batch: int = IMAGES_PER_BATCH
-) -> Iterator[list[EvalGroup]]:
-    """Yields the groups in lists of one size N each, of at most `groups_per_batch` groups, fewer
-    where these would have more than `images_per_batch` photographs, but at least one.
-
-    All lists of one N have the same length, the last one completed by repetitions of its last
-    group that count no image: one shape, so one compilation, for each N.
-    """
-    by_size: dict[int, list[EvalGroup]] = collections.defaultdict(list)
-    for group in groups:
-        by_size[len(group.indices)].append(group)
-    for size, same_size in by_size.items():
-        length = min(groups_per_batch, len(same_size), max(1, images_per_batch // size))
-        for first in range(0, len(same_size), length):
-            batch = same_size[first : first + length]
-            filler = batch[-1]._replace(counted=(False,) * len(batch[-1].indices))
-            yield batch + [filler] * (length - len(batch))
-
-
-def load_ahead(
-    pool: concurrent.futures.Executor,
-    source: Source,
-    batches: Sequence[list[EvalGroup]],
-    image_size: int,
-    load_inputs: Callable[[int], Any] | None,
-) -> Iterator[list[list[Loaded]]]:
-    """Yields the members of each batch's groups, decoded while the network is busy."""
-
-    def load(index: int, decode: bool) -> Loaded:
-        if load_inputs is not None:
-            return Loaded(source[index] if decode else None, load_inputs(index))
-        example = source[index]
-        return Loaded(example if decode else None, resized_image(example.image, image_size))
-
-    waiting: collections.deque[list[list[concurrent.futures.Future[Loaded]]]] = collections.deque()
-    for batch in batches:
-        distinct = list(dict.fromkeys(batch))  # a filler is not loaded twice
-        futures = {
-            group: [
-                pool.submit(load, *member)
-                for member in zip(group.indices, group.counted, strict=True)
-            ]
-            for group in distinct
-        }
-        waiting.append([futures[group] for group in batch])
-        if len(waiting) > _BATCHES_AHEAD:
-            yield [[future.result() for future in group] for group in waiting.popleft()]
-    for ready in waiting:
-        yield [[future.result() for future in group] for group in ready]
+def _score(image: _Predicted, source: Source, each: GroupList, refine: bool) -> _Scored:
+    example, category = image.example, image.group.category
+    truth = truth_of(example, category)
+    probability = image.probability_map
+    if refine:
+        probability = refined(probability, example.image)
+    present = image.presence > THRESHOLD
+    counts = [
+        metrics.count(metrics.PROTOCOLS[protocol], probability, truth, example.void, present)
+        for protocol in each.protocols
+    ]
+    if each.on_image is None:
+        return _Scored(image.name, category, counts, None)
+    scores = {
+        protocol: metrics.image_scores(metrics.PROTOCOLS[protocol], found)
+        for protocol, found in zip(each.protocols, counts, strict=True)
+    }
+    at_own_size = metrics.resize_map(probability, truth.shape)
+    scored = ScoredImage(
+        source.categories[category],
+        image.group,
+        image.index,
+        example,
+        at_own_size,
+        (at_own_size > THRESHOLD) & present,
+        image.prior,
+        scores,
+    )
+    return _Scored(image.name, category, counts, scored)

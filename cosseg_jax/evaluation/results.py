@@ -1,7 +1,7 @@
-"""What a network scored on a data set, over one partition into groups or several, and its JSON.
+"""The metrics of a network on a data set, over one or several partitions into groups, and as JSON.
 
-A figure of one partition is a number. Of several random ones it is a `Spread`: their mean, standard
-deviation and every one of them. What does not depend on the partition stays a number.
+A metric of one partition is a number. Over several random partitions it is a `Spread`: the mean,
+the standard deviation and every value. What does not depend on the partition stays a number.
 """
 
 import math
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation.evaluator import Evaluation
-from cosseg_jax.evaluation.group_metrics import Figures
+from cosseg_jax.evaluation.group_metrics import GroupMetrics
 
 
 class Spread(NamedTuple):
-    """A figure over several partitions. std: of the sample, that is with K - 1."""
+    """A metric over several partitions. std: of the sample, with K - 1 degrees of freedom."""
 
     mean: float
     std: float
@@ -40,11 +40,11 @@ class Summary(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one network scored on one data set.
+    """The metrics of one network on one data set.
 
     images, groups: how many were evaluated, in each partition.
-    group: what the network owes to its groups: fields of `Figures`, as far as computed.
-    differences: how the data set differs from what the paper says of it.
+    group: the group-dependence metrics: fields of `GroupMetrics`, as far as computed.
+    differences: how the data set differs from the paper's description.
     first: the evaluation of the first partition, or of the only one.
     """
 
@@ -60,10 +60,7 @@ class Result(NamedTuple):
 
 
 def over_partitions(values: Sequence[float | None]) -> Figure:
-    """The figure of one partition as it is, of several as their spread.
-
-    None if it is undefined in any partition.
-    """
+    """The value of a single partition, or the spread over several; None if any is undefined."""
     defined = [value for value in values if value is not None]
     if len(defined) < len(values):
         return None
@@ -74,13 +71,13 @@ def over_partitions(values: Sequence[float | None]) -> Figure:
     return Spread(mean, math.sqrt(variance), tuple(defined))
 
 
-def first_figures(result: Result) -> Figures:
-    """What the network owes to its groups in the first partition."""
+def first_metrics(result: Result) -> GroupMetrics:
+    """The group-dependence metrics of the first partition."""
     first: dict[str, Any] = {
         name: figure.each[0] if isinstance(figure, Spread) else figure
         for name, figure in result.group.items()
     }
-    return Figures(**first)
+    return GroupMetrics(**first)
 
 
 def summaries(evaluations: Sequence[Evaluation]) -> dict[str, Summary]:
@@ -101,9 +98,9 @@ def summaries(evaluations: Sequence[Evaluation]) -> dict[str, Summary]:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """A result as JSON takes it: percent, null where undefined or not computed.
+    """A result for JSON: percent, null where undefined or not computed.
 
-    A spread is an object with `mean`, `std` and `each`.
+    A spread becomes an object with `mean`, `std` and `each`.
     """
     grouping = result.grouping
     return {
@@ -118,13 +115,13 @@ def as_json(result: Result) -> dict[str, Any]:
             name: {**_both(summary), "per_class": _by_class(summary.per_class)}
             for name, summary in result.protocols.items()
         },
-        "group": {name: figure_json(result.group.get(name)) for name in Figures._fields},
+        "group": {name: figure_json(result.group.get(name)) for name in GroupMetrics._fields},
         "differences": list(result.differences),
     }
 
 
 def figure_json(figure: Any) -> Any:
-    """A spread as an object; all else as it is."""
+    """A spread as an object; any other value unchanged."""
     if isinstance(figure, Spread):
         return {"mean": figure.mean, "std": figure.std, "each": list(figure.each)}
     return figure

@@ -7,7 +7,6 @@ from cosseg_jax import files
 from cosseg_jax.data.eval_groups import EvalGroup
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
-from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.evaluator import OnImage, ScoredImage
 
 
@@ -46,6 +45,6 @@ def mask_writer(folder: Path) -> OnImage:
 
     def on_image(image: ScoredImage) -> None:
         path = mask_path(folder, image.category, image.example.name)
-        files.save_mask(path, image.probability > metrics.THRESHOLD)
+        files.save_mask(path, image.mask)
 
     return on_image

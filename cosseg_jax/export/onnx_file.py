@@ -15,7 +15,7 @@ from jax import export
 from ml_collections import ConfigDict
 
 from cosseg_jax.export.group_function import OUTPUTS, group_function, with_solver
-from cosseg_jax.predict.forward import prediction_options
+from cosseg_jax.predict.exported import prediction_options
 
 INPUT = "images"
 SOLVER = "squaring"

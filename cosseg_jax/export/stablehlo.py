@@ -9,7 +9,7 @@ from jax import export
 from ml_collections import ConfigDict
 
 from cosseg_jax.export.group_function import group_function, with_solver
-from cosseg_jax.predict.forward import prediction_options
+from cosseg_jax.predict.exported import prediction_options
 
 PLATFORMS = ("cpu", "cuda")
 

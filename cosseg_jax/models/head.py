@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.fusion import STRIDES, resize
-from cosseg_jax.models.layers import PointwiseConv, convolved_3x3
+from cosseg_jax.models.fusion import STRIDES
+from cosseg_jax.models.layers import PointwiseConv, convolved_3x3, resize
 from cosseg_jax.types import FeatureMaps
 
 

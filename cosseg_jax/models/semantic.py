@@ -1,13 +1,12 @@
 """The semantic modulator f_sem: hierarchical second-order pooling and the class head (section 3.3).
 
-SP turns a set of descriptors into one vector through the covariance of its channels; HSP applies it
-to the positions of each photograph, then to the photographs of the group. Both are sums over their
-inputs, so gamma depends neither on the order of the photographs nor on how many there are.
+SP turns a set of descriptors into one vector through the covariance of its channels. HSP applies SP
+to the positions of each image, then to the images of the group. Both sum over their inputs, so
+gamma depends neither on the order of the images nor on their number.
 
-Further rounds, beyond the paper: gamma again, from where the masks of the round before lie.
-
-The paper's gamma hears every position of a photograph alike, most of which show something else than
-the object. A round's masks tell where to listen in the next one. Nothing in it is trained.
+Beyond the paper, gamma can be computed again in further iterations. The paper pools every position
+of an image alike, although most positions do not show the object. `mask_pooling_weights` turns the
+masks of one iteration into the pooling weights of the next; it has no parameters.
 """
 
 import dataclasses
@@ -17,24 +16,27 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.errors import check_choice
-from cosseg_jax.models.fusion import resize
+from cosseg_jax.errors import UserError, check_choice
+from cosseg_jax.models.layers import resize
 from cosseg_jax.types import Ndarray, PooledStatistics, Semantics, in_groups
+
+FLOOR = 0.01  # added to every cell's probability, so that an empty mask pools all cells alike
 
 
 @dataclasses.dataclass(frozen=True)
 class SemanticOptions:
     """How gamma is computed. The defaults are the paper's.
 
-    pooling: statistics that gamma rests on: "second" (HSP), "first" (means over space and group)
-        or "both", added.
-    reduced: c, channels whose covariance is taken; of "first", the width of its hidden layer.
-    centred: subtract the mean before the covariance (the paper's figure does not).
+    pooling: "second" (HSP), "first" (means over space and group) or "both", added.
+    reduced: c, the channels whose covariance is taken; for "first", the width of the hidden layer.
+    centred: whether the mean is subtracted before the covariance (the paper's figure does not).
     covariance: "plain", or "sqrt_l2": signed square root, then L2 norm 1, as is usual for
         second-order features.
-    layer_norm: normalise what goes into each pooling, so that its scale does not drift.
-    gamma_bias: initial bias of gamma: 0 as any layer's, or 1, so that Y = X + S where a group
-        says nothing.
+    layer_norm: whether the input of each pooling is normalised, so that its scale does not drift.
+    gamma_bias: the initial bias of gamma: 0, or 1, so that Y = X + S where the group says nothing.
+
+    Raises:
+        UserError: naming the field whose value is not valid.
     """
 
     pooling: str = "second"
@@ -48,13 +50,16 @@ class SemanticOptions:
         check_choice("model.semantic.pooling", self.pooling, ("second", "first", "both"))
         check_choice("model.semantic.covariance", self.covariance, ("plain", "sqrt_l2"))
         if self.reduced < 1:
-            raise ValueError(f"model.semantic.reduced is {self.reduced}; it takes 1 or more")
+            raise UserError(f"model.semantic.reduced is {self.reduced}; it must be 1 or more")
 
 
 def covariance(
     x: Float[Array, "M P c"], weights: Float[Array, "M P"] | None = None, *, centred: bool
 ) -> Float[Array, "M c c"]:
-    """Channel covariance over positions, weighted alike or with `weights` of sum 1; in float32."""
+    """The covariance of channels over positions, in float32.
+
+    weights: one per position, with sum 1; None weighs all positions alike.
+    """
     x = x.astype(jnp.float32)
     if centred:
         x = x - position_mean(x, weights)[:, None, :]
@@ -66,7 +71,7 @@ def covariance(
 def position_mean(
     x: Float[Array, "M P c"], weights: Float[Array, "M P"] | None
 ) -> Float[Array, "M c"]:
-    """The mean over positions, of equal weights or of those given, whose sum is 1."""
+    """The mean over positions, weighted alike or with weights of sum 1."""
     if weights is None:
         return jnp.mean(x, axis=1)
     return jnp.einsum("mp,mpc->mc", weights.astype(x.dtype), x)
@@ -103,7 +108,7 @@ class SecondOrderPooling(nn.Module):
 
 
 class HierarchicalPooling(nn.Module):
-    """HSP: SP over each photograph's positions, then over the group's photographs."""
+    """HSP: SP over the positions of each image, then over the images of the group."""
 
     features: int
     options: SemanticOptions
@@ -115,15 +120,15 @@ class HierarchicalPooling(nn.Module):
         self.photo = SecondOrderPooling(**pool)
         self.group = SecondOrderPooling(**pool, bias=self.bias)
 
-    def describe(
+    def pool(
         self, x: Float[Array, "M P C"], weights: Float[Array, "M P"] | None
     ) -> Float[Array, "M d"]:
-        """The lower level, of each photograph by itself."""
+        """The lower level, for each image."""
         return self.photo(x, weights)
 
-    def aggregate(self, each: Float[Array, "B N d"]) -> Float[Array, "B d"]:
-        """The upper level."""
-        return self.group(each)
+    def aggregate(self, statistics: Float[Array, "B N d"]) -> Float[Array, "B d"]:
+        """The upper level, for each group."""
+        return self.group(statistics)
 
 
 class MeanPooling(nn.Module):
@@ -140,24 +145,24 @@ class MeanPooling(nn.Module):
         bias = nn.initializers.constant(self.bias)
         self.expand = nn.Dense(self.features, dtype=self.dtype, bias_init=bias)
 
-    def describe(
+    def pool(
         self, x: Float[Array, "M P C"], weights: Float[Array, "M P"] | None
     ) -> Float[Array, "M c"]:
-        """Up to the MLP's hidden layer, of each photograph by itself."""
+        """The hidden layer of the MLP, for each image."""
         return nn.relu(self.hidden(self.norm(position_mean(x, weights))))
 
-    def aggregate(self, each: Float[Array, "B N c"]) -> Float[Array, "B d"]:
-        """The mean over the group, and the MLP's last layer."""
-        return self.expand(jnp.mean(each, axis=1))
+    def aggregate(self, statistics: Float[Array, "B N c"]) -> Float[Array, "B d"]:
+        """The mean over each group, then the last layer of the MLP."""
+        return self.expand(jnp.mean(statistics, axis=1))
 
 
 class SemanticModulator(nn.Module):
-    """gamma and the co-category logits of each group, from the coarsest backbone map.
+    """gamma and the co-category logits of each group, from the coarsest feature map.
 
-    In two steps, so that the photographs of a large group need not be in memory together:
-    `describe` looks at each by itself, `aggregate` at what it said of all of them.
+    It works in two steps, so that the images of a large group need not be in memory together:
+    `pool` describes each image by itself, `aggregate` combines the statistics of a group.
 
-    features: d, channels that gamma scales.
+    features: d, the channels that gamma scales.
     categories: L.
     """
 
@@ -173,26 +178,26 @@ class SemanticModulator(nn.Module):
         bias, pooling = self.options.gamma_bias, self.options.pooling
         if pooling in ("second", "both"):
             self.second_order = HierarchicalPooling(**options, bias=bias)
-            bias = 0.0  # once is enough where both are added
+            bias = 0.0  # one bias is enough where both poolings are added
         if pooling in ("first", "both"):
             self.first_order = MeanPooling(**options, bias=bias)
         self.classify = nn.Dense(self.categories)
 
-    def describe(
+    def pool(
         self, coarsest: Float[Array, "M h w C"], weights: Float[Array, "M h w"] | None = None
     ) -> PooledStatistics:
-        """The statistics of each photograph; `weights` of its positions have sum 1."""
+        """The statistics of each image. weights: one per position, with sum 1 in each image."""
         if weights is not None:
             weights = weights.reshape(weights.shape[0], -1)  # [M, P]
         x = coarsest.reshape(coarsest.shape[0], -1, coarsest.shape[-1])  # [M, P, C]
         pooling = self.options.pooling
         return PooledStatistics(
-            self.second_order.describe(x, weights) if pooling in ("second", "both") else None,
-            self.first_order.describe(x, weights) if pooling in ("first", "both") else None,
+            self.second_order.pool(x, weights) if pooling in ("second", "both") else None,
+            self.first_order.pool(x, weights) if pooling in ("first", "both") else None,
         )
 
     def aggregate(self, statistics: PooledStatistics) -> Semantics:
-        """What the statistics of a group's photographs, [B, N, ...], say together."""
+        """gamma and class logits of each group, from the statistics [B, N, ...] of its images."""
         gammas = []
         if statistics.second is not None:
             gammas.append(self.second_order.aggregate(jnp.asarray(statistics.second)))
@@ -202,12 +207,9 @@ class SemanticModulator(nn.Module):
         return Semantics(gamma, self.classify(gamma))  # eq. 11, before the sigmoid
 
     def __call__(self, coarsest: Float[Array, "B N h w C"]) -> Semantics:
-        groups, photos = coarsest.shape[:2]
-        statistics = self.describe(coarsest.reshape(-1, *coarsest.shape[2:]))
-        return self.aggregate(in_groups(statistics, groups, photos))
-
-
-FLOOR = 0.01  # added to a cell's probability: where nothing was found all cells count alike
+        groups, images = coarsest.shape[:2]
+        statistics = self.pool(coarsest.reshape(-1, *coarsest.shape[2:]))  # [B*N, ...]
+        return self.aggregate(in_groups(statistics, groups, images))
 
 
 def mask_pooling_weights(
@@ -218,17 +220,17 @@ def mask_pooling_weights(
     *,
     share: float,
 ) -> Float[Array, "M h w"]:
-    """Weights of the coarsest map's cells for the next round: partly by the masks, else as before.
+    """The pooling weights of the coarsest map's cells for the next iteration; sum 1 per image.
 
     Args:
-        probabilities: of the foreground, 0..1.
-        weights: those of the first round, of sum 1, such as a user's mark, beyond which no later
-            round listens; by default equal.
+        probabilities: of the foreground, 0..1, from the iteration before.
+        weights: those of the first iteration, with sum 1, such as a prompt; cells outside it stay
+            without weight in every iteration. None weighs all cells alike.
         height, width: h and w.
-        share: of a photograph's weights, how much lies by the masks: 0 as before .. 1.
+        share: how much of the weight follows the masks, 0..1; the rest stays as in `weights`.
     """
     cells = resize(jnp.asarray(probabilities)[..., None], height, width)[..., 0]  # [M, h, w]
     before = 1 / (height * width) if weights is None else jnp.asarray(weights)
     cells = (jnp.maximum(cells, 0.0) + FLOOR) * before
-    found = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
-    return share * found + (1 - share) * before
+    by_mask = cells / jnp.sum(cells, axis=(1, 2), keepdims=True)
+    return share * by_mask + (1 - share) * before

@@ -42,8 +42,8 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class SSNM(nn.Module):
     """Spatial-semantic modulated network, for groups of any size with the same parameters.
 
-    A call takes whole groups. Its steps may also be called one by one: `encode`, `project`, `pool` and
-    `segment` take single images; `aggregate` takes a group, but little data of each image.
+    A call takes whole groups. Its steps may also be called one by one: `encode`, `project`, `pool`
+    and `segment` take single images; `aggregate` takes a group, but little data of each image.
 
     backbone: a name of `models.backbones.BACKBONES`.
     categories: L, classes of the class head.

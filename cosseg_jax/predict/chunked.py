@@ -10,6 +10,7 @@ an image without room for its encoding is encoded again whenever it is needed.
 exported programs all predict through this file.
 """
 
+import copy
 import functools
 import threading
 import weakref
@@ -30,7 +31,6 @@ from cosseg_jax.types import (
     GroupPrediction,
     ImageEncoding,
     Ndarray,
-    PooledStatistics,
 )
 
 CHUNK_SIZE = 5  # images that the network sees at once
@@ -91,27 +91,28 @@ class ChunkedNetwork:
         mirror: bool = False,
     ):
         self.image_size, self.chunk_size, self.mirror = image_size, chunk_size, mirror
-        self._network = network
+        self.num_iterations = network.num_iterations
+        self._programs = _Programs(network, image_size)
         self._variables = jax.device_put(dict(variables))
         self._kept = _KeptEncodings(encoding_bytes)
 
     def with_variables(self, variables: Mapping[str, Any]) -> "ChunkedNetwork":
-        """The same compiled network with other variables; nothing encoded before is kept."""
-        other = object.__new__(ChunkedNetwork)
-        other.__dict__.update(self.__dict__)
+        """The same compiled network with other variables; it keeps no encoding yet."""
+        other = copy.copy(self)
         other._variables = jax.device_put(dict(variables))
         other._kept = _KeptEncodings(self._kept.most_bytes)
         return other
 
     @property
     def steps(self) -> int:
-        """How often `segment` reports each image: once encoded, then once per iteration."""
-        return (1 + self._network.num_iterations) * (2 if self.mirror else 1)
+        """How often `segment` reports each image: once when pooled, then once per iteration."""
+        return (1 + self.num_iterations) * (2 if self.mirror else 1)
 
     def encode(self, group: Sequence[EncodedImage], report: Report = lambda count: None) -> None:
-        """Encodes the images that are not, as far as the budget holds them."""
+        """Encodes images in advance, as far as the budget holds their encodings."""
         for chunk in self._chunks(group):
-            self._encodings(chunk, group)
+            if self._kept.room:
+                self._encodings(chunk, group)
             report(len(chunk))
 
     def segment(
@@ -139,7 +140,8 @@ class ChunkedNetwork:
             flipped = self._segment([image.flipped for image in group], prompt, wanted, report)
             maps = mirror_mean(found.probability_maps, flipped.probability_maps)
             found = found._replace(probability_maps=maps)
-        return found._replace(presence=np.asarray(_compiled_presence(found.probability_maps)))
+        presence = np.asarray(self._programs.presence(found.probability_maps))
+        return found._replace(presence=presence)
 
     def _segment(
         self,
@@ -148,43 +150,37 @@ class ChunkedNetwork:
         wanted: Sequence[int] | None,
         report: Report,
     ) -> GroupPrediction:
-        apply, chunks = self._compiled, self._chunks(group)
+        programs, variables, chunks = self._programs, self._variables, self._chunks(group)
         weights = [self._prompt_weights(prompt, part, chunk) for part, chunk in enumerate(chunks)]
 
         def pool(part: int, encoding: ImageEncoding) -> Any:
-            return encoding.fused, apply("pool")(self._variables, encoding, weights[part])
+            return encoding.fused, programs.pool(variables, encoding, weights[part])
 
         fused, statistics = self._each(chunks, group, pool, report)
-        count = len(group)
-        context: GroupContext = self._aggregate(self._variables, fused, statistics, count)
+        context = programs.aggregate(variables, fused, statistics, len(group))
         context = _with_prompt(context, fused, prompt)
-        for _ in range(1, self._network.num_iterations):
+        for _ in range(1, self.num_iterations):
             contexts = self._by_chunk(context, chunks)
 
-            def mask_pool(
-                part: int, encoding: ImageEncoding, contexts: Any = contexts
-            ) -> PooledStatistics:
-                return self._mask_pool(self._variables, encoding, contexts[part], weights[part])
+            def mask_pool(part: int, encoding: ImageEncoding, contexts: Any = contexts) -> Any:
+                return programs.mask_pool(variables, encoding, contexts[part], weights[part])
 
             statistics = self._each(chunks, group, mask_pool, report)
-            context = apply("reaggregate")(self._variables, context, statistics)
+            context = programs.reaggregate(variables, context, statistics)
         if wanted is not None:
             group = [group[place] for place in wanted]
-            context = _of_images(context, np.asarray(wanted))
-            chunks = self._chunks(group)
+            context, chunks = _of_images(context, wanted), self._chunks(group)
         contexts = self._by_chunk(context, chunks)
-        maps = self._each(
-            chunks,
-            group,
-            lambda part, encoding: self._probabilities(self._variables, encoding, contexts[part]),
-            report,
-        )[0]  # [N, S, S]
-        class_probabilities = jax.nn.sigmoid(context.semantics.class_logits[0])
+
+        def probabilities(part: int, encoding: ImageEncoding) -> Any:
+            return programs.probabilities(variables, encoding, contexts[part])
+
+        maps = self._each(chunks, group, probabilities, report)[0]  # [N, S, S]
         return GroupPrediction(
             maps,
             np.asarray(context.prior.values[0]),
             np.zeros(len(maps), np.float32),
-            np.asarray(class_probabilities),
+            np.asarray(jax.nn.sigmoid(context.semantics.class_logits[0])),
         )
 
     def _chunks(self, group: Sequence[EncodedImage]) -> list[Sequence[EncodedImage]]:
@@ -201,9 +197,10 @@ class ChunkedNetwork:
         """Computes a tree of arrays [M, ...] of every chunk; joins them to [1, N, ...]."""
         parts = []
         for part, chunk in enumerate(chunks):
+            used = len(chunk)
             tree = compute(part, self._padded(self._encodings(chunk, group)))
-            parts.append(jax.tree.map(lambda x, used=len(chunk): np.asarray(x[:used]), tree))
-            report(len(chunk))
+            parts.append(jax.tree.map(lambda x, used=used: np.asarray(x[:used]), tree))
+            report(used)
         return jax.tree.map(lambda *x: np.concatenate(x)[None], *parts)
 
     def _encodings(
@@ -214,7 +211,7 @@ class ChunkedNetwork:
         found = {id(image): image.arrays for image in chunk}
         if missing:
             inputs = self._padded([image.load() for image in missing])
-            encoded = self._compiled_encode(self._variables, inputs)
+            encoded = self._programs.encode(self._variables, inputs)
             for place, image in enumerate(missing):
                 arrays = jax.tree.map(lambda x, place=place: x[place], encoded)
                 found[id(image)] = arrays
@@ -246,49 +243,44 @@ class ChunkedNetwork:
         """The pooling weights of a chunk's images; None where none of them is prompted."""
         if prompt is None or prompt.image // self.chunk_size != part:
             return None
-        height, width = self._grid
+        height, width = self._programs.grid(self._variables)
         weights = np.full((len(chunk), height, width), 1 / (height * width), np.float32)
         weights[prompt.image % self.chunk_size] = coverage(prompt.region, height, width)
         return self._padded(list(weights))
 
-    @functools.cached_property
-    def _grid(self) -> tuple[int, int]:
+
+class _Programs:
+    """The compiled steps of a network; networks that differ in their variables share them."""
+
+    def __init__(self, network: SSNM, image_size: int):
+        self.network, self.size = network, (image_size, image_size)
+        self.encode = jax.jit(functools.partial(encoded, network))
+        self.pool = jax.jit(functools.partial(network.apply, method="pool"))
+        self.aggregate = jax.jit(self._aggregate, static_argnums=3)
+        self.mask_pool = jax.jit(self._mask_pool)
+        self.reaggregate = jax.jit(functools.partial(network.apply, method="reaggregate"))
+        self.probabilities = jax.jit(self._probabilities)
+        self.presence = jax.jit(presence_of)
+
+    def grid(self, variables: Any) -> tuple[int, int]:
         """The cells of the coarsest map, height and width."""
-        images = jax.ShapeDtypeStruct((1, self.image_size, self.image_size, 3), jnp.uint8)
-        encode = functools.partial(self._network.apply, train=False, method="encode")
-        maps: Any = jax.eval_shape(encode, self._variables, images)
+        images = jax.ShapeDtypeStruct((1, *self.size, 3), jnp.uint8)
+        encode = functools.partial(self.network.apply, train=False, method="encode")
+        maps: Any = jax.eval_shape(encode, variables, images)
         return maps.stride32.shape[1:3]
 
-    @functools.cache  # noqa: B019 (a network lives as long as its process)
-    def _compiled(self, method: str) -> Callable[..., Any]:
-        return jax.jit(functools.partial(self._network.apply, method=method))
+    def _aggregate(self, variables: Any, fused: Any, statistics: Any, images: int) -> Any:
+        return self.network.apply(variables, fused, statistics, 1, images, method="aggregate")
 
-    @functools.cached_property
-    def _compiled_encode(self) -> Callable[..., ImageEncoding]:
-        return jax.jit(functools.partial(encoded, self._network))
+    def _mask_pool(self, variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
+        logits = self._logits(variables, encoding, context)
+        return self.network.apply(variables, encoding, logits, weights, method="mask_pool")
 
-    @functools.cached_property
-    def _aggregate(self) -> Callable[..., GroupContext]:
-        def aggregate(variables: Any, fused: Any, statistics: Any, images: int) -> Any:
-            return self._network.apply(variables, fused, statistics, 1, images, method="aggregate")
-
-        return jax.jit(aggregate, static_argnums=3)
-
-    @functools.cached_property
-    def _mask_pool(self) -> Callable[..., PooledStatistics]:
-        def mask_pool(variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
-            logits = self._logits(variables, encoding, context)
-            return self._network.apply(variables, encoding, logits, weights, method="mask_pool")
-
-        return jax.jit(mask_pool)
-
-    @functools.cached_property
-    def _probabilities(self) -> Callable[..., Float[Array, "M S S"]]:
-        return jax.jit(lambda *arguments: jax.nn.sigmoid(self._logits(*arguments)[0]))
+    def _probabilities(self, variables: Any, encoding: Any, context: Any) -> Float[Array, "M S S"]:
+        return jax.nn.sigmoid(self._logits(variables, encoding, context)[0])
 
     def _logits(self, variables: Any, encoding: Any, context: Any) -> Any:
-        size = (self.image_size, self.image_size)
-        return self._network.apply(variables, encoding, context, size, method="segment")
+        return self.network.apply(variables, encoding, context, self.size, method="segment")
 
 
 class _KeptEncodings:
@@ -296,6 +288,7 @@ class _KeptEncodings:
 
     def __init__(self, most_bytes: int):
         self.most_bytes = most_bytes
+        self.room = most_bytes > 0  # whether the encoding offered last was kept
         self._order: dict[int, weakref.ref[EncodedImage]] = {}
         self._lock = threading.Lock()  # a predictor may be called from several threads
 
@@ -316,7 +309,8 @@ class _KeptEncodings:
                 total -= kept[key]
                 alive[key].arrays = None
                 del self._order[key]
-            if total + size <= self.most_bytes:
+            self.room = total + size <= self.most_bytes
+            if self.room:
                 image.arrays = arrays
                 self._order[id(image)] = weakref.ref(image)
 
@@ -335,9 +329,7 @@ def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
     return network.apply(variables, inputs, method="project")  # type: ignore[return-value]
 
 
-def predict_group(
-    network: SSNM, variables: Any, images: Any, *, mirror: bool
-) -> GroupPrediction:
+def predict_group(network: SSNM, variables: Any, images: Any, *, mirror: bool) -> GroupPrediction:
     """What `ChunkedNetwork.segment` computes, as one function of the images [N, S, S, 3] alone.
 
     It can be traced and exported, for any N.
@@ -369,9 +361,6 @@ def presence_of(maps: Float[Array | Ndarray, "N S S"]) -> Float[Array, " N"]:
     return jnp.mean(top, axis=1)
 
 
-_compiled_presence = jax.jit(presence_of)
-
-
 def binary_mask(
     probability: Float[Ndarray, "H W"], presence: float, threshold: float = THRESHOLD
 ) -> Bool[Ndarray, "H W"]:
@@ -381,14 +370,12 @@ def binary_mask(
     return probability > threshold
 
 
-def _of_images(context: GroupContext, places: Ndarray) -> GroupContext:
-    values = np.asarray(context.prior.values)[:, places]
+def _of_images(context: GroupContext, places: Sequence[int]) -> GroupContext:
+    values = np.asarray(context.prior.values)[:, list(places)]
     return context._replace(prior=context.prior._replace(values=values))
 
 
-def _with_prompt(
-    context: GroupContext, fused: Any, prompt: PromptedRegion | None
-) -> GroupContext:
+def _with_prompt(context: GroupContext, fused: Any, prompt: PromptedRegion | None) -> GroupContext:
     """The context whose spatial prior is drawn towards the prompted object."""
     if prompt is None or fused is None:
         return context

@@ -1,4 +1,4 @@
-"""Exported networks, through Orbax: all that evaluation and prediction need, and the one we ship.
+"""Exported networks, through Orbax: all that evaluation and prediction need.
 
 DIR/config.json     the run's config, with the names of its categories
 DIR/variables/      params and batch_stats
@@ -7,7 +7,7 @@ DIR/variables/      params and batch_stats
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,12 +15,31 @@ import orbax.checkpoint as ocp
 from jax.tree_util import keystr, tree_flatten_with_path
 from ml_collections import ConfigDict
 
-from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.train.step import initial_variables
+from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.models.ssnm import from_config, initial_variables
 
 CONFIG_FILE = "config.json"
 VARIABLES = "variables"
-SHIPPED = Path(__file__).parent / "shipped"  # docs/model_card.md says what it is
+SHIPPED_FOLDER = Path(__file__).parents[1] / "shipped"  # docs/model_card.md describes it
+
+
+class PredictionOptions(NamedTuple):
+    """How a trained network is used, as `config.prediction` says.
+
+    image_size: S, the side in pixels to which images are resized.
+    mirror: whether probabilities are averaged with those of the mirrored image.
+    refine: whether masks at an image's own size go through the guided filter.
+    """
+
+    image_size: int
+    mirror: bool
+    refine: bool
+
+
+def prediction_options(config: ConfigDict) -> PredictionOptions:
+    """The options of a config; its `prediction.image_size` 0 stands for the size of training."""
+    given = config.prediction
+    return PredictionOptions(given.image_size or config.image_size, given.mirror, given.refine)
 
 
 def check_export_folder(folder: Path) -> None:
@@ -62,7 +81,7 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
         FileNotFoundError: if the folder is not an export.
         ValueError: if its variables are not those of the network that its config describes.
     """
-    folder = SHIPPED if folder is None else Path(folder)
+    folder = SHIPPED_FOLDER if folder is None else Path(folder)
     config = load_config(folder)
     network = from_config(config.model, len(config.categories))
     like = jax.eval_shape(lambda: initial_variables(network, seed=0))
@@ -84,11 +103,11 @@ def load_config(folder: Path) -> ConfigDict:
             if is_run
             else "expected a folder written by train.py --export DIR"
         )
-        raise FileNotFoundError(f"no checkpoint in {folder}: it holds no {CONFIG_FILE}; {hint}")
+        raise MissingFileError(f"no checkpoint in {folder}: it holds no {CONFIG_FILE}; {hint}")
     try:
         return ConfigDict(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); export the run again") from error
+        raise UserError(f"{path} is not valid JSON ({error}); export the run again") from error
 
 
 def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +136,7 @@ def stored_leaves(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     """
     path = (folder / VARIABLES).absolute()
     if not path.is_dir():
-        raise FileNotFoundError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
+        raise MissingFileError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
     with ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.metadata(path).item_metadata.tree
     leaves, _ = tree_flatten_with_path(tree)
@@ -134,7 +153,7 @@ def _halved(variables: Mapping[str, Any]) -> dict[str, Any]:
         if x.ndim < 2:
             return x
         if np.abs(x).max(initial=0) > np.finfo(np.float16).max:
-            raise ValueError(f"{keystr(path)} does not fit half precision; export it in full")
+            raise UserError(f"{keystr(path)} does not fit half precision; export it in full")
         return np.asarray(x, np.float16)
 
     return jax.tree.map_with_path(half, dict(variables))
@@ -157,7 +176,7 @@ def _check_same(
     ]
     if lines:
         listed = "\n".join(sorted(lines))
-        raise ValueError(
+        raise UserError(
             f"the variables in {folder} are not those of the network that its {CONFIG_FILE} "
             f"describes:\n{listed}\nExport the run again, or undo the change to {CONFIG_FILE}"
         )

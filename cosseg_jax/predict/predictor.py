@@ -1,11 +1,13 @@
-"""Segments what a group of photographs shares: `load` gives a `Predictor`, calling it the masks.
+"""The public predictor: `load` gives a `Predictor`, and calling it segments a group of images.
 
-Images pass through the network in chunks (`cosseg_jax.predict.chunked`). What is kept of each image
-is small (about 0.5 MB), whatever its own size.
+The images pass through the network as `predict.chunked` says. Of each image, only a copy at the
+network's size (under 0.5 MB) and what it can be read from again are kept, and encodings within a
+budget.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,204 +15,323 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.data.augment import resized_image
-from cosseg_jax.data.images import Photo, check_list, read_image
+from cosseg_jax.data.images import (
+    ImageLike,
+    Reopenable,
+    check_list,
+    read_image,
+    reopenable,
+    resize_image,
+)
 from cosseg_jax.data.prompts import Prompt, region
 from cosseg_jax.drawing import resized
+from cosseg_jax.errors import UserError, message_of
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict.chunked import Mark, Stream
-from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import prediction_options
+from cosseg_jax.predict.chunked import (
+    CHUNK_SIZE,
+    ENCODING_BYTES,
+    THRESHOLD,
+    ChunkedNetwork,
+    EncodedImage,
+    PromptedRegion,
+    binary_mask,
+)
+from cosseg_jax.predict.exported import load_exported, prediction_options
 from cosseg_jax.predict.guided_filter import refined
-from cosseg_jax.types import GroupContext, Ndarray
+from cosseg_jax.types import GroupPrediction, Ndarray
 
-CHUNK = 5  # photographs that the network sees at once
-SUREST = 0.01  # share of a photograph's pixels that says whether the object is in it
-THRESHOLD = 0.5
+READERS = 2  # images that are decoded at once
+COLD_DENSE_MAX = 1440  # descriptors up to which the dense solver, which compiles sooner, is used
+WARM_DENSE_MAX = 128  # ... where the network is called often
 
-Progress = Callable[[int, int], None]  # of how many photographs are done, and how many there are
+Progress = Callable[[int, int], None]  # called with the number of images done, and of all
+OnUnreadable = Callable[[int, str], None]  # called with an image's position and what is wrong
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageResult:
-    """One photograph's share of a group's result.
+    """The result for one image of a group.
 
-    name: the file's name without suffix, or the photograph's place in the group.
-    photo: the photograph as it was given: a path, not its content.
-    height, width: its own, upright.
-    map: probability of the shared object, 0..1, at the network's size.
-    prior: S, the spatial prior; positive where it expects the object.
-    presence: how probable it is that the object is there at all, 0..1: the mean probability of the
-        surest hundredth of the pixels.
-    refine: whether the probability's edges are drawn to the photograph's own.
+    name: the file's name without suffix, or the image's number in the group.
+    height, width: of the upright image, in pixels.
+    probability_map: of the shared object, 0..1, at the network's size.
+    prior: S, the spatial prior; positive where the spatial modulator expects the object.
+    presence: the probability that the object is in the image at all, 0..1.
+    refine: whether edges are moved to those of the image.
+    source: what the image can be read from again.
     """
 
     name: str
-    photo: Photo
     height: int
     width: int
-    map: Float[Ndarray, "S S"]
+    probability_map: Float[Ndarray, "S S"]
     prior: Float[Ndarray, "h w"]
     presence: float
     refine: bool
+    source: Reopenable
 
     @property
     def image(self) -> UInt8[Ndarray, "H W 3"]:
-        """The photograph, upright RGB; read again when asked."""
-        return read_image(self.photo, self.name).image
+        """The image, upright RGB, read again; raises UserError if its source is gone."""
+        return self.source.read()
 
     @property
     def probability(self) -> Float[Ndarray, "H W"]:
-        """Probability of the shared object at the photograph's own size; computed when asked."""
+        """The probability of the shared object at the image's own size, computed when asked."""
         if self.refine:
-            return refined(self.map, self.image)
-        return resized(self.map, (self.height, self.width))
+            return refined(self.probability_map, self.image)
+        return resized(self.probability_map, (self.height, self.width))
 
     @property
     def mask(self) -> Bool[Ndarray, "H W"]:
-        """Where the probability is above one half; empty where the object is not present."""
+        """Where the probability exceeds one half; empty where the object is not present."""
         return self.mask_at(THRESHOLD)
 
     def mask_at(self, threshold: float) -> Bool[Ndarray, "H W"]:
-        """Where the probability is above a threshold; empty if `presence` is not."""
+        """Where the probability exceeds a threshold; empty where `presence` does not."""
         if self.presence <= threshold:
             return np.zeros((self.height, self.width), bool)
-        return self.probability > threshold
+        return binary_mask(self.probability, self.presence, threshold)
 
 
 class GroupResult(NamedTuple):
-    """What a group of photographs shares.
+    """The result for a group of images.
 
-    photos: in the order in which they were given.
-    categories: of each category that the network was trained on, how probable it is that the group
+    images: in the order in which they were given.
+    categories: for each category that the network was trained on, the probability that the group
         shares it, 0..1. Masks do not depend on it: other objects are found as well.
     """
 
-    photos: tuple[ImageResult, ...]
+    images: tuple[ImageResult, ...]
     categories: dict[str, float]
 
 
-class Predictor:
-    """A trained network that segments groups of photographs; `load` makes one.
+class _ReadImage(NamedTuple):
+    """What is kept of an image that was read."""
 
-    categories: names of the categories that the network was trained on.
-    options: how it predicts; `refine` and `mirror` may be exchanged, by `options._replace`.
+    name: str
+    height: int
+    width: int
+    source: Reopenable
+    encoded: EncodedImage
+
+
+class Session:
+    """A group of images that were read and encoded, to be segmented once or with several prompts.
+
+    `Predictor.encode` makes one. Encodings are freed with the session.
     """
 
-    def __init__(self, config: ConfigDict, variables: Mapping[str, Any]):
+    def __init__(self, predictor: "Predictor", images: Sequence[_ReadImage]):
+        self._predictor, self._images = predictor, images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the images."""
+        return tuple(image.name for image in self._images)
+
+    def segment(
+        self, *, prompt: Prompt | None = None, progress: Progress | None = None
+    ) -> GroupResult:
+        """Segments the object that the images share.
+
+        Args:
+            prompt: the object, shown in one of the images; the others follow.
+            progress: called after every chunk.
+
+        Raises:
+            UserError: for a prompt that does not fit its image.
+        """
+        network = self._predictor.network
+        found = network.segment(
+            [image.encoded for image in self._images],
+            None if prompt is None else self._region(prompt),
+            report=_in_images(progress, len(self._images), network.steps),
+        )
+        return self._result(found)
+
+    def _region(self, prompt: Prompt) -> PromptedRegion:
+        if not 0 <= prompt.image < len(self):
+            raise UserError(
+                f"the prompt is for image {prompt.image}; the group has images 0 to {len(self) - 1}"
+            )
+        image = self._images[prompt.image]
+        return PromptedRegion(prompt.image, region(prompt, image.height, image.width))
+
+    def _result(self, found: GroupPrediction) -> GroupResult:
+        refine = self._predictor.options.refine
+        images = tuple(
+            ImageResult(
+                image.name,
+                image.height,
+                image.width,
+                probability_map=np.asarray(probability_map),
+                prior=np.asarray(prior),
+                presence=float(presence),
+                refine=refine,
+                source=image.source,
+            )
+            for image, probability_map, prior, presence in zip(
+                self._images, *found[:3], strict=True
+            )
+        )
+        probabilities = (float(p) for p in found.class_probabilities)
+        categories = dict(zip(self._predictor.categories, probabilities, strict=True))
+        return GroupResult(images, categories)
+
+
+class Predictor:
+    """A trained network that segments groups of images; `load` makes one.
+
+    config: the config of the exported network.
+    categories: the names of the categories that the network was trained on.
+    options: how it predicts. Refinement may be changed at any time, by `options._replace`.
+    network: the network itself.
+
+    Args:
+        config: of the exported network.
+        variables: its `params` and `batch_stats`.
+        cold: whether it is called once, so that compiling matters more than computing.
+        chunk_size: how many images the network sees at once. More need more memory; results differ
+            by rounding only.
+        encoding_bytes: how many bytes of encodings are kept for further prompts and iterations.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        variables: Mapping[str, Any],
+        *,
+        cold: bool = False,
+        chunk_size: int = CHUNK_SIZE,
+        encoding_bytes: int = ENCODING_BYTES,
+    ):
+        if chunk_size < 1:
+            raise UserError(f"chunk_size is {chunk_size}; it must be 1 or more")
+        self.config = config
         self.categories = tuple(config.categories)
         self.options = prediction_options(config)
         network = from_config(config.model, len(self.categories))
-        self._stream = Stream(network, variables, self.options.image_size)
+        dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
+        network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
+        self.network = ChunkedNetwork(
+            network,
+            variables,
+            self.options.image_size,
+            chunk_size=chunk_size,
+            encoding_bytes=encoding_bytes,
+            mirror=self.options.mirror,
+        )
 
     def __call__(
         self,
-        photos: Sequence[Photo],
+        images: Iterable[ImageLike],
         *,
         names: Sequence[str] | None = None,
         prompt: Prompt | None = None,
-        chunk: int = CHUNK,
+        on_unreadable: OnUnreadable | None = None,
         progress: Progress | None = None,
     ) -> GroupResult:
-        """Segments the object that the photographs share.
+        """Segments the object that the images share.
 
         Args:
-            photos: one or more: paths, files' bytes, PIL images or uint8 arrays, of any sizes.
-            names: of the photographs; by default files' names without suffix, or numbers from 1.
-            prompt: the object, marked in one of them; the whole group follows.
-            chunk: how many the network sees at once; costs memory, changes no result beyond
-                rounding.
-            progress: called after every chunk with the photographs done and their number.
+            images: one or more paths, contents of files (bytes), PIL images or uint8 arrays, of
+                any sizes.
+            names: of the images; by default files' names without suffix, or numbers from 1.
+            prompt: the object, shown in one of the images; the others follow.
+            on_unreadable: if given, images that cannot be read are left out and reported to it.
+            progress: called after every chunk with the number of images done and of all.
 
         Raises:
-            ValueError: without any, for one outside a list or one that does not decode (names it),
-                or a prompt that does not fit its photograph.
-            FileNotFoundError: for a path that leads nowhere.
+            UserError: without any image, for one that cannot be read (the message names it), or for
+                a prompt that does not fit its image.
         """
-        check_list(photos)
-        if names is not None and len(names) != len(photos):
-            raise ValueError(f"there are {len(names)} names for {len(photos)} photographs")
-        if chunk < 1:
-            raise ValueError(f"chunk is {chunk}; it takes 1 or more")
-        read = [self._read(photo, number) for number, photo in enumerate(photos, start=1)]
-        if names is not None:
-            read = [photo._replace(name=name) for photo, name in zip(read, names, strict=True)]
-        mark = None if prompt is None else _mark_of(prompt, read)
-        small = np.stack([photo.small for photo in read])  # [N, S, S, 3]
-        passes = self._stream.passes * (2 if self.options.mirror else 1)
-        report = _all_passes(progress, len(read), passes)
-        maps, context = self._stream(small, mark, chunk, report)
-        if self.options.mirror:
-            mark = mark and mark._replace(marked=mark.marked[:, ::-1])
-            mirrored, _ = self._stream(small[:, :, ::-1], mark, chunk, report)
-            maps = (maps + mirrored[..., ::-1]) / 2
-        return self._result(read, maps, context)
+        session = self._read(images, names, on_unreadable)
+        return session.segment(prompt=prompt, progress=progress)
 
-    def _read(self, photo: Photo, number: int) -> "_Small":
-        name, image = read_image(photo, str(number))
-        height, width = image.shape[:2]
-        return _Small(name, photo, height, width, resized_image(image, self.options.image_size))
+    def encode(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        names: Sequence[str] | None = None,
+        on_unreadable: OnUnreadable | None = None,
+        progress: Progress | None = None,
+    ) -> Session:
+        """Reads and encodes a group, to segment it with several prompts. Arguments as in a call."""
+        session = self._read(images, names, on_unreadable)
+        encoded = [image.encoded for image in session._images]
+        self.network.encode(encoded, _in_images(progress, len(encoded), 1))
+        return session
 
-    def _result(
-        self, read: Sequence["_Small"], maps: Float[Ndarray, "N S S"], context: GroupContext
-    ) -> GroupResult:
-        photos = tuple(
-            ImageResult(
-                *photo[:4],
-                map=each,
-                prior=S,
-                presence=presence_of(each),
-                refine=self.options.refine,
-            )
-            for photo, each, S in zip(read, maps, context.prior.values[0], strict=True)
-        )
-        logits = context.semantics.class_logits[0]
-        scores = 1 / (1 + np.exp(-np.float64(logits)))
-        return GroupResult(photos, dict(zip(self.categories, scores.tolist(), strict=True)))
+    def _read(
+        self,
+        images: Iterable[ImageLike],
+        names: Sequence[str] | None,
+        on_unreadable: OnUnreadable | None,
+    ) -> Session:
+        if isinstance(images, Iterator):
+            images = list(images)
+        check_list(images)
+        return self._read_all(list(images), names, on_unreadable)
+
+    def _read_all(
+        self,
+        images: Sequence[ImageLike],
+        names: Sequence[str] | None,
+        on_unreadable: OnUnreadable | None,
+    ) -> Session:
+        if names is not None and len(names) != len(images):
+            raise UserError(f"there are {len(names)} names for {len(images)} images")
+        found: list[_ReadImage] = []
+        with ThreadPoolExecutor(READERS) as pool:
+            reading = [
+                pool.submit(self._read_one, position, image, names[position] if names else None)
+                for position, image in enumerate(images)
+            ]
+            for position, future in enumerate(reading):
+                try:
+                    found.append(future.result())
+                except UserError as error:
+                    if on_unreadable is None:
+                        for waiting in reading:
+                            waiting.cancel()
+                        raise
+                    on_unreadable(position, message_of(error))
+        if not found:
+            raise UserError("none of the images can be read")
+        return Session(self, found)
+
+    def _read_one(self, position: int, image: ImageLike, name: str | None) -> _ReadImage:
+        source = reopenable(image, name or f"{position + 1}")
+        read = read_image(image, name or f"{position + 1}")
+        height, width = read.image.shape[:2]
+        small = resize_image(read.image, self.options.image_size)
+        return _ReadImage(name or read.name, height, width, source, EncodedImage(lambda: small))
 
 
-class _Small(NamedTuple):
-    """What is kept of a photograph that was read: name, source, own size, and itself resized."""
-
-    name: str
-    photo: Photo
-    height: int
-    width: int
-    small: UInt8[Ndarray, "S S 3"]
-
-
-def load(checkpoint: str | Path | None = None) -> Predictor:
+def load(checkpoint: str | Path | None = None, **options: Any) -> Predictor:
     """The predictor of an exported network; by default of the one that comes with the package.
 
     checkpoint: a folder that `train.py --export` wrote.
-    Raises FileNotFoundError or ValueError, as `exports.load_exported`, where it is not one.
+    options: keyword arguments of `Predictor`.
+
+    Raises:
+        UserError: if the folder is not an exported network.
     """
-    return Predictor(*load_exported(checkpoint))
+    return Predictor(*load_exported(checkpoint), **options)
 
 
-def presence_of(probability: Float[Ndarray, "S S"]) -> float:
-    """The mean of a map's surest hundredth: of its largest values."""
-    count = max(1, round(SUREST * probability.size))
-    return float(np.mean(np.partition(probability.ravel(), -count)[-count:]))
-
-
-def _mark_of(prompt: Prompt, read: Sequence[_Small]) -> Mark:
-    if not 0 <= prompt.photo < len(read):
-        raise ValueError(
-            f"the prompt marks photograph {prompt.photo}; the group's are 0 to {len(read) - 1}"
-        )
-    photo = read[prompt.photo]
-    return Mark(prompt.photo, region(prompt, photo.height, photo.width))
-
-
-def _all_passes(progress: Progress | None, count: int, passes: int) -> Callable[[int], None]:
-    """Counts photographs that went through one of `passes` passes as shares of whole ones."""
+def _in_images(progress: Progress | None, count: int, steps: int) -> Callable[[int], None]:
+    """Turns numbers of images that passed one of several steps into shares of whole images."""
     done = 0
 
     def report(more: int) -> None:
         nonlocal done
         done += more
         if progress is not None:
-            progress(done // passes, count)
+            progress(done // steps, count)
 
     return report

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -12,19 +11,22 @@ from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.pipeline import CachedFeatures
 from cosseg_jax.data.source import Source
 from cosseg_jax.drawing import Row, sheet
-from cosseg_jax.evaluation.evaluator import evaluate, truth_of
-from cosseg_jax.predict.forward import make_forward, with_variables
+from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
+from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.predict.chunked import ChunkedNetwork, EncodedImage
 from cosseg_jax.types import FeatureMaps, Ndarray
+
+MARGIN = 6  # pixels between the previews of two groups
 
 
 class Validation:
-    """The validation of one run: always the same groups, spread over the categories.
+    """The validation of one run, always on the same groups, spread over the categories.
 
     Args:
-        config: of the run, with `categories`.
-        source: the validation photographs.
-        cache: their backbone maps, where the run keeps them.
-        groups: how many groups are scored; 0 is all of them.
+        config: the run's config, with `categories`.
+        source: the validation images.
+        cache: their feature maps, if the run keeps them.
+        groups: how many groups are scored; 0 for all of them.
     """
 
     def __init__(
@@ -40,44 +42,39 @@ class Validation:
         self._cache = cache
         all_groups = fives(source, config.group_size)
         self._groups = spread(all_groups, groups or len(all_groups))
-        self._forward = make_forward(config)
+        network = from_config(config.model, len(config.categories))
+        self._network = ChunkedNetwork(network, {}, config.image_size, chunk_size=config.group_size)
 
     def scores(self, variables: Mapping[str, Any]) -> dict[str, float]:
         """P and J in percent, by the protocol `original`."""
         found = evaluate(
-            with_variables(self._forward, variables),
+            self._network.with_variables(variables),
             self._source,
-            self._groups,
-            image_size=self._config.image_size,
-            groups_per_batch=self._config.groups_per_step,
-            protocols=("original",),
+            {"val": GroupList(self._groups, ("original",))},
             load_inputs=self._inputs,
-        ).protocols["original"]
+        )["val"].protocols["original"]
         return {"P": found.P or 0.0, "J": found.J or 0.0}
 
     def pictures(self, variables: Mapping[str, Any]) -> np.ndarray:
-        """Some of the groups, one below the other: photographs, S, probabilities, truth."""
+        """A picture of some groups, one below the other: images, S, probabilities, truth."""
+        network = self._network.with_variables(variables)
         chosen = spread(self._groups, self._config.preview_groups)
-        sheets = [self._sheet(variables, group) for group in chosen]
+        sheets = [self._sheet(network, group) for group in chosen]
         width = max(image.shape[1] for image in sheets)
-        return np.concatenate([_widened(image, width) for image in sheets])
+        return np.concatenate([_padded(image, width) for image in sheets])
 
-    def _sheet(self, variables: Mapping[str, Any], group: EvalGroup) -> np.ndarray:
-        inputs = [self._inputs(index) for index in group.indices]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves)[None], *inputs)  # [1, N, ...]
-        probabilities, prediction = self._forward(variables, stacked)
-        rows = []
-        for place, index in enumerate(group.indices):
-            example = self._source[index]
-            rows.append(
-                Row(
-                    example.image,
-                    np.asarray(prediction.prior.values[0, place]),
-                    np.asarray(probabilities[0, place]),
-                    truth_of(example, group.category),
+    def _sheet(self, network: ChunkedNetwork, group: EvalGroup) -> np.ndarray:
+        encoded = [EncodedImage(lambda index=index: self._inputs(index)) for index in group.indices]
+        found = network.segment(encoded)
+        examples = [self._source[index] for index in group.indices]
+        return sheet(
+            [
+                Row(example.image, prior, probability_map, truth_of(example, group.category))
+                for example, prior, probability_map in zip(
+                    examples, np.asarray(found.prior), found.probability_maps, strict=True
                 )
-            )
-        return sheet(rows)
+            ]
+        )
 
     def _inputs(self, index: int) -> Ndarray | FeatureMaps:
         if self._cache is not None:
@@ -91,6 +88,6 @@ def spread(groups: Sequence[EvalGroup], count: int) -> list[EvalGroup]:
     return [groups[int((i + 0.5) * len(groups) / count)] for i in range(count)]
 
 
-def _widened(image: np.ndarray, width: int) -> np.ndarray:
-    margin = width - image.shape[1]
-    return np.pad(image, ((0, 6), (0, margin), (0, 0)), constant_values=255)
+def _padded(image: np.ndarray, width: int) -> np.ndarray:
+    right = width - image.shape[1]
+    return np.pad(image, ((0, MARGIN), (0, right), (0, 0)), constant_values=255)

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, perfect, without_prior
+from fake_source import SIDE, FakeSource, perfect, segmenter
 
 from cosseg_jax.data.eval_groups import EvalGroup, fives
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.evaluation.evaluator import batched_by_size, evaluate, truth_of
+from cosseg_jax.evaluation.evaluator import FunctionSegmenter, GroupList, evaluate, truth_of
 from cosseg_jax.evaluation.group_metrics import SharedImages
 from cosseg_jax.types import Example
 
 
-def run(predict, source, groups, **options):
-    return evaluate(without_prior(predict), source, groups, image_size=SIDE, **options)
+def run(predict, source, groups, *, on_image=None, **options):
+    lists = {"own": GroupList(groups, on_image=on_image)}
+    return evaluate(segmenter(predict), source, lists, **options)["own"]
 
 
 def test_scores_of_a_perfect_prediction_by_hand():
@@ -30,54 +30,33 @@ def test_scores_of_a_perfect_prediction_by_hand():
     assert ssnm[:2] == pytest.approx((100 * 216 / 224, 100 * 104 / 112))
 
 
-@pytest.mark.parametrize("groups_per_batch", [1, 2, 3, 50])
-def test_every_counted_photograph_is_scored_once_and_in_order(groups_per_batch: int):
+def test_every_counted_image_is_scored_once_and_in_order():
     source = FakeSource([(0,)] * 12 + [(1,)] * 3 + [(2,)])
     seen = []
     run(
         perfect,
         source,
         fives(source),
-        groups_per_batch=groups_per_batch,
         on_image=lambda image: seen.append((image.category, image.example.name)),
     )
     names = source.names
     assert seen == [*zip("a" * 12 + "b" * 3 + "c", names, strict=True)]
 
 
-@pytest.mark.parametrize("groups_per_batch", [1, 2, 3])
-def test_scores_do_not_depend_on_the_batch(groups_per_batch: int):
-    """The network here mixes the group's members, so a wrong grouping would show."""
-
-    def mixing(images):
-        brightness = jnp.asarray(images[..., 1], jnp.float32).mean(axis=(1, 2, 3), keepdims=True)
-        return (jnp.asarray(images[..., 0]) > 100) * 0.3 + (brightness % 5) / 5 * 0.6
-
-    source = FakeSource([(0,)] * 14 + [(1,)] * 4)
-    reference = run(mixing, source, fives(source), groups_per_batch=5)
-    assert run(mixing, source, fives(source), groups_per_batch=groups_per_batch) == reference
-
-
-def test_one_shape_for_each_group_size():
-    source = FakeSource([(0,)] * 11 + [(1,)] * 2 + [(2,)] * 17)
-    shapes = set()
+def test_lists_are_evaluated_category_by_category():
+    source = FakeSource([(0,)] * 5 + [(1,)] * 5)
+    groups, seen = fives(source), []
 
     def predict(images):
-        shapes.add(images.shape[:2])
+        seen.append(np.asarray(images)[0, :, 0, 0, 1].tolist())
         return perfect(images)
 
-    run(predict, source, fives(source), groups_per_batch=3)
-    assert shapes == {(3, 5), (1, 2)}
-
-
-@pytest.mark.parametrize(
-    ("images_per_batch", "expected"), [(40, {(4, 10), (1, 41)}), (5, {(1, 10), (1, 41)})]
-)
-def test_large_groups_make_batches_of_fewer(images_per_batch: int, expected: set):
-    groups = [EvalGroup(0, tuple(range(10)), (True,) * 10)] * 5
-    groups += [EvalGroup(0, tuple(range(41)), (True,) * 41)] * 2
-    batches = batched_by_size(groups, groups_per_batch=8, images_per_batch=images_per_batch)
-    assert {(len(batch), len(batch[0].indices)) for batch in batches} == expected
+    single = [EvalGroup(group.category, group.indices[:1], (True,)) for group in groups]
+    found = evaluate(
+        segmenter(predict), source, {"own": GroupList(groups), "alone": GroupList(single)}
+    )
+    assert seen == [[0, 1, 2, 3, 4], [0], [5, 6, 7, 8, 9], [5]]
+    assert (found["own"].images, found["alone"].images) == (10, 2)
 
 
 def test_members_that_only_complete_a_group_reach_the_network():
@@ -88,20 +67,25 @@ def test_members_that_only_complete_a_group_reach_the_network():
         groups.extend(np.asarray(images)[:, :, 0, 0, 1].tolist())
         return perfect(images)
 
-    run(predict, source, fives(source), groups_per_batch=2)
+    run(predict, source, fives(source))
     assert groups == [[0, 1, 2, 3, 4], [5, 0, 1, 2, 3]]
 
 
-def test_a_filler_is_not_counted():
-    group = EvalGroup(0, (0, 1), (True, True))
-    batches = list(batched_by_size([group] * 3, groups_per_batch=2))
-    assert [[member.counted for member in batch] for batch in batches] == [
-        [(True, True), (True, True)],
-        [(True, True), (False, False)],
-    ]
+def test_an_image_without_the_object_present_has_an_empty_mask():
+    class Absent(FunctionSegmenter):
+        def segment(self, group, *, wanted=None):
+            return super().segment(group, wanted=wanted)._replace(presence=np.zeros(len(group)))
+
+    masks = []
+    lists = {"own": GroupList([EvalGroup(0, (0,), (True,))], on_image=masks.append)}
+    absent = Absent(lambda images: (np.ones((1, SIDE, SIDE)), np.zeros((1, 1, 1))), SIDE)
+    found = evaluate(absent, FakeSource([(0,)]), lists)["own"]
+    assert not masks[0].mask.any()
+    assert found.protocols["original"].J == 0.0
+    assert found.protocols["ssnm"].J == 50.0  # it has a threshold of its own: all of the image
 
 
-def test_probabilities_reach_the_callback_at_the_photographs_own_size():
+def test_probabilities_reach_the_callback_at_the_images_own_size():
     source = FakeSource([(0,)] * 2)
     shapes = []
     run(
@@ -123,10 +107,10 @@ def test_inputs_of_the_callers_own_are_stacked_as_a_tree():
         return {"map": red, "index": np.int32(index)}
 
     def predict(inputs):
-        assert inputs["index"].shape == (2, 5)
-        return np.broadcast_to(inputs["map"], (2, 5, SIDE, SIDE))
+        assert inputs["index"].shape == (1, 5)
+        return np.broadcast_to(inputs["map"], (1, 5, SIDE, SIDE))
 
-    found = run(predict, source, fives(source), groups_per_batch=2, load_inputs=load_inputs)
+    found = run(predict, source, fives(source), load_inputs=load_inputs)
     assert found.protocols["original"].J == 100.0
 
 
@@ -156,15 +140,15 @@ def test_a_photograph_that_does_not_decode_stops_the_evaluation():
 
 
 def test_few_photographs_are_alive_at_once():
-    """Decoding runs at most three batches ahead of the network."""
+    """At most three groups are decoded ahead of the network, for it and for the scores."""
     source = FakeSource([(0,)] * 100)
     lead = []
 
     def predict(images):
-        lead.append(len(source.decoded) - 5 * len(lead))
+        lead.append(len(set(source.decoded)) - 5 * len(lead))
         return perfect(images)
 
-    run(predict, source, fives(source), groups_per_batch=1)
+    run(predict, source, fives(source))
     assert max(lead) <= 20
 
 
@@ -185,14 +169,12 @@ def test_a_box_in_the_middle_of_every_pascal_image(data_dir: Path):
     box = np.zeros((64, 64), np.float32)
     box[16:48, 16:48] = 1.0
     shared = SharedImages()
-    found = evaluate(
-        without_prior(lambda images: np.broadcast_to(box, (*images.shape[:2], 64, 64))),
-        source,
-        fives(source),
-        image_size=64,
-        protocols=("original",),
-        on_image=shared,
-    )
+
+    def middle(images):
+        return np.broadcast_to(box, (len(images), 64, 64)), np.zeros((len(images), 1, 1))
+
+    lists = {"own": GroupList(fives(source), ("original",), shared)}
+    found = evaluate(FunctionSegmenter(middle, 64), source, lists)["own"]
     original = found.protocols["original"]
     assert (found.images, len(original.per_class)) == (1037, 20)
     assert round(original.J or 0.0, 1) == 28.9

@@ -1,22 +1,23 @@
-"""The figures that only a network that reads its group can earn."""
+"""The metrics that measure whether a network uses its group."""
 
 import numpy as np
 import pytest
-from fake_source import SIDE, FakeSource, Shuffled, perfect, without_prior
+from fake_source import FakeSource, Shuffled, perfect, segmenter
 
 from cosseg_jax.data.eval_groups import fives
 from cosseg_jax.evaluation import group_metrics, metrics
-from cosseg_jax.evaluation.evaluator import evaluate
-from cosseg_jax.evaluation.group_metrics import Figures
+from cosseg_jax.evaluation.evaluator import GroupList, evaluate
+from cosseg_jax.evaluation.group_metrics import GroupMetrics
 from cosseg_jax.types import Example
 
 
-def run(predict, source, groups, **options):
-    return evaluate(without_prior(predict), source, groups, image_size=SIDE, **options)
+def run(predict, source, groups, *, on_image=None):
+    lists = {"own": GroupList(groups, on_image=on_image)}
+    return evaluate(segmenter(predict), source, lists)["own"]
 
 
 class SharedSource(FakeSource):
-    """Photographs 0 and 5 are the same picture, entered for category 0 and for category 1."""
+    """Images 0 and 5 are the same picture, entered for category 0 and for category 1."""
 
     def __init__(self):
         super().__init__([(0,)] * 5 + [(1,)] * 5 + [(2,)] * 3)
@@ -32,22 +33,22 @@ class SharedSource(FakeSource):
         return example._replace(image=image, masks=mask[None], void=np.zeros_like(mask))
 
 
-def test_shared_jaccard_is_over_photographs_of_several_classes():
+def test_shared_jaccard_is_over_images_of_several_classes():
     source = SharedSource()
     shared = group_metrics.SharedImages()
     run(perfect, source, fives(source), on_image=shared)
     # the network takes the left half: all of the mask for category 0, nothing of the other
-    assert shared.result() == Figures(shared_J=50.0, shared_entries=2, shared_images=1)
+    assert shared.result() == GroupMetrics(shared_J=50.0, shared_entries=2, shared_images=1)
 
 
-def test_without_shared_photographs_there_is_no_shared_jaccard():
+def test_without_shared_images_there_is_no_shared_jaccard():
     source = FakeSource([(0,)] * 5 + [(1,)] * 5)
     shared = group_metrics.SharedImages()
     run(perfect, source, fives(source), on_image=shared)
-    assert shared.result() == Figures()
+    assert shared.result() == GroupMetrics()
 
 
-def test_foreign_groups_hold_a_photograph_and_four_of_a_class_it_lacks():
+def test_foreign_groups_hold_an_image_and_four_of_a_class_it_lacks():
     source = SharedSource()
     groups = group_metrics.foreign_groups(source, fives(source))
     own = {index: {int(source[index].categories[0])} for index in range(len(source))}
@@ -60,13 +61,13 @@ def test_foreign_groups_hold_a_photograph_and_four_of_a_class_it_lacks():
     assert groups == group_metrics.foreign_groups(source, fives(source))
 
 
-def test_strangers_are_drawn_from_the_seed():
+def test_foreign_groups_are_drawn_from_the_seed():
     source = FakeSource([(0,)] * 8 + [(1,)] * 8 + [(2,)] * 8)
     drawn = {tuple(group_metrics.foreign_groups(source, fives(source), seed)) for seed in range(3)}
     assert len(drawn) == 3
 
 
-def test_strangers_do_not_depend_on_the_order_of_the_source():
+def test_foreign_groups_do_not_depend_on_the_order_of_the_source():
     source = SharedSource()
 
     def by_name(some):
@@ -90,27 +91,19 @@ def group_reader(images):
 @pytest.mark.parametrize(
     ("predict", "expected"),
     [
-        (perfect, Figures(foreign_empty=0.0, foreign_P=50.0)),
-        (group_reader, Figures(foreign_empty=100.0, foreign_P=100.0)),
+        (perfect, GroupMetrics(foreign_empty=0.0, foreign_P=50.0)),
+        (group_reader, GroupMetrics(foreign_empty=100.0, foreign_P=100.0)),
     ],
 )
-def test_only_a_network_that_reads_its_group_finds_nothing_among_strangers(predict, expected):
+def test_only_a_network_that_uses_its_group_leaves_foreign_images_empty(predict, expected):
     source = FakeSource([(0,)] * 5 + [(1,)] * 5)
-
-    def pass_over(some_groups, on_image, label):
-        del label
-        return run(predict, source, some_groups, on_image=on_image)
-
-    assert group_metrics.foreign_figures(pass_over, source, fives(source)) == expected
+    foreign = group_metrics.ForeignImages()
+    run(predict, source, group_metrics.foreign_groups(source, fives(source)), on_image=foreign)
+    assert foreign.result() == expected
 
 
-def test_without_strangers_there_are_no_figures_of_them():
-    source = FakeSource([(0,)] * 5, categories=1)
-
-    def pass_over(some_groups, on_image, label):
-        raise AssertionError("nothing to evaluate")
-
-    assert group_metrics.foreign_figures(pass_over, source, fives(source)) == Figures()
+def test_without_foreign_groups_their_metrics_are_undefined():
+    assert group_metrics.ForeignImages().result() == GroupMetrics()
 
 
 @pytest.mark.parametrize(("predict", "expected"), [(perfect, 0.0), (group_reader, 100.0)])

@@ -7,7 +7,7 @@ from toy_results import EVALUATION, result_of
 
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation import results
-from cosseg_jax.evaluation.group_metrics import Figures
+from cosseg_jax.evaluation.group_metrics import GroupMetrics
 from cosseg_jax.evaluation.metrics import ProtocolScores, Scores
 from cosseg_jax.evaluation.results import PJ, Spread, Summary
 
@@ -45,7 +45,7 @@ def test_summaries_hold_every_protocol_and_class():
 
 def test_figures_of_the_first_partition():
     result = result_of(group={"shared_J": Spread(2.0, 1.0, (1.5, 2.5)), "foreign_P": 90.0})
-    assert results.first_figures(result) == Figures(shared_J=1.5, foreign_P=90.0)
+    assert results.first_metrics(result) == GroupMetrics(shared_J=1.5, foreign_P=90.0)
 
 
 def test_json_has_exactly_the_documented_keys():

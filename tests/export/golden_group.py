@@ -29,8 +29,8 @@ def save_pictures(folder: Path, count: int) -> list[Path]:
 def predicted(predictor: cosseg_jax.Predictor, images: np.ndarray) -> dict[str, np.ndarray]:
     result = predictor(list(images))
     return dict(
-        probabilities=np.stack([photo.map for photo in result.photos]),
-        prior=np.stack([photo.prior for photo in result.photos]),
-        presence=np.array([photo.presence for photo in result.photos]),
+        probabilities=np.stack([photo.probability_map for photo in result.images]),
+        prior=np.stack([photo.prior for photo in result.images]),
+        presence=np.array([photo.presence for photo in result.images]),
         categories=np.array(list(result.categories.values())),
     )

@@ -1,25 +1,26 @@
 """The predictor on the golden network of the quick start, against whole groups in one call."""
 
 import dataclasses
+import weakref
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 import cosseg_jax
 from cosseg_jax import Prompt
-from cosseg_jax.data import images
-from cosseg_jax.data.augment import resized_image
-from cosseg_jax.data.images import check_list
+from cosseg_jax.data import opening
+from cosseg_jax.data.images import check_list, resize_image
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.predict.chunked import Stream
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import make_predictor
 from cosseg_jax.predict.guided_filter import refined
-from cosseg_jax.predict.predictor import Predictor, presence_of
+from cosseg_jax.predict.predictor import Predictor
 
-EXPORT = Path(__file__).parent / "goldens" / "quickstart"
+EXPORT = Path(__file__).parents[1] / "goldens" / "quickstart"
 
 
 @pytest.fixture(scope="module")
@@ -40,124 +41,127 @@ def result(predictor, pictures):
     return predictor(pictures)
 
 
+def whole_group(config, variables, pictures):
+    """The probability maps and S of a group that passes through the network in one call."""
+    small = np.stack([resize_image(x, config.image_size) for x in pictures])[None]
+    network = from_config(config.model, len(config.categories))
+    found = jax.jit(lambda images: network.apply(variables, images, train=False))(small)
+    return jax.nn.sigmoid(found.mask_logits[0]), found.prior.values[0]
+
+
+def assert_same(found, expected, atol=1e-4):
+    for one, other in zip(found.images, expected.images, strict=True):
+        np.testing.assert_allclose(one.probability_map, other.probability_map, atol=atol)
+        np.testing.assert_allclose(one.presence, other.presence, atol=atol)
+
+
 def test_it_predicts_what_the_network_does_for_the_whole_group(result, pictures):
     config, variables = load_exported(EXPORT)
-    small = np.stack([resized_image(x, config.image_size) for x in pictures])[None]
-    masks = make_predictor(config, variables)(small)
-    for place, photo in enumerate(result.photos):
-        np.testing.assert_allclose(photo.map, masks.probabilities[0, place], atol=1e-4)
-        np.testing.assert_allclose(photo.prior, masks.prior[0, place], atol=1e-3)
+    maps, priors = whole_group(config, variables, pictures)
+    for image, probability_map, prior in zip(result.images, maps, priors, strict=True):
+        np.testing.assert_allclose(image.probability_map, probability_map, atol=1e-4)
+        np.testing.assert_allclose(image.prior, prior, atol=1e-3)
     assert set(result.categories) == set(config.categories)
     assert all(0 <= score <= 1 for score in result.categories.values())
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 7, 8])
-def test_the_chunk_size_changes_nothing(predictor, pictures, result, chunk):
-    for one, other in zip(predictor(pictures, chunk=chunk).photos, result.photos, strict=True):
-        np.testing.assert_allclose(one.map, other.map, atol=1e-4)
-        np.testing.assert_allclose(one.presence, other.presence, atol=1e-4)
+@pytest.mark.parametrize("chunk_size", [1, 3, 8])
+def test_the_chunk_size_changes_nothing(pictures, result, chunk_size):
+    assert_same(cosseg_jax.load(EXPORT, chunk_size=chunk_size)(pictures), result)
 
 
-@pytest.mark.parametrize("chunk", [2, 7])
-def test_further_rounds_are_those_of_the_network(pictures, result, chunk):
+def test_a_cold_predictor_gives_the_same(pictures, result):
+    assert_same(cosseg_jax.load(EXPORT, cold=True)(pictures), result)
+
+
+@pytest.mark.parametrize("chunk_size", [2, 7])
+def test_further_iterations_are_those_of_the_network(pictures, result, chunk_size):
     config, variables = load_exported(EXPORT)
     config.model.num_iterations = 2
-    small = np.stack([resized_image(x, config.image_size) for x in pictures])[None]
-    masks = make_predictor(config, variables)(small)
+    maps, _ = whole_group(config, variables, pictures)
     seen = []
-    found = Predictor(config, variables)(
-        pictures, chunk=chunk, progress=lambda *counts: seen.append(counts)
+    found = Predictor(config, variables, chunk_size=chunk_size)(
+        pictures, progress=lambda *counts: seen.append(counts)
     )
-    for place, photo in enumerate(found.photos):
-        np.testing.assert_allclose(photo.map, masks.probabilities[0, place], atol=1e-4)
+    for image, probability_map in zip(found.images, maps, strict=True):
+        np.testing.assert_allclose(image.probability_map, probability_map, atol=1e-4)
     assert any(
-        np.abs(one.map - other.map).max() > 0.01
-        for one, other in zip(found.photos, result.photos, strict=True)
+        np.abs(one.probability_map - other.probability_map).max() > 0.01
+        for one, other in zip(found.images, result.images, strict=True)
     )
     assert seen[-1] == (7, 7)
 
 
-@pytest.fixture
-def encoded(monkeypatch):
-    """How many photographs each encoding takes, from now on."""
-    chunks = []
-    encode = Stream._encode
-    monkeypatch.setattr(
-        Stream, "_encode", lambda self, images: chunks.append(len(images)) or encode(self, images)
+def test_a_session_is_segmented_with_several_prompts(predictor, pictures, result):
+    session = predictor.encode(pictures)
+    assert (len(session), session.names[:2]) == (7, ("1", "2"))
+    assert_same(session.segment(), result, atol=0)
+    prompt = Prompt(1, point=(44.0, 60.0))
+    assert_same(session.segment(prompt=prompt), predictor(pictures, prompt=prompt), atol=0)
+    assert_same(session.segment(), result, atol=0)
+
+
+def test_unreadable_images_are_left_out_where_the_caller_asks(predictor, pictures):
+    told = []
+    found = predictor(
+        [pictures[0], b"text", pictures[1]], on_unreadable=lambda *each: told.append(each)
     )
-    return chunks
+    assert [image.name for image in found.images] == ["1", "3"]
+    assert [(position, "2" in message) for position, message in told] == [(1, True)]
+    with pytest.raises(UserError, match="none of the images can be read"):
+        predictor([b"text"], on_unreadable=lambda *each: None)
 
 
-def test_maps_of_a_large_group_are_computed_again(pictures, result, monkeypatch, encoded):
-    monkeypatch.setattr("cosseg_jax.predict.chunked.KEPT_MAPS", 6)
-    for one, other in zip(cosseg_jax.load(EXPORT)(pictures).photos, result.photos, strict=True):
-        np.testing.assert_array_equal(one.map, other.map)
-    assert encoded == [5, 5] * 2
+def test_images_may_come_from_a_generator(predictor, pictures, result):
+    assert_same(predictor(picture for picture in pictures), result, atol=0)
 
 
-def test_a_group_that_is_asked_for_again_is_not_encoded_again(pictures, result, encoded):
-    predictor = cosseg_jax.load(EXPORT)
-    predictor(pictures)
-    assert encoded == [5, 5]
-    predictor(pictures, prompt=Prompt(1, point=(44.0, 60.0)))
-    for one, other in zip(predictor(pictures).photos, result.photos, strict=True):
-        np.testing.assert_array_equal(one.map, other.map)
-    assert encoded == [5, 5]
-    predictor(pictures[:5])
-    assert encoded == [5, 5]
-    predictor(pictures[1:])
-    assert encoded == [5, 5] * 2
+def test_no_decoded_image_outlives_the_call(predictor, tmp_path):
+    Image.new("RGB", (640, 480), (200, 10, 10)).save(tmp_path / "red.png")
+    opened = Image.open(tmp_path / "red.png")
+    array = np.zeros((480, 640, 3), np.uint8)
+    alive = weakref.ref(array)
+    result = predictor([opened, array])
+    del opened, array
+    assert alive() is None
+    assert result.images[0].image[0, 0].tolist() == [200, 10, 10]
+    with pytest.raises(UserError, match="no longer exists"):
+        _ = result.images[1].image
 
 
-def test_maps_are_kept_of_the_photographs_seen_last_only(pictures, monkeypatch, encoded):
-    monkeypatch.setattr("cosseg_jax.predict.chunked.KEPT_MAPS", 7)
-    predictor = cosseg_jax.load(EXPORT)
-    for group in (pictures[:5], pictures[1:6], pictures[:5]):
-        predictor(group)
-    assert encoded == [5, 5]
-    predictor(pictures[2:7])
-    predictor(pictures[1:6])
-    assert encoded == [5] * 4
+def test_probabilities_and_masks_have_the_images_own_size(result, pictures):
+    for image, picture in zip(result.images, pictures, strict=True):
+        assert image.probability.shape == image.mask.shape == picture.shape[:2]
+        assert 0 <= image.probability.min() <= image.probability.max() <= 1
+        np.testing.assert_array_equal(image.mask_at(0.3), image.probability > 0.3)
 
 
-def test_probabilities_and_masks_have_the_photographs_own_size(result, pictures):
-    for photo, picture in zip(result.photos, pictures, strict=True):
-        assert photo.probability.shape == photo.mask.shape == picture.shape[:2]
-        assert 0 <= photo.probability.min() <= photo.probability.max() <= 1
-        np.testing.assert_array_equal(photo.mask_at(0.3), photo.probability > 0.3)
-
-
-def test_a_photograph_without_the_object_has_an_empty_mask(result):
-    absent = dataclasses.replace(result.photos[0], presence=0.4, map=np.full((4, 4), 0.6, "f4"))
+def test_an_image_without_the_object_has_an_empty_mask(result):
+    absent = dataclasses.replace(
+        result.images[0], presence=0.4, probability_map=np.full((4, 4), 0.6, "f4")
+    )
     assert not absent.mask.any()
     assert absent.mask_at(0.3).all()
 
 
-def test_presence_is_the_mean_of_the_surest_hundredth():
-    surest = np.zeros((20, 20))
-    surest[3, :4] = (0.2, 0.4, 0.6, 0.8)
-    assert presence_of(surest) == pytest.approx(0.5)
-    assert presence_of(np.full((2, 2), 0.3)) == pytest.approx(0.3)
-
-
-def test_photographs_may_come_in_any_form(predictor, pictures, result, tmp_path):
+def test_images_may_come_in_any_form(predictor, pictures, result, tmp_path):
     picture = Image.fromarray(pictures[0])
     picture.save(tmp_path / "zebra.png")
     content = (tmp_path / "zebra.png").read_bytes()
     forms = [tmp_path / "zebra.png", str(tmp_path / "zebra.png"), content, picture, pictures[0]]
-    found = [predictor([form, *pictures[1:]]).photos[0] for form in forms]
-    assert [photo.name for photo in found] == ["zebra", "zebra", "1", "1", "1"]
-    for photo in found:
-        np.testing.assert_array_equal(photo.map, result.photos[0].map)
-    assert predictor(pictures[:1], names=["mine"]).photos[0].name == "mine"
+    found = [predictor([form, *pictures[1:]]).images[0] for form in forms]
+    assert [image.name for image in found] == ["zebra", "zebra", "1", "1", "1"]
+    for image in found:
+        np.testing.assert_array_equal(image.probability_map, result.images[0].probability_map)
+    assert predictor(pictures[:1], names=["mine"]).images[0].name == "mine"
 
 
-def test_refined_edges_follow_the_photograph(predictor, pictures, result, monkeypatch):
+def test_refined_edges_follow_the_image(predictor, pictures, result, monkeypatch):
     monkeypatch.setattr(predictor, "options", predictor.options._replace(refine=True))
-    photo = predictor(pictures).photos[3]
-    np.testing.assert_array_equal(photo.image, pictures[3])
-    np.testing.assert_array_equal(photo.probability, refined(photo.map, pictures[3]))
-    assert np.abs(photo.probability - result.photos[3].probability).max() > 0.01
+    image = predictor(pictures).images[3]
+    np.testing.assert_array_equal(image.image, pictures[3])
+    np.testing.assert_array_equal(image.probability, refined(image.probability_map, pictures[3]))
+    assert np.abs(image.probability - result.images[3].probability).max() > 0.01
 
 
 def test_progress_ends_with_all_of_them(predictor, pictures):
@@ -167,53 +171,54 @@ def test_progress_ends_with_all_of_them(predictor, pictures):
     assert seen[-1] == (7, 7)
 
 
-def test_with_mirror_images_a_mirrored_group_has_mirrored_maps(pictures):
+def test_with_mirrored_images_a_mirrored_group_has_mirrored_maps(pictures):
     config, variables = load_exported(EXPORT)
     with config.unlocked():
-        config.prediction = {"mirror": True, "image_size": 0}
+        config.prediction.mirror = True
     predictor = Predictor(config, variables)
-    mirrored = predictor([np.ascontiguousarray(x[:, ::-1]) for x in pictures]).photos
-    for one, other in zip(predictor(pictures).photos, mirrored, strict=True):
-        np.testing.assert_allclose(one.map, other.map[:, ::-1], atol=0.02)  # of resizing
+    mirrored = predictor([np.ascontiguousarray(x[:, ::-1]) for x in pictures]).images
+    for one, other in zip(predictor(pictures).images, mirrored, strict=True):
+        np.testing.assert_allclose(
+            one.probability_map, other.probability_map[:, ::-1], atol=0.02
+        )  # of resizing
 
 
 # Prompts
 
 
-def test_a_mark_moves_the_whole_group(predictor, pictures, result):
-    marked = predictor(pictures, prompt=Prompt(6, point=(40, 30)))
+def test_a_prompt_changes_the_whole_group(predictor, pictures, result):
+    prompted = predictor(pictures, prompt=Prompt(6, point=(40, 30)))
     moved = [
-        np.abs(one.map - other.map).max()
-        for one, other in zip(marked.photos, result.photos, strict=True)
+        np.abs(one.probability_map - other.probability_map).max()
+        for one, other in zip(prompted.images, result.images, strict=True)
     ]
     assert min(moved) > 1e-3
-    again = predictor(pictures, prompt=Prompt(6, point=(40, 30)), chunk=2)
-    for one, other in zip(marked.photos, again.photos, strict=True):
-        np.testing.assert_allclose(one.map, other.map, atol=1e-4)
+    again = cosseg_jax.load(EXPORT, chunk_size=2)(pictures, prompt=Prompt(6, point=(40, 30)))
+    assert_same(again, prompted)
 
 
-def test_a_box_and_its_mask_are_the_same_mark(predictor, pictures):
+def test_a_box_and_its_mask_are_the_same_prompt(predictor, pictures):
     height, width = pictures[2].shape[:2]
     mask = np.zeros((height, width), bool)
     mask[10:50, 20:60] = True
     box = predictor(pictures, prompt=Prompt(2, box=(20, 10, 60, 50)))
     for one, other in zip(
-        box.photos, predictor(pictures, prompt=Prompt(2, mask=mask)).photos, strict=True
+        box.images, predictor(pictures, prompt=Prompt(2, mask=mask)).images, strict=True
     ):
-        np.testing.assert_array_equal(one.map, other.map)
+        np.testing.assert_array_equal(one.probability_map, other.probability_map)
 
 
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (Prompt(7, point=(1, 1)), "marks photograph 7; the group's are 0 to 6"),
-        (Prompt(0, point=(80, 1)), "point 80,1 is outside the photograph of 80 x 130"),
-        (Prompt(0, box=(5, 5, 5, 9)), "box 5,5,5,9 holds no pixel of the photograph of 80 x 130"),
-        (Prompt(0, mask=np.ones((3, 4), bool)), "mask is 4 x 3, the photograph 80 x 130"),
+        (Prompt(7, point=(1, 1)), "the prompt is for image 7; the group has images 0 to 6"),
+        (Prompt(0, point=(80, 1)), "point 80,1 is outside the photo of 80 x 130"),
+        (Prompt(0, box=(5, 5, 5, 9)), "box 5,5,5,9 holds no pixel of the photo of 80 x 130"),
+        (Prompt(0, mask=np.ones((3, 4), bool)), "mask is 4 x 3, the photo 80 x 130"),
         (Prompt(0, mask=np.zeros((130, 80), bool)), "mask is empty"),
     ],
 )
-def test_marks_that_do_not_fit_are_refused(predictor, pictures, prompt, message):
+def test_prompts_that_do_not_fit_are_refused(predictor, pictures, prompt, message):
     with pytest.raises(ValueError, match=message):
         predictor(pictures, prompt=prompt)
 
@@ -230,17 +235,16 @@ def test_a_prompt_takes_one_mark(given):
 @pytest.mark.parametrize(
     ("photos", "options", "message"),
     [
-        ([], {}, "photos is empty; give one photograph or more"),
+        ([], {}, "photos is empty; give one photo or more"),
         ("a.jpg", {}, "photos is a single str, not a list"),
         ([b"text"], {}, "1 does not decode as an image"),
         ([Image.new("F", (4, 4))], {}, "1 has floating-point pixels"),
         ([np.zeros((4, 4, 3))], {}, r"1 is an array of float64 and shape \(4, 4, 3\); expected"),
         ([np.zeros((4, 4, 2), np.uint8)], {}, r"uint8 and shape \(4, 4, 2\); expected"),
-        ([np.zeros((4, 4), np.uint8)], {"names": []}, "0 names for 1 photographs"),
-        ([np.zeros((4, 4), np.uint8)], {"chunk": 0}, "chunk is 0; it takes 1 or more"),
+        ([np.zeros((4, 4), np.uint8)], {"names": []}, "0 names for 1 images"),
     ],
 )
-def test_what_is_no_photograph_is_named(predictor, photos, options, message):
+def test_what_is_no_image_is_named(predictor, photos, options, message):
     with pytest.raises(ValueError, match=message):
         predictor(photos, **options)
 
@@ -248,17 +252,16 @@ def test_what_is_no_photograph_is_named(predictor, photos, options, message):
 @pytest.mark.parametrize(
     "photo", [Path("a.jpg"), b"...", Image.new("RGB", (4, 4)), np.zeros((4, 4, 3), np.uint8)]
 )
-def test_a_photograph_outside_a_list_is_refused(photo):
+def test_an_image_outside_a_list_is_refused(photo):
     with pytest.raises(ValueError, match=rf"a single {type(photo).__name__}, not a list; put it"):
         check_list(photo)
 
 
 def test_heic_without_its_library_says_what_to_install(predictor, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "LIBRARY", "no_such_library")
-    (tmp_path / "phone.heic").write_bytes(b"ftypheic")
-    with pytest.raises(
-        ValueError, match=r"phone\.heic does not decode: .* pip install pillow-heif"
-    ):
+    monkeypatch.setattr(opening, "HEIC_LIBRARY", "no_such_library")
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ValueError, match=r"phone\.heic is a HEIC file; .* pip install pillow-heif"):
         predictor([tmp_path / "phone.heic"])
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 import cosseg_jax
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.predict.exported import SHIPPED
+from cosseg_jax.predict.exported import SHIPPED_FOLDER
 
-GOLDENS = Path(__file__).parent / "goldens" / "shipped"
+GOLDENS = Path(__file__).parents[1] / "goldens" / "shipped"
 MOST_BYTES = 60_000_000
 
 
@@ -31,12 +31,12 @@ def result():
 
 
 def test_it_finds_what_it_found_when_it_was_stored(result):
-    for place, photo in enumerate(result.photos):
+    for place, image in enumerate(result.images):
         stored = np.asarray(Image.open(GOLDENS / f"{place}.png"), np.float32) / 255
-        found = photo.probability
+        found = image.probability
         assert np.abs(found - stored).mean() < 0.005
         sure = np.abs(stored - 0.5) > 0.02
-        np.testing.assert_array_equal(photo.mask[sure], (stored > 0.5)[sure])
+        np.testing.assert_array_equal(image.mask[sure], (stored > 0.5)[sure])
 
 
 def test_the_stored_maps_are_not_all_alike():
@@ -51,11 +51,14 @@ def test_it_knows_the_categories_of_voc(result):
 
 
 def test_it_is_small_enough_for_a_package():
-    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < MOST_BYTES
+    assert (
+        sum(path.stat().st_size for path in SHIPPED_FOLDER.rglob("*") if path.is_file())
+        < MOST_BYTES
+    )
 
 
 if __name__ == "__main__":
     GOLDENS.mkdir(exist_ok=True)
-    for number, found in enumerate(cosseg_jax.load()(pictures()).photos):
+    for number, found in enumerate(cosseg_jax.load()(pictures()).images):
         grey = np.round(255 * found.probability).astype(np.uint8)
         Image.fromarray(grey).save(GOLDENS / f"{number}.png")

@@ -1,4 +1,4 @@
-"""The point of it all: a trained network finds what its group shares, not what stands out.
+"""A trained network finds what its group shares, not what stands out.
 
 `goldens/quickstart` is the export of one run of configs/quickstart.py (seed 0):
 python train.py --config configs/quickstart.py --export tests/goldens/quickstart
@@ -6,29 +6,27 @@ python train.py --config configs/quickstart.py --export tests/goldens/quickstart
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cosseg_jax.data.eval_groups import EvalGroup, fives
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.evaluation.evaluator import evaluate, truth_of
-from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import make_predictor
+from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
+from cosseg_jax.predict.predictor import load
 
-EXPORT = Path(__file__).parent / "goldens" / "quickstart"
+EXPORT = Path(__file__).parents[1] / "goldens" / "quickstart"
 
 
 @pytest.fixture(scope="module")
 def trained():
-    config, variables = load_exported(EXPORT)
-    return make_predictor(config, variables), load_source("shapes", "unseen"), config.image_size
+    return load(EXPORT), load_source("shapes", "unseen")
 
 
 def jaccard(trained, groups: list[EvalGroup]) -> float:
-    predict, source, size = trained
-    scores = evaluate(predict, source, groups, image_size=size, protocols=("original",))
-    assert scores.protocols["original"].J is not None
-    return scores.protocols["original"].J
+    predictor, source = trained
+    lists = {"groups": GroupList(groups, ("original",))}
+    found = evaluate(predictor.network, source, lists)["groups"].protocols["original"].J
+    assert found is not None
+    return found
 
 
 def test_a_group_of_five_tells_far_more_than_a_group_of_one(trained):
@@ -39,9 +37,9 @@ def test_a_group_of_five_tells_far_more_than_a_group_of_one(trained):
     assert jaccard(trained, alone) < together / 2
 
 
-def test_one_picture_in_two_groups_gets_two_masks(trained):
-    """A picture with two unseen categories, once among each: each time the right object wins."""
-    predict, source, _ = trained
+def test_one_image_in_two_groups_gets_two_masks(trained):
+    """An image with two unseen categories, in a group of each: the right object wins."""
+    predictor, source = trained
     in_two = next(
         i
         for i in range(len(source))
@@ -50,8 +48,8 @@ def test_one_picture_in_two_groups_gets_two_masks(trained):
     example, truths, found = source[in_two], [], []
     for category in example.categories:
         others = [int(i) for i in source.members[category] if i != in_two][:4]
-        images = np.stack([source[i].image for i in (in_two, *others)])[None]  # [1, 5, H, W, 3]
-        found.append(np.asarray(predict(images).probabilities)[0, 0])
+        images = [source[i].image for i in (in_two, *others)]
+        found.append(predictor(images).images[0].probability)
         truths.append(truth_of(example, int(category)))
     for mine, other in ((0, 1), (1, 0)):
         inside = truths[mine]
