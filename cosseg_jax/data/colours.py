@@ -20,6 +20,7 @@ from cosseg_jax.types import Ndarray
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 PROFILED_MODES = ("RGB", "CMYK", "L")
 ORIENTATION = 0x0112  # the tag in EXIF
+STRIP_PIXELS = 4_000_000
 
 
 def to_srgb(image: Image.Image, name: str) -> UInt8[Ndarray, "H W 3"]:
@@ -37,7 +38,7 @@ def to_srgb(image: Image.Image, name: str) -> UInt8[Ndarray, "H W 3"]:
     if image.mode in DEEP_MODES:
         grey = _eight_bits(np.asarray(image), image.info.get("significant_bits"))
         return np.repeat(grey[:, :, None], 3, axis=2)  # [H, W, 3]
-    return np.array(_converted(_without_alpha(image), image.info.get("icc_profile")))
+    return _pixels(_converted(_without_alpha(image), image.info.get("icc_profile")))
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
@@ -50,11 +51,23 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image in sRGB; its profile is ignored where it is broken or of another mode."""
+    """The image in sRGB, or in grey; a profile that is broken or of another mode is ignored."""
     transform = _transform(profile, image.mode) if profile else None
     converted = None if transform is None else ImageCms.applyTransform(image, transform)
-    converted = image if converted is None else converted
-    return converted if converted.mode == "RGB" else converted.convert("RGB")
+    if converted is not None:
+        return converted
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _pixels(image: Image.Image) -> UInt8[Ndarray, "H W 3"]:
+    """The pixels of an RGB or grey image, copied in strips: Pillow's own way takes three copies."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
+        pixels[top : top + rows] = np.asarray(strip).reshape(strip.height, width, -1)
+    return pixels
 
 
 @functools.lru_cache(maxsize=16)

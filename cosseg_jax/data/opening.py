@@ -158,7 +158,7 @@ def _check_first_directory(opened: Image.Image, label: str) -> None:
     tags = opened.tag_v2  # type: ignore[attr-defined]
     if DNG_VERSION in tags or int(tags.get(SUBFILE_TYPE, 0)) & 1:
         raise UserError(
-            f"{label} begins with a reduced picture of the image, as camera raw files do; export "
+            f"{label} begins with a thumbnail, as camera raw files do; export "
             "it as JPEG"
         )
 

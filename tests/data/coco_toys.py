@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toys import photograph
+from toys import write_noise
 
 from cosseg_jax.data.builders.coco import builder
 
@@ -51,7 +51,7 @@ def write_coco(root: Path, train: dict[str, Any], val: dict[str, Any] | None = N
         (root / f"{split}2017").mkdir()
         (root / f"annotations/instances_{split}2017.json").write_text(json.dumps(content))
         for image in content["images"]:
-            photograph(root / f"{split}2017" / image["file_name"], image["width"], image["height"])
+            write_noise(root / f"{split}2017" / image["file_name"], image["width"], image["height"])
     return root
 
 

@@ -5,6 +5,8 @@ import pytest
 from made_images import GREY, deep_png, encoded, palette_image, rgb_profile
 from PIL import Image
 
+from cosseg_jax.data import colours
+from cosseg_jax.data.colours import to_srgb
 from cosseg_jax.data.images import decode_image
 from cosseg_jax.errors import UserError
 
@@ -52,6 +54,16 @@ def test_cmyk_becomes_rgb():
 def test_alpha_is_dropped(mode):
     image = Image.new(mode, (1, 1), (50, 50, 50, 0)[-len(mode) :])
     np.testing.assert_array_equal(decode_image(encoded(image)), [[[50, 50, 50]]])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "1"])
+def test_large_images_are_copied_in_strips(monkeypatch, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (23, 17, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).convert(mode)
+    monkeypatch.setattr(colours, "STRIP_PIXELS", 5 * 17)
+    decoded = to_srgb(image, "a")
+    np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
+    assert decoded.flags.writeable
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

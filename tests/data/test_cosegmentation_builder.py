@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from toys import photograph, write_devkit, write_pack
+from toys import write_devkit, write_noise, write_pack
 
 from cosseg_jax.data.builders import cosegmentation
 from cosseg_jax.data.builders.layouts.layout import LabelledImage
@@ -182,7 +182,7 @@ def test_image_without_the_object(tmp_path):
 
 def test_image_without_a_mask_is_all_void(tmp_path):
     (tmp_path / "cow").mkdir()
-    photograph(tmp_path / "cow/a.jpg", 10, 6)
+    write_noise(tmp_path / "cow/a.jpg", 10, 6)
     example = load_source("folder", "test", tmp_path)[0]
     assert example.void.shape == (6, 10)
     assert example.void.all()
@@ -202,7 +202,7 @@ def test_void_of_a_layout_is_void(one, monkeypatch):
 
 
 def test_mask_of_another_size(pack):
-    photograph(pack / "image/cow/z.jpg", 10, 7)
+    write_noise(pack / "image/cow/z.jpg", 10, 7)
     with pytest.raises(ValueError, match=r"z\.png is 10 x 6 pixels .*z\.jpg 10 x 7"):
         load_source("pascal", "test", pack)
 
@@ -280,7 +280,7 @@ def test_original_distribution_of_internet(tmp_path):
     for name in ("Airplane100", "Car100", "Horse100"):
         (tmp_path / f"Data/{name}/GroundTruth").mkdir(parents=True)
         for stem in ("1", "2"):
-            photograph(tmp_path / f"Data/{name}/{stem}.jpg", 10, 6)
+            write_noise(tmp_path / f"Data/{name}/{stem}.jpg", 10, 6)
         Image.fromarray(LEFT).save(tmp_path / f"Data/{name}/GroundTruth/1.png")
     source = load_source("internet", "test", tmp_path)
     assert source.categories == ("airplane", "car", "horse")

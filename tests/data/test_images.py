@@ -98,7 +98,7 @@ def test_a_pil_image_is_refused_as_a_file_is(tmp_path):
     (tmp_path / "a.tif").write_bytes(encoded(GREY, "TIFF", tiffinfo={254: 1}))
     with (
         Image.open(tmp_path / "a.tif") as opened,
-        pytest.raises(UserError, match="7 begins with a reduced picture"),
+        pytest.raises(UserError, match="7 begins with a thumbnail"),
     ):
         read_image(opened, "7")
 

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 from PIL import Image
-from toys import photograph
+from toys import write_noise
 
 from cosseg_jax.data.builders.layouts.folder import FOLDER
 from cosseg_jax.data.builders.layouts.layout import IMAGE_SUFFIXES
@@ -24,7 +24,7 @@ def write(root, *names):
         if path.suffix == ".png":
             Image.fromarray(MASK).save(path)
         else:
-            photograph(path, 10, 6)
+            write_noise(path, 10, 6)
     return root
 
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from toys import photograph
+from toys import write_noise
 
 from cosseg_jax.data.builders.layouts import icoseg
 from cosseg_jax.data.registry import load_source
@@ -32,7 +32,7 @@ def write(root, groups):
         for part in icoseg.ICOSEG_TREES:
             (root / part / group).mkdir(parents=True)
         for stem in ("2803_b", "47_a"):
-            photograph(root / f"images/{group}/{stem}.jpg", 6, 4)
+            write_noise(root / f"images/{group}/{stem}.jpg", 6, 4)
             Image.fromarray(MASK).save(root / f"ground_truth/{group}/{stem}.png")
     return root
 
@@ -85,7 +85,7 @@ def test_masks(root):
 
 def test_jpeg_copies_of_masks_and_leftovers_do_not_count(root):
     group = next(iter(GROUPS))
-    photograph(root / f"ground_truth/{group}/47_a.jpg", 6, 4)
+    write_noise(root / f"ground_truth/{group}/47_a.jpg", 6, 4)
     (root / f"images/{group}/Thumbs.db").write_bytes(b"x")
     (root / f"images/{group}/markings").mkdir()
     assert {e.mask.suffix for e in icoseg.ICOSEG.images(root) if e.mask} == {".png"}

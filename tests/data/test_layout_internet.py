@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from toys import photograph
+from toys import write_noise
 
 from cosseg_jax.data.builders.layouts import internet
 from cosseg_jax.data.registry import load_source
@@ -20,7 +20,7 @@ def write(root, masks):
         (root / name / "GroundTruth").mkdir(parents=True, exist_ok=True)
     for name, mask in masks.items():
         folder, stem = name.split("/")
-        photograph(root / folder / f"{stem}.jpg", 6, 4)
+        write_noise(root / folder / f"{stem}.jpg", 6, 4)
         if mask is not None:
             Image.fromarray(mask).save(root / folder / f"GroundTruth/{stem}.png")
     return root
@@ -65,17 +65,17 @@ def test_image_without_mask_is_background_where_black_masks_were_left_out(data):
 
 
 def test_missing_mask_beside_a_black_one(data):
-    photograph(data / "Airplane100/0005.jpg", 6, 4)
-    photograph(data / "Airplane100/0006.jpg", 6, 4)
+    write_noise(data / "Airplane100/0005.jpg", 6, 4)
+    write_noise(data / "Airplane100/0006.jpg", 6, 4)
     Image.fromarray(LEFT).save(data / "Airplane100/GroundTruth/0006.png")
     with pytest.raises(FileNotFoundError, match=r"1 missing.*Airplane100/0005\.jpg: .*black mask"):
         internet.INTERNET.images(data)
 
 
 def test_more_than_half_of_the_masks_missing(data):
-    photograph(data / "Car100/0002.jpg", 6, 4)
+    write_noise(data / "Car100/0002.jpg", 6, 4)
     assert len(entries(data)) == 6
-    photograph(data / "Car100/0003.jpg", 6, 4)
+    write_noise(data / "Car100/0003.jpg", 6, 4)
     with pytest.raises(FileNotFoundError, match=r"2 missing.*Car100/0002\.jpg: more than half"):
         internet.INTERNET.images(data)
 

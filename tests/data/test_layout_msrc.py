@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from toys import photograph
+from toys import write_noise
 
 from cosseg_jax.data.builders.layouts import msrc
 from cosseg_jax.data.masks import VOID_LABEL
@@ -21,7 +21,7 @@ def write(root, files):
         (root / part).mkdir(parents=True, exist_ok=True)
     for stem, colours in files.items():
         pixels = np.array(colours, np.uint8)
-        photograph(root / f"Images/{stem}.bmp", pixels.shape[1], pixels.shape[0])
+        write_noise(root / f"Images/{stem}.bmp", pixels.shape[1], pixels.shape[0])
         Image.fromarray(pixels).save(root / f"GroundTruth/{stem}_GT.bmp")
     return root
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toys import photograph, write_pack
+from toys import write_noise, write_pack
 
 from cosseg_jax.data.builders.layouts.pack import class_called, pack_layout
 
@@ -80,13 +80,13 @@ def test_hidden_files_are_passed_over(pack):
 
 @pytest.mark.parametrize("lone", ["image/cow/lone.jpg", "groundtruth/cow/lone.jpg"])
 def test_lone_file(pack, lone):
-    photograph(pack / lone, 10, 6)
+    write_noise(pack / lone, 10, 6)
     with pytest.raises(ValueError, match=rf"1 files have no counterpart .*{lone}"):
         LAYOUT.images(pack)
 
 
 def test_two_images_of_one_name(pack):
-    photograph(pack / "image/cow/z.png", 10, 6)
+    write_noise(pack / "image/cow/z.png", 10, 6)
     with pytest.raises(ValueError, match=r"z\.jpg and .*z\.png have the same name"):
         LAYOUT.images(pack)
 

@@ -44,7 +44,7 @@ def test_an_empty_file_is_said_to_be_empty():
         open_image(b"", "cat/one")
 
 
-def test_whatever_a_reader_raises_the_file_is_named(monkeypatch):
+def test_any_exception_of_a_reader_names_the_file(monkeypatch):
     def broken(*_, **__):
         raise struct.error("unpack requires a buffer of 4 bytes")
 
@@ -102,14 +102,14 @@ def test_camera_raw_files_are_refused_by_their_names(suffix, tmp_path):
         open_image(path.read_bytes(), path.name)
 
 
-@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}], ids=["reduced", "DNG"])
+@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}], ids=["thumbnail", "DNG"])
 def test_camera_raw_files_are_refused_by_their_content(tags):
     content = encoded(GREY, "TIFF", tiffinfo=tags)
-    with pytest.raises(UserError, match=r"a\.tif begins with a reduced picture .* export it as JP"):
+    with pytest.raises(UserError, match=r"a\.tif begins with a thumbnail.* export it as JP"):
         open_image(content, "a.tif")
 
 
-def test_pages_of_a_tiff_are_no_reduced_pictures():
+def test_pages_of_a_tiff_are_no_thumbnails():
     assert open_image(encoded(GREY, "TIFF", tiffinfo={254: 2})).size == (2, 2)
 
 
@@ -147,7 +147,7 @@ def heic() -> bytes:
     return encoded(NOISE, "HEIF", quality=90)
 
 
-def test_heic_is_opened_whatever_its_name_and_in_a_new_process(tmp_path, request):
+def test_heic_is_opened_under_any_name_and_in_a_new_process(tmp_path, request):
     content = heic()
     (tmp_path / "IMG_1.jpg").write_bytes(content)
     request.getfixturevalue("without_heic")

@@ -48,8 +48,8 @@ def write_folder(root, count: int, *, masks: bool):
     for tree in ("image", *(["masks"] if masks else [])):
         (root / tree / "cat").mkdir(parents=True)
     for i in range(count):
-        picture = Image.fromarray(rng.integers(0, 255, (9, 8, 3), dtype=np.uint8))
-        picture.save(root / f"image/cat/p{i}.png")
+        image = Image.fromarray(rng.integers(0, 255, (9, 8, 3), dtype=np.uint8))
+        image.save(root / f"image/cat/p{i}.png")
         if masks:
             Image.fromarray(np.eye(9, 8, dtype=np.uint8) * 255).save(root / f"masks/cat/p{i}.png")
     return root

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from toys import palette_png, photograph, write_devkit
+from toys import palette_png, write_devkit, write_noise
 
 from cosseg_jax.data.builders import voc
 from cosseg_jax.data.registry import load_source
@@ -111,7 +111,7 @@ def test_image_that_does_not_decode(devkit):
 
 
 def test_label_of_another_size(devkit):
-    photograph(devkit / "JPEGImages/a_cat.jpg", 12, 9)
+    write_noise(devkit / "JPEGImages/a_cat.jpg", 12, 9)
     with pytest.raises(ValueError, match=r"a_cat\.png is 12 x 8 pixels .*a_cat\.jpg 12 x 9"):
         load_source("voc", "train", devkit)
 

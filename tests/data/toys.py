@@ -39,13 +39,13 @@ class ToySource:
 
 def palette_png(path: Path, values: np.ndarray) -> None:
     """Writes indices as a PNG with a palette like VOC's, in which no colour equals its index."""
-    picture = Image.fromarray(values.astype(np.uint8), mode=None).convert("L")
-    label = Image.frombytes("P", picture.size, picture.tobytes())
+    grey = Image.fromarray(values.astype(np.uint8))
+    label = Image.frombytes("P", grey.size, grey.tobytes())
     label.putpalette([channel for i in range(256) for channel in (i, 255 - i, (7 * i) % 256)])
     label.save(path)
 
 
-def photograph(path: Path, width: int, height: int) -> None:
+def write_noise(path: Path, width: int, height: int) -> None:
     """Writes noise as an image of the suffix's format."""
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -59,7 +59,7 @@ def write_devkit(parent: Path, splits: dict[str, dict[str, np.ndarray]]) -> Path
     for split, labels in splits.items():
         (devkit / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(labels) + "\n")
         for name, values in labels.items():
-            photograph(devkit / f"JPEGImages/{name}.jpg", values.shape[1], values.shape[0])
+            write_noise(devkit / f"JPEGImages/{name}.jpg", values.shape[1], values.shape[0])
             palette_png(devkit / f"SegmentationClass/{name}.png", values)
     return devkit
 
@@ -69,6 +69,6 @@ def write_pack(pack: Path, entries: dict[str, np.ndarray], suffix: str = ".jpg")
     for name, mask in entries.items():
         for folder in ("image", "groundtruth"):
             (pack / folder / name).parent.mkdir(parents=True, exist_ok=True)
-        photograph(pack / "image" / f"{name}{suffix}", mask.shape[1], mask.shape[0])
+        write_noise(pack / "image" / f"{name}{suffix}", mask.shape[1], mask.shape[0])
         Image.fromarray(mask).save(pack / "groundtruth" / f"{name}.png")
     return pack
