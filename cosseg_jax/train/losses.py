@@ -1,22 +1,19 @@
-"""The three losses of section 3.5, three of our own, and their sum (eq. 14).
+"""The three losses of section 3.5, two of our own, and their weighted sum (eq. 14).
 
-Eq. 12 and 13 are printed with the sign of their second term flipped; both are ordinary
+The paper prints eq. 12 and 13 with the sign of their second term flipped; both are ordinary
 cross-entropies. The spatial loss (eq. 9) comes with the prior, from `models.spatial`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Integer
 
 from cosseg_jax.errors import check_choice
-from cosseg_jax.models.category import category_loss
 from cosseg_jax.types import GroupBatch, Iteration, Ndarray, Prediction
-
-OUTLINE = 11  # side of the square around a pixel, at the network's size
 
 # delta, an image's share of positive pixels -> weights of its positives and of its negatives
 SEG_WEIGHTINGS = {
@@ -27,13 +24,12 @@ SEG_WEIGHTINGS = {
 
 
 class Losses(NamedTuple):
-    """The terms of eq. 14 and our own, unweighted; and their weighted sum."""
+    """The unweighted terms of eq. 14 and our own, and their weighted sum."""
 
     spatial: Float[Array, ""]
     semantic: Float[Array, ""]
     segmentation: Float[Array, ""]
     dice: Float[Array, ""]
-    boundary: Float[Array, ""]
     category: Float[Array, ""]
     total: Float[Array, ""]
 
@@ -47,7 +43,7 @@ def segmentation_loss(
     """Weighted pixel cross-entropy (eq. 13), the mean over each image's valid pixels.
 
     Raises:
-        ValueError: for an unknown weighting.
+        UserError: for an unknown weighting.
     """
     check_choice("loss.seg_weighting", weighting, tuple(SEG_WEIGHTINGS))
     known = valid.astype(jnp.float32)
@@ -66,8 +62,8 @@ def dice_loss(
 ) -> Float[Array, ""]:
     """1 minus the soft Dice overlap of each image's valid pixels, the mean over images.
 
-    Unlike cross-entropy it weighs a small object like a large one (Milletari et al. 2016). One
-    pixel is added to both sides, so that an empty mask asks for an empty prediction.
+    Unlike cross-entropy it weighs small and large objects alike (Milletari et al. 2016). One pixel
+    is added to both sides, so that the loss of an empty prediction for an empty mask is 0.
     """
     known = valid.astype(jnp.float32)
     probability, truth = jax.nn.sigmoid(logits) * known, masks * known
@@ -75,30 +71,54 @@ def dice_loss(
     return jnp.mean(1 - overlap / (jnp.sum(probability + truth, axis=(2, 3)) + 1))
 
 
-def boundary_loss(
-    logits: Float[Array, "B N H W"],
-    masks: Float[Array | Ndarray, "B N H W"],
-    valid: Bool[Array | Ndarray, "B N H W"],
-) -> Float[Array, ""]:
-    """Pixel cross-entropy near each image's true outlines only, the mean over images.
-
-    Near are pixels whose surrounding square of `OUTLINE` pixels a side holds both the object and
-    what is not it. An image without outlines, or with void pixels alone beside them, adds 0.
-    """
-    truth = jnp.asarray(masks, jnp.float32)[..., None]  # [B, N, H, W, 1]
-    widest, narrowest = (
-        sign * nn.max_pool(sign * truth, (OUTLINE, OUTLINE), padding="SAME") for sign in (1, -1)
-    )
-    near = (widest != narrowest)[..., 0] & valid
-    cross_entropy = jnp.sum(optax.sigmoid_binary_cross_entropy(logits, masks) * near, axis=(2, 3))
-    return jnp.mean(cross_entropy / jnp.maximum(jnp.sum(near, axis=(2, 3)), 1))
-
-
 def semantic_loss(
     logits: Float[Array, "B L"], labels: Float[Array | Ndarray, "B L"]
 ) -> Float[Array, ""]:
     """Multi-label cross-entropy of the shared categories (eq. 12), the mean over the L of them."""
     return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
+
+
+def category_loss(
+    logits: Sequence[Float[Array, "B N _ _ _"]],
+    category_maps: Integer[Array | Ndarray, "B N H W"],
+    valid: Bool[Array | Ndarray, "B N H W"],
+) -> Float[Array, ""]:
+    """Softmax cross-entropy of the category head (`models.category`), the mean over its levels.
+
+    logits: of the cells of each level, fine to coarse, for "none" and every category.
+
+    The target of a cell is the share of its pixels that "none" and each category cover; its void
+    pixels count as 0.
+    """
+    shares = cell_shares(category_maps, valid, logits[0])
+    losses = []
+    for level in logits:
+        groups, images, height, width, labels = level.shape
+        rows, columns = shares.shape[2] // height, shares.shape[3] // width
+        blocks = shares.reshape(groups, images, height, rows, width, columns, labels)
+        shares = jnp.mean(blocks, axis=(3, 5))  # [B, N, h, w, 1+L]
+        losses.append(jnp.mean(optax.softmax_cross_entropy(level, shares)))
+    return jnp.mean(jnp.stack(losses))
+
+
+def cell_shares(
+    category_maps: Integer[Array | Ndarray, "B N H W"],
+    valid: Bool[Array | Ndarray, "B N H W"],
+    logits: Float[Array, "B N h w K"],
+) -> Float[Array, "B N h w K"]:
+    """The share of each cell's pixels that each of the K = 1 + L labels covers.
+
+    H and W are multiples of h and w. The one-hot labels of one pixel of every cell are added at a
+    time, so that none are ever kept for all pixels.
+    """
+    height, width, labels = logits.shape[2:]
+    rows, columns = category_maps.shape[2] // height, category_maps.shape[3] // width
+    known = jnp.where(valid, jnp.asarray(category_maps, jnp.int32), labels)  # void: one hot of none
+    total = jnp.zeros(logits.shape)
+    for y in range(rows):
+        for x in range(columns):
+            total += jax.nn.one_hot(known[:, :, y::rows, x::columns], labels)
+    return total / (rows * columns)
 
 
 def total_loss(
@@ -110,38 +130,30 @@ def total_loss(
     semantic_weight: float,
     segmentation_weight: float,
     dice_weight: float,
-    boundary_weight: float,
     category_weight: float,
 ) -> Losses:
-    """Eq. 14, with weights that are all 1 in the paper; the last three terms are ours.
+    """Eq. 14, in which all weights are 1; the last two terms are ours.
 
-    Where the network makes several rounds, each term is the mean over them.
+    With several iterations, the semantic, segmentation and Dice losses are means over them.
     """
-    spatial = jnp.mean(prediction.prior.loss)
-    num_iterations = (
-        *prediction.earlier,
-        Iteration(prediction.mask_logits, prediction.class_logits),
-    )
+    last = Iteration(prediction.mask_logits, prediction.class_logits)
     each = [
         (
             semantic_loss(found.class_logits, batch.labels),
             segmentation_loss(found.mask_logits, batch.masks, batch.valid, seg_weighting),
             dice_loss(found.mask_logits, batch.masks, batch.valid),
-            boundary_loss(found.mask_logits, batch.masks, batch.valid)
-            if boundary_weight
-            else jnp.zeros(()),
         )
-        for found in num_iterations
+        for found in (*prediction.earlier, last)
     ]
-    semantic, segmentation, dice, boundary = (
-        jnp.mean(jnp.stack(x)) for x in zip(*each, strict=True)
-    )
-    total = (
-        spatial_weight * spatial + semantic_weight * semantic + segmentation_weight * segmentation
-    )
-    total = total + dice_weight * dice + boundary_weight * boundary
-    category = jnp.zeros(())
+    semantic, segmentation, dice = (jnp.mean(jnp.stack(x)) for x in zip(*each, strict=True))
+    spatial, category = jnp.mean(prediction.prior.loss), jnp.zeros(())
     if prediction.category_logits is not None and batch.category_maps is not None:
         category = category_loss(prediction.category_logits, batch.category_maps, batch.valid)
-        total = total + category_weight * category
-    return Losses(spatial, semantic, segmentation, dice, boundary, category, total)
+    total = (
+        spatial_weight * spatial
+        + semantic_weight * semantic
+        + segmentation_weight * segmentation
+        + dice_weight * dice
+        + category_weight * category
+    )
+    return Losses(spatial, semantic, segmentation, dice, category, total)

@@ -1,6 +1,6 @@
 """One training step: the state, the optimizer of section 4.1 and the pmapped update.
 
-This is the only room that knows of `pmap`: the loop hands it a host batch and gets host numbers.
+Only this file uses `pmap`: the loop passes it a host batch and gets metrics back.
 """
 
 from collections.abc import Callable
@@ -14,24 +14,24 @@ from flax import jax_utils
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.evaluation.metrics import batch_scores
 from cosseg_jax.models.backbones.resnet import in_first_stages
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.train.losses import total_loss
-from cosseg_jax.types import GroupBatch
+from cosseg_jax.types import GroupBatch, Ndarray
 
 AXIS = "devices"
-INIT_SIZE = 64  # parameters do not depend on the input's size; a small one compiles sooner
 
 
 class TrainState(NamedTuple):
-    """All that a run's future depends on, beside its data.
+    """All that the rest of a run depends on, besides its data.
 
-    step: updates made so far.
-    average: moving average of the parameters, or None where the config has none.
+    step: the number of updates so far.
+    average: the exponential moving average (EMA) of the parameters, or None without `ema_decay`.
     """
 
-    step: Int[Array, ""]
+    step: Int[Array | Ndarray, ""]
     params: Any
     batch_stats: Any
     optimizer_state: optax.OptState
@@ -39,7 +39,7 @@ class TrainState(NamedTuple):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network's `apply` takes to predict: the averaged parameters, if there are."""
+        """The variables for prediction: the averaged parameters, if there are any."""
         params = self.params if self.average is None else self.average
         return {"params": params, "batch_stats": self.batch_stats}
 
@@ -56,36 +56,31 @@ def learning_rate(optimizer: ConfigDict) -> optax.Schedule:
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam as in section 4.1; clipping and decoupled weight decay where the config asks."""
-    options = config.optimizer
+    """Adam as in section 4.1, with clipping and frozen parts where the config asks for them."""
+    options, model = config.optimizer, config.model
     parts = []
     if options.clip_norm:
         parts.append(optax.clip_by_global_norm(options.clip_norm))
     parts.append(optax.scale_by_adam(b1=options.beta1, b2=options.beta2))
-    if options.weight_decay:
-        parts.append(optax.add_decayed_weights(options.weight_decay, mask=_is_kernel))
     if options.backbone_lr_scale != 1:
         parts.append(_scale_backbone(options.backbone_lr_scale))
     parts.append(optax.scale_by_learning_rate(learning_rate(options)))
     adam = optax.chain(*parts)
-    model = config.model
     if not (model.freeze_backbone or model.frozen_stages):
         return adam
 
+    def is_frozen(module: str) -> bool:
+        return model.freeze_backbone or in_first_stages(module, model.frozen_stages)
+
     def labels(params: dict[str, Any]) -> dict[str, Any]:
-        backbone = {
-            name: "freeze"
-            if model.freeze_backbone or in_first_stages(name, model.frozen_stages)
-            else "train"
-            for name in params["backbone"]
-        }
+        backbone = {name: "freeze" if is_frozen(name) else "train" for name in params["backbone"]}
         return dict.fromkeys(params, "train") | {"backbone": backbone}
 
     return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, labels)
 
 
 def _scale_backbone(factor: float) -> optax.GradientTransformation:
-    """Gives the backbone a share of the learning rate of everything else."""
+    """Scales the learning rate of the backbone."""
 
     def scaled(updates: dict[str, Any], params: Any) -> dict[str, Any]:
         del params
@@ -94,24 +89,10 @@ def _scale_backbone(factor: float) -> optax.GradientTransformation:
     return optax.stateless(scaled)
 
 
-def _is_kernel(params: Any) -> Any:
-    """Weight decay is for kernels, not for biases and normalisation."""
-    return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
-
-
-def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
-    """The network's `params` and `batch_stats` before training."""
-    images = jnp.zeros((1, 2, INIT_SIZE, INIT_SIZE, 3), jnp.uint8)
-    network = network.clone(axis_name=None, num_iterations=1)  # further rounds have no parameters
-    init = jax.jit(lambda key: network.init(key, images, train=False))
-    variables = init(jax.random.key(seed))
-    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, *, averaged: bool = False
 ) -> TrainState:
-    """A state at step 0 with the given variables; `averaged`: with a moving average of them."""
+    """The state before the first step; if `averaged`, with an EMA of the parameters."""
     params = variables["params"]
     return TrainState(
         jnp.zeros((), jnp.int32),
@@ -122,24 +103,31 @@ def initial_state(
     )
 
 
-def ema_update(average: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:
-    """decay * average + (1 - decay) * params; early on the decay is less, (1 + t) / (10 + t)."""
+def ema_update(average: Any, params: Any, step: Int[Array | Ndarray, ""], decay: float) -> Any:
+    """decay * average + (1 - decay) * params; early on the decay is (1 + t) / (10 + t), if less."""
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda a, p: kept * a + (1 - kept) * p, average, params)
 
 
 class Trainer:
-    """Runs updates on all local devices, the groups of a batch spread over them."""
+    """Makes updates on all local devices, over which the groups of a batch are spread.
 
-    def __init__(self, network: SSNM, config: ConfigDict, state: TrainState):
+    optimizer: the one with which `state` was made.
+
+    Raises:
+        UserError: if the devices cannot share `groups_per_step` equally.
+    """
+
+    def __init__(
+        self,
+        network: SSNM,
+        config: ConfigDict,
+        optimizer: optax.GradientTransformation,
+        state: TrainState,
+    ):
+        check_shares(config.groups_per_step)
         self.device_count = jax.local_device_count()
-        share = config.groups_per_step / (self.device_count * jax.process_count())
-        if share != int(share):
-            raise ValueError(
-                f"groups_per_step is {config.groups_per_step}; it must be a multiple of the "
-                f"{self.device_count * jax.process_count()} devices that share a step's groups"
-            )
-        update = make_update(network, config)
+        update = make_update(network, config, optimizer)
         self._update = jax.pmap(update, axis_name=AXIS, donate_argnums=0)
         # Through pmap, so that the state lies as updates will leave it: one compilation, not two.
         self._state = jax.pmap(lambda replica: replica, axis_name=AXIS)(jax_utils.replicate(state))
@@ -153,7 +141,7 @@ class Trainer:
         """Makes one update with this process's groups of a step.
 
         Returns the step's metrics, still on the devices and equal on all of them: [devices];
-        `first_replica` brings them to the host.
+        `first_replica` copies them to the host.
         """
         shards = jax.tree.map(self._shard, batch)
         self._state, metrics = self._update(self._state, shards)
@@ -163,19 +151,28 @@ class Trainer:
         return x.reshape(self.device_count, -1, *x.shape[1:])  # [devices, B / devices, ...]
 
 
+def check_shares(groups_per_step: int) -> None:
+    """Raises a UserError unless all devices of all processes can share a step's groups equally."""
+    devices = jax.local_device_count() * jax.process_count()
+    if groups_per_step % devices:
+        raise UserError(
+            f"groups_per_step is {groups_per_step}; it must be a multiple of the {devices} devices "
+            "that share a step's groups"
+        )
+
+
 def first_replica(tree: Any) -> Any:
     """A host copy of what is equal on all devices, from a device of this process.
 
-    Copied, for the next update overwrites the buffers that a host on CPU would share.
+    On CPU the host shares the device's buffers, which the next update overwrites; hence the copy.
     """
     return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
 
 
 def make_update(
-    network: SSNM, config: ConfigDict
+    network: SSNM, config: ConfigDict, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, GroupBatch], tuple[TrainState, dict[str, jax.Array]]]:
-    """The update that every device makes with its share of the batch; to be mapped over `AXIS`."""
-    optimizer = make_optimizer(config)
+    """The update of every device with its share of the batch; to be mapped over `AXIS`."""
     rate = learning_rate(config.optimizer)
     loss_options = config.loss.to_dict()
     if not config.model.use_semantic:
@@ -183,7 +180,7 @@ def make_update(
 
     def loss_fn(params: Any, batch_stats: Any, batch: GroupBatch) -> tuple[jax.Array, Any]:
         images = batch.images
-        if images is None:  # cached maps stand in for them; only their shape is used
+        if images is None:  # cached feature maps replace them; only their shape is used
             images = jnp.zeros((*batch.masks.shape, 3), jnp.uint8)
         prediction, updated = network.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -209,7 +206,6 @@ def make_update(
             "loss_semantic": losses.semantic,
             "loss_segmentation": losses.segmentation,
             "loss_dice": losses.dice,
-            "loss_boundary": losses.boundary,
             "loss_category": losses.category,
             **batch_scores(prediction.mask_logits, batch.masks, batch.valid),
         }
@@ -227,5 +223,5 @@ def make_update(
 
 
 def parameter_count(variables: dict[str, Any]) -> int:
-    """Trainable and frozen parameters, without batch statistics."""
+    """The number of trainable and frozen parameters, without batch statistics."""
     return sum(x.size for x in jax.tree.leaves(variables["params"]))

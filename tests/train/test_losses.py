@@ -9,7 +9,8 @@ import pytest
 
 from cosseg_jax.train.losses import (
     SEG_WEIGHTINGS,
-    boundary_loss,
+    category_loss,
+    cell_shares,
     dice_loss,
     segmentation_loss,
     semantic_loss,
@@ -22,13 +23,13 @@ LN2 = math.log(2)
 
 
 def row(*values) -> np.ndarray:
-    """One group of one photograph, one row high."""
+    """One group of one image, one row high."""
     return np.array(values)[None, None, None]  # [1, 1, 1, W]
 
 
 @pytest.fixture(scope="module")
 def pixels():
-    """Logits, masks with other shares in each photograph, and void; some photograph has no void."""
+    """Logits, masks with another share in each image, and void pixels; one image has none."""
     rng = np.random.default_rng(0)
     share = rng.uniform(0.1, 0.9, (*SHAPE[:2], 1, 1))
     masks = (rng.random(SHAPE) < share).astype(np.float32)
@@ -38,13 +39,13 @@ def pixels():
 
 
 def slow_loss(logits, masks, valid, weighting: str) -> float:
-    """Eq. 13 with its sign put right, one photograph and one pixel after another."""
-    photographs = []
-    for photo in np.ndindex(*logits.shape[:2]):
+    """Eq. 13 with the right sign, one image and one pixel after another."""
+    images = []
+    for image in np.ndindex(*logits.shape[:2]):
         known = [
-            (1 / (1 + math.exp(-logits[photo][i])), masks[photo][i])
+            (1 / (1 + math.exp(-logits[image][i])), masks[image][i])
             for i in np.ndindex(*logits.shape[2:])
-            if valid[photo][i]
+            if valid[image][i]
         ]
         delta = sum(truth for _, truth in known) / len(known)
         positive, negative = {
@@ -56,8 +57,8 @@ def slow_loss(logits, masks, valid, weighting: str) -> float:
             -positive * truth * math.log(p) - negative * (1 - truth) * math.log(1 - p)
             for p, truth in known
         ]
-        photographs.append(sum(terms) / len(terms))
-    return sum(photographs) / len(photographs)
+        images.append(sum(terms) / len(terms))
+    return sum(images) / len(images)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_weights_of_one_positive_pixel_in_four(weighting, expected):
 
 
 @pytest.mark.parametrize("weighting", SEG_WEIGHTINGS)
-def test_agrees_with_a_loop_over_photographs_and_pixels(pixels, weighting):
+def test_agrees_with_a_loop_over_images_and_pixels(pixels, weighting):
     assert float(segmentation_loss(*pixels, weighting)) == pytest.approx(
         slow_loss(*pixels, weighting), rel=1e-5
     )
@@ -91,7 +92,7 @@ def test_void_pixels_do_not_matter(pixels, weighting):
 
 
 @pytest.mark.parametrize("weighting", SEG_WEIGHTINGS)
-def test_a_wholly_void_photograph_adds_nothing(weighting):
+def test_a_wholly_void_image_adds_nothing(weighting):
     logits, masks = jnp.ones((1, 2, 1, 4)), np.zeros((1, 2, 1, 4), np.float32)
     masks[..., :2] = 1
     valid = np.zeros(masks.shape, bool)
@@ -104,8 +105,8 @@ def test_a_wholly_void_photograph_adds_nothing(weighting):
 
 
 @pytest.mark.parametrize(("weighting", "weight"), [("paper", 1), ("balanced", 0), ("none", 1)])
-def test_a_photograph_without_the_object(weighting, weight):
-    """delta is 0: its background has all the weight, or none."""
+def test_a_image_without_the_object(weighting, weight):
+    """delta is 0: the background has all of the weight, or none."""
     logits = jnp.full((1, 1, 2, 2), 1.5)
     loss = segmentation_loss(
         logits, np.zeros(logits.shape, np.float32), np.ones(logits.shape, bool), weighting
@@ -141,7 +142,7 @@ def test_unknown_weighting_lists_the_valid_ones(pixels):
 
 
 def test_dice_by_hand():
-    """Probabilities 3/4, 1/2, 1/4 and a void pixel, of which the first and the third are true."""
+    """Probabilities 3/4, 1/2, 1/4 and a void pixel; the first and the third pixel are true."""
     logits = jnp.asarray([[[[math.log(3), 0.0, -math.log(3), 9.0]]]])
     masks = np.array([[[[1, 0, 1, 0]]]], np.float32)
     valid = np.array([[[[True, True, True, False]]]])
@@ -156,40 +157,6 @@ def test_dice_of_an_empty_mask_falls_to_zero_with_the_prediction():
     assert losses[2] == pytest.approx(0, abs=1e-6)
 
 
-def near_outline(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Pixels around which a square inside the photograph holds both kinds, one after another."""
-    near = np.zeros(mask.shape, bool)
-    for y, x in np.ndindex(*mask.shape):
-        square = mask[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-        near[y, x] = len(np.unique(square)) == 2
-    return near
-
-
-def test_boundary_loss_is_the_cross_entropy_near_true_outlines():
-    rng = np.random.default_rng(1)
-    masks = np.zeros((1, 2, 30, 40), np.float32)
-    masks[0, 0, 8:20, 5:16] = 1
-    masks[0, 1, :, 31:] = 1  # touches the frame, which is no outline
-    valid = rng.random(masks.shape) < 0.9
-    logits = rng.normal(0, 2, masks.shape).astype(np.float32)
-    pixels = np.log1p(np.exp(np.where(masks > 0.5, -logits, logits)))
-    chosen = [near_outline(masks[0, n], reach=5) & valid[0, n] for n in range(2)]
-    expected = np.mean([pixels[0, n][chosen[n]].mean() for n in range(2)])
-    assert 0.2 < np.mean(chosen) < 0.6
-    assert float(boundary_loss(jnp.asarray(logits), masks, valid)) == pytest.approx(
-        expected, rel=1e-5
-    )
-
-
-def test_boundary_loss_of_photographs_without_outlines_is_zero():
-    logits, masks = jnp.full((1, 3, 16, 16), 2.0), np.zeros((1, 3, 16, 16), np.float32)
-    masks[0, 1] = 1
-    masks[0, 2, :, 8:] = 1
-    valid = np.ones(masks.shape, bool)
-    valid[0, 2] = False
-    assert float(boundary_loss(logits, masks, valid)) == 0
-
-
 def test_semantic_loss_by_hand():
     logits = jnp.array([[0.0, math.log(3), -math.log(3)], [0.0, 0.0, math.log(3)]])
     labels = np.float32([[1, 1, 0], [0, 1, 0]])
@@ -200,6 +167,47 @@ def test_semantic_loss_by_hand():
 def test_several_categories_may_be_right_at_once():
     logits = jnp.array([[20.0, 20.0, -20.0]])
     assert float(semantic_loss(logits, np.float32([[1, 1, 0]]))) < 1e-6
+
+
+def levels(*sides: int, labels: int = 5):
+    return tuple(jnp.zeros((1, 2, side, side, labels)) for side in sides)
+
+
+def test_the_category_loss_of_even_logits_is_the_log_of_their_number():
+    maps = np.random.default_rng(0).integers(0, 5, (1, 2, 32, 32)).astype(np.uint8)
+    loss = category_loss(levels(8, 4, 2, 1), maps, np.ones(maps.shape, bool))
+    assert float(loss) == pytest.approx(math.log(5), rel=1e-6)
+
+
+def test_void_asks_for_nothing_and_shares_are_areas():
+    """A cell of which a quarter is category 1, a quarter void, the rest none."""
+    maps = np.asarray([[1, 0], [0, 0]], np.uint8).reshape(1, 1, 2, 2)
+    valid = np.asarray([[True, True], [True, False]]).reshape(1, 1, 2, 2)
+    logits = (jnp.asarray([0.0, 2.0, -1.0]).reshape(1, 1, 1, 1, 3),)
+    log_p = np.asarray([0.0, 2.0, -1.0]) - np.log(np.exp([0.0, 2.0, -1.0]).sum())
+    expected = -(0.25 * log_p[1] + 0.5 * log_p[0])
+    assert float(category_loss(logits, maps, valid)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_shares_of_cells_are_counts_of_pixels():
+    rng = np.random.default_rng(0)
+    maps, valid = (
+        rng.integers(0, 300, (1, 2, 8, 12)).astype(np.uint16),
+        rng.random((1, 2, 8, 12)) < 0.8,
+    )
+    shares = np.asarray(cell_shares(maps, valid, jnp.zeros((1, 2, 2, 3, 301))))
+    for n, y, x in np.ndindex(2, 2, 3):
+        window = np.s_[0, n, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+        expected = np.bincount(maps[window][valid[window]], minlength=301) / 16
+        np.testing.assert_allclose(shares[0, n, y, x], expected, atol=1e-6)
+
+
+def test_the_category_loss_never_holds_one_hot_labels_of_all_pixels():
+    logits, maps = levels(32, 16, 8, 4, labels=50), np.zeros((1, 2, 128, 128), np.uint8)
+    compiled = jax.jit(category_loss).lower(logits, maps, np.ones(maps.shape, bool)).compile()
+    analysis = compiled.memory_analysis()
+    assert analysis is not None
+    assert analysis.temp_size_in_bytes < 4 * 50 * maps.size / 2
 
 
 def test_total_is_the_weighted_sum_of_its_terms(pixels):
@@ -216,7 +224,6 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
         semantic_weight=30.0,
         segmentation_weight=400.0,
         dice_weight=7000.0,
-        boundary_weight=80_000.0,
         category_weight=5000.0,
     )
     assert float(losses.spatial) == pytest.approx(-0.375)
@@ -226,12 +233,11 @@ def test_total_is_the_weighted_sum_of_its_terms(pixels):
     )
     assert float(losses.dice) == pytest.approx(float(dice_loss(*pixels)))
     expected = 2 * losses.spatial + 30 * losses.semantic + 400 * losses.segmentation
-    assert float(losses.boundary) == pytest.approx(float(boundary_loss(*pixels)))
-    expected += 7000 * losses.dice + 80_000 * losses.boundary
+    expected += 7000 * losses.dice
     assert float(losses.total) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_every_round_is_judged_alike(pixels):
+def test_every_iteration_counts_alike(pixels):
     logits, masks, valid = pixels
     class_logits, labels = jnp.array([[2.0], [-1.0]]), np.float32([[1], [1]])
     prior = SpatialPrior(jnp.zeros((2, 3, 1, 1)), jnp.array([-0.5, -0.25]))
@@ -244,7 +250,6 @@ def test_every_round_is_judged_alike(pixels):
         semantic_weight=1.0,
         segmentation_weight=1.0,
         dice_weight=1.0,
-        boundary_weight=1.0,
         category_weight=1.0,
     )
     batch = GroupBatch(None, masks, valid, labels)
