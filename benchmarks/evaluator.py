@@ -29,10 +29,9 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import batched_by_size, evaluate
 from cosseg_jax.evaluation.group_metrics import SharedImages
 from cosseg_jax.evaluation.metrics import PROTOCOLS
-from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.models.ssnm import from_config, initial_variables
 from cosseg_jax.predict.exported import load_exported
 from cosseg_jax.predict.forward import Predictor, make_predictor
-from cosseg_jax.train.step import initial_variables
 
 
 def restored(checkpoint: str | None) -> tuple[Predictor, int]:

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 from configs import resnet50_voc
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation.benchmark import Network, Settings, score
-from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.forward import make_predictor
 from cosseg_jax.train import setup
-from cosseg_jax.train.step import AXIS, Trainer
+from cosseg_jax.train.step import Trainer, initial_state, make_optimizer
+from cosseg_jax.train.warm_start import starting_variables
 
 PAPERS_HSP = {
     "model.semantic.pooling": "second",
@@ -51,7 +51,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "seg_paper": {"loss.seg_weighting": "paper"},
     "seg_balanced": {"loss.seg_weighting": "balanced"},
     "no_dice": {"loss.dice_weight": 0.0},
-    "boundary": {"loss.boundary_weight": 0.5},
     "no_flip": {"augment.flip": False},
     "papers_groups": {
         "sampling.multi_category": 0.0,
@@ -72,7 +71,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "average": {"optimizer.ema_decay": 0.98},
     "groups_of_3": {"group_size": 3, "groups_per_step": 6},
     "groups_of_8": {"group_size": 8, "groups_per_step": 2},
-    "groups_of_2_to_8": {"group_size": 8, "sampling.smallest": 2},
 }
 
 
@@ -92,12 +90,15 @@ def config_of(name: str, options: argparse.Namespace, seed: int) -> ConfigDict:
 
 def trained(config: ConfigDict) -> tuple[ConfigDict, dict[str, Any]]:
     """The config with its categories, and the variables after its last step."""
-    setup.check(config)
+    setup.check_config(config)
     source = setup.open_source(config, config.train_split)
     config = setup.with_categories(config, source)
-    network = from_config(config.model, len(config.categories), axis_name=AXIS)
-    variables = setup.starting_variables(config, network)
-    trainer = Trainer(network, config, setup.starting_state(config, variables))
+    network = setup.training_network(config)
+    variables = starting_variables(config, network)
+    optimizer = make_optimizer(config)
+    averaged = config.optimizer.ema_decay > 0
+    state = initial_state(variables, optimizer, averaged=averaged)
+    trainer = Trainer(network, config, optimizer, state)
     batches = setup.make_batches(config, source, setup.open_cache(config, source, variables))
     for _ in tqdm(range(config.steps), unit="step"):
         trainer.step(next(batches))
