@@ -1,4 +1,4 @@
-"""python -m cosseg_jax: the command line, where `cosseg` itself is not on the path."""
+"""Runs the command line as `python -m cosseg_jax`, where `cosseg` is not on the path."""
 
 import sys
 

@@ -1,50 +1,85 @@
-"""`cosseg app`: a web page on this machine, for people with a folder of photographs."""
+"""`cosseg app`: a web page on this machine, for people with a folder of photos."""
 
 import argparse
 
 from cosseg_jax.cli import options as shared
+from cosseg_jax.errors import MissingPackageError
 
-HOST, PORT = "127.0.0.1", 8765
-EXTRA = ("starlette", "uvicorn", "anyio")
-
-
-def add_to(commands: shared.Subparsers) -> None:
-    """Adds the subcommand."""
-    parser = commands.add_parser(
-        "app",
-        help="open a web page to segment photographs with",
-        description="Serves a web page to segment groups of photographs with. Photographs stay on "
-        "this machine, in memory.",
-    )
-    parser.add_argument(
-        "--host", default=HOST, help="address to listen at; 0.0.0.0 opens it to the network"
-    )
-    parser.add_argument("--port", type=int, default=PORT, help="0: any free one, which is printed")
-    shared.add_checkpoint_option(parser)
-    parser.add_argument("--max-photos", type=int, help="in a group")
-    parser.add_argument("--max-megabytes", type=float, help="of one photograph's file")
-    parser.add_argument("--max-total-megabytes", type=float, help="of a group's files")
-    parser.add_argument("--max-megapixels", type=float, help="of one photograph")
-    parser.set_defaults(run=run)
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
+EXTRA_PACKAGES = ("starlette", "uvicorn", "anyio")  # of the extra `app`
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Serves until it is interrupted. Raises ImportError where the extra is missing."""
+def _run(options: argparse.Namespace) -> None:
+    """Serves until it is interrupted."""
     try:
         from cosseg_jax.web.limits import MEGA, Limits
         from cosseg_jax.web.server import serve
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
+        if (error.name or "").partition(".")[0] not in EXTRA_PACKAGES:
             raise
-        raise ImportError(
+        raise MissingPackageError(
             f"the web page needs {error.name}, which is not installed; "
             "pip install 'cosseg_jax[app]'"
         ) from error
-    given = dict(
-        photos=arguments.max_photos,
-        file_bytes=arguments.max_megabytes and int(arguments.max_megabytes * MEGA),
-        session_bytes=arguments.max_total_megabytes and int(arguments.max_total_megabytes * MEGA),
-        pixels=arguments.max_megapixels and int(arguments.max_megapixels * MEGA),
+    in_mega = {
+        "file_bytes": options.max_megabytes,
+        "session_bytes": options.max_total_megabytes,
+        "pixels": options.max_megapixels,
+    }
+    given = {name: int(value * MEGA) for name, value in in_mega.items() if value is not None}
+    if options.max_photos is not None:
+        given["photos"] = options.max_photos
+    serve(options.host, options.port, options.checkpoint, Limits(**given), options.allow_host)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host",
+        default=DEFAULT_HOST,
+        help="address to listen at; 0.0.0.0 opens the page to the network (default: %(default)s)",
     )
-    limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    serve(arguments.host, arguments.port, arguments.checkpoint, limits)
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="0: any free one, which is printed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further host name in the page's address, as of a container; may be repeated",
+    )
+    shared.add_checkpoint_option(parser)
+    number = shared.positive_number
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--max-photos", type=shared.positive_integer, metavar="N", help="photos in a group"
+    )
+    limits.add_argument("--max-megabytes", type=number, metavar="N", help="of one photo's file")
+    limits.add_argument(
+        "--max-total-megabytes", type=number, metavar="N", help="of all files of a group"
+    )
+    limits.add_argument("--max-megapixels", type=number, metavar="N", help="of one photo")
+
+
+APP = shared.Command(
+    name="app",
+    summary="open a web page to segment photos with",
+    description="Serves a web page to segment groups of photos with. Photos stay on this machine, "
+    "in memory.",
+    examples="""\
+examples:
+  cosseg app
+  cosseg app --port 0 --max-photos 100
+""",
+    add_options=_add_options,
+    run=_run,
+)

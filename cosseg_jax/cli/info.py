@@ -1,4 +1,4 @@
-"""cosseg info: versions, devices, the network in use, and the cache."""
+"""`cosseg info`: versions, devices, the network in use, and the cache."""
 
 import argparse
 import json
@@ -8,38 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from cosseg_jax.cli import options as shared
-from cosseg_jax.files import cache_dir
 
-DESCRIPTION = "Prints versions, devices, what the network is, and how much the cache holds."
-EXAMPLES = """\
-examples:
-  cosseg info
-  cosseg info --checkpoint DIR --json
-"""
 PACKAGES = ("cosseg-jax", "jax", "flax")
 
 
-def add_to(commands: shared.Subparsers) -> None:
-    """Adds the subcommand."""
-    parser = commands.add_parser(
-        "info",
-        help="print versions, devices and the network in use",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-    )
-    shared.add_checkpoint_option(parser)
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.set_defaults(run=run)
+def _run(options: argparse.Namespace) -> None:
+    """Prints the facts; raises UserError for a folder that is not an exported network."""
+    from cosseg_jax.files import cache_dir
 
-
-def run(options: argparse.Namespace) -> None:
-    """Prints the facts; raises FileNotFoundError or ValueError for a folder that is no export."""
     facts = {
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "devices": _devices(),
         "network": _network(options.checkpoint),
-        "cache": {"folder": str(cache_dir()), "bytes": _size(cache_dir())},
+        "cache": {"folder": str(cache_dir()), "bytes": _folder_bytes(cache_dir())},
     }
     print(json.dumps(facts, indent=2) if options.json else _text(facts))
 
@@ -50,12 +32,11 @@ def _devices() -> list[str]:
     return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
 
 
-def _network(checkpoint: str | None) -> dict[str, Any] | None:
-    """The facts about an export; None if it is the shipped one and this installation has none."""
+def _network(checkpoint: Path | None) -> dict[str, Any] | None:
+    """Facts about an exported network; None for the shipped one if this installation has none."""
     from cosseg_jax.predict import exported
-    from cosseg_jax.predict.forward import prediction_options
 
-    folder = exported.SHIPPED if checkpoint is None else Path(checkpoint)
+    folder = exported.SHIPPED_FOLDER if checkpoint is None else checkpoint
     if checkpoint is None and not folder.is_dir():
         return None
     config = exported.load_config(folder)
@@ -65,15 +46,15 @@ def _network(checkpoint: str | None) -> dict[str, Any] | None:
         "folder": str(folder),
         "backbone": config.model.backbone,
         "features": config.model.features,
-        "image_size": prediction_options(config).image_size,
+        "image_size": exported.prediction_options(config).image_size,
         "categories": list(config.categories),
         "parameters": sum(leaf.size for leaf in parameters),
         "stored_as": sorted({str(leaf.dtype) for leaf in parameters}),
-        "bytes": _size(folder),
+        "bytes": _folder_bytes(folder),
     }
 
 
-def _size(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     """Bytes of the files in a folder; 0 if there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -88,7 +69,7 @@ def _text(facts: dict[str, Any]) -> str:
         lines += [
             f"network    {network['folder']} ({_megabytes(network['bytes'])})",
             f"           {network['backbone']}, {network['features']} features, "
-            f"photographs at {network['image_size']} x {network['image_size']}",
+            f"photos at {network['image_size']} x {network['image_size']}",
             f"           {network['parameters']:,} parameters, stored as "
             f"{' and '.join(network['stored_as'])}",
             f"           {len(network['categories'])} categories: "
@@ -101,3 +82,22 @@ def _text(facts: dict[str, Any]) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    shared.add_checkpoint_option(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+INFO = shared.Command(
+    name="info",
+    summary="print versions, devices and the network in use",
+    description="Prints versions, devices, what the network is, and how much the cache holds.",
+    examples="""\
+examples:
+  cosseg info
+  cosseg info --checkpoint DIR --json
+""",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,147 +1,212 @@
-"""Photographs as a command line names them: files, folders of files, folders of groups."""
+"""From the paths on a command line to groups of photos: files, folders, folders of groups.
 
+Only names are looked at here. The predictor reads every file, and tells of those it cannot read.
+"""
+
+import argparse
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cosseg_jax.cli.options import check_prompt_options
 from cosseg_jax.errors import UserError
 
-# Of the files that count as photographs in a folder.
-SUFFIXES = (
+PHOTO_SUFFIXES = (  # of the files in a folder that count as photos
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
     *(".heic", ".heif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".jp2", ".j2k"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
+SIDECAR_SUFFIXES = (".aae", ".xmp", ".json", ".thm", ".xml", ".txt", ".ini", ".db")
+SYSTEM_FOLDERS = ("@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information")
 
 
-class Listed(NamedTuple):
-    """A photograph of the command line.
+class ListedPhoto(NamedTuple):
+    """A photo of the command line.
 
-    explicit: it was named itself; False if it was found in a folder.
+    explicit: True if its own path was given, False if it was found in a folder.
     """
 
     path: Path
     explicit: bool
 
 
-class Group(NamedTuple):
-    """Photographs that share an object.
+class PhotoGroup(NamedTuple):
+    """Photos that share an object.
 
-    name: the subfolder's, where groups are subfolders; else empty.
+    name: the subfolder's name, where groups are subfolders; else empty.
     """
 
     name: str
-    photos: tuple[Listed, ...]
+    photos: tuple[ListedPhoto, ...]
 
 
-def one_group(arguments: Sequence[Path]) -> Group:
-    """Files, and the photographs in folders, as one group; each photograph once.
+def group_of(options: argparse.Namespace) -> tuple[PhotoGroup, Path | None]:
+    """The photos of the options as one group, and the path of the one with a prompt, if any.
 
-    Raises UserError for a path that leads nowhere and for a folder without photographs.
+    Raises UserError where they do not fit together.
     """
-    listed: dict[str, Listed] = {}
+    check_prompt_options(options)
+    group = one_group(options.photos)
+    if options.prompt is None:
+        return group, None
+    group, prompted = with_prompted(group, options.prompt)
+    return without_mask(group, options.mask, prompted), prompted
+
+
+def one_group(arguments: Sequence[Path]) -> PhotoGroup:
+    """Files, and the photos in folders, as one group that holds each photo once.
+
+    Sidecars of photos that are given themselves (by `holiday/*`) are left out with a warning.
+    Raises UserError for a path that leads nowhere and for a folder without photos.
+    """
+    listed: dict[str, ListedPhoto] = {}
     for argument in arguments:
-        for photo in _listed(argument):
+        for photo in _listed_in(argument):
             known = listed.setdefault(_real(photo.path), photo)
             if photo.explicit and not known.explicit:
                 listed[_real(photo.path)] = known._replace(explicit=True)
-    return Group("", tuple(listed.values()))
+    if not listed:
+        raise UserError(f"{arguments[0]} is not a photo; give photos or folders of photos")
+    return PhotoGroup("", tuple(listed.values()))
 
 
-def groups_in(folders: Sequence[Path], out: Path) -> list[Group]:
-    """Every subfolder of the folders with photographs in it, as a group of its own.
+def groups_in(folders: Sequence[Path], out: Path) -> list[PhotoGroup]:
+    """Every subfolder of the folders that holds photos, as a group of its own.
 
-    out: where results are written to; never a group.
-    Raises UserError for what is no folder, for a folder without groups, for equal names of two.
+    out: where results are written; it is never a group.
+    Raises UserError for what is no folder, for a folder without groups, for two equal names.
     """
-    groups: dict[str, Group] = {}
+    groups: dict[str, PhotoGroup] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder; --groups takes folders of folders")
-        subfolders = [path for path in _visible(folder) if path.is_dir()]
-        found = {path.name: _photos_in(path) for path in subfolders if not _same(path, out)}
-        found = {name: photos for name, photos in found.items() if photos}
+            raise UserError(f"{folder} is not a folder; --groups takes folders of folders")
+        subfolders = [path for path in _visible(folder) if path.is_dir() and not _same(path, out)]
+        found = {path.name: photos for path in subfolders if (photos := _photos_in(path))}
         if not found:
-            raise UserError(f"{folder} has no subfolders with photographs; leave --groups out?")
+            raise UserError(f"{folder} has no subfolders with photos; leave --groups out?")
         if twice := sorted(found.keys() & groups.keys()):
-            raise UserError(f"two groups are called {twice[0]!r}; segment their folders apart")
-        groups.update({name: Group(name, photos) for name, photos in found.items()})
+            raise UserError(f"two groups are called {twice[0]!r}; segment their folders separately")
+        groups.update({name: PhotoGroup(name, photos) for name, photos in found.items()})
     return list(groups.values())
 
 
-def with_prompted(group: Group, prompted: Path) -> tuple[Group, Path]:
-    """The group with the photograph that a prompt marks in it, and that photograph's path.
+def with_prompted(group: PhotoGroup, prompted: Path) -> tuple[PhotoGroup, Path]:
+    """The group with the photo that a prompt is in, and that photo's path.
 
-    prompted: a photograph's path, or the name alone of one that is in the group.
-    Raises UserError if it is neither, or if several have the name.
+    prompted: a photo's path, or the name alone of one that is in the group.
+    Raises UserError if it is neither, or if several photos have the name.
     """
-    for number, photo in enumerate(group.photos):
+    for position, photo in enumerate(group.photos):
         if _same(photo.path, prompted):
             photos = list(group.photos)
-            photos[number] = photo._replace(explicit=True)
+            photos[position] = photo._replace(explicit=True)
             return group._replace(photos=tuple(photos)), photo.path
     if prompted.is_file():
-        return group._replace(photos=(*group.photos, Listed(prompted, True))), prompted
+        return group._replace(photos=(*group.photos, ListedPhoto(prompted, True))), prompted
     called = [photo.path for photo in group.photos if photo.path.name == str(prompted)]
     if len(called) != 1:
-        found = f"{len(called)} of the photographs have this name" if called else "no such file"
-        raise UserError(f"--prompt {prompted}: {found}; give the path of a photograph")
+        found = f"{len(called)} of the photos have this name" if called else "no such file"
+        raise UserError(f"--prompt {prompted}: {found}; give the path of a photo")
     return with_prompted(group, called[0])
 
 
-def check_apart(photos: Iterable[Listed], written: Iterable[Path]) -> None:
-    """Raises UserError if a file that will be written is one of the photographs."""
-    read = {_real(photo.path) for photo in photos}
+def without_mask(group: PhotoGroup, mask: Path | None, prompted: Path) -> PhotoGroup:
+    """The group without the file of the prompt's mask, which may lie among the photos."""
+    if mask is None or _same(mask, prompted):
+        return group
+    return group._replace(photos=tuple(x for x in group.photos if not _same(x.path, mask)))
+
+
+def check_apart(photos: Iterable[ListedPhoto], written: Iterable[Path]) -> None:
+    """Raises UserError if a file that will be written is one of the photos."""
+    read = {key for photo in photos for key in _identity(photo.path)}
     for path in written:
-        if _real(path) in read:
-            raise UserError(f"{path} is one of the photographs; give another --out")
+        if not read.isdisjoint(_identity(path)):
+            raise UserError(f"{path} is one of the photos; give another --out")
 
 
 def natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
     """A key that sorts names as people do: img2 before img10, whatever the case."""
-    parts = re.split(r"(\d+)", path.name.casefold())  # numbers have odd places
-    pairs = [("", int(part)) if place % 2 else (part, 0) for place, part in enumerate(parts)]
+    parts = re.split(r"([0-9]+)", path.name.casefold())  # numbers have odd positions
+    pairs = [("", int(part)) if at % 2 else (part, 0) for at, part in enumerate(parts)]
     return pairs, path.name
 
 
-def _listed(argument: Path) -> Iterable[Listed]:
+def _listed_in(argument: Path) -> Iterable[ListedPhoto]:
     if argument.is_dir():
-        photos = _photos_in(argument)
-        if not photos:
-            raise UserError(
-                f"{argument} holds no photographs; it takes files that end in "
-                f"{', '.join(SUFFIXES)} (subfolders are not searched; cosseg segment --groups "
-                "takes each as a group)"
-            )
+        if _is_of_system(argument):
+            return _left_out(argument, "a folder of the system")
+        if not (photos := _photos_in(argument)):
+            raise UserError(f"{argument} holds no photos; {_what_counts(argument)}")
         return photos
     if not argument.exists():
-        found = "is a link that leads nowhere" if argument.is_symlink() else "does not exist"
-        raise UserError(f"{argument} {found}; give photographs or folders of photographs")
-    return (Listed(argument, True),)
+        raise UserError(f"{argument} {_why_missing(argument)}; give photos or folders of photos")
+    if argument.suffix.casefold() in SIDECAR_SUFFIXES or argument.name.startswith(("._", ".DS_")):
+        return _left_out(argument, "a file beside photos")
+    return (ListedPhoto(argument, True),)
 
 
-def _photos_in(folder: Path) -> tuple[Listed, ...]:
+def _left_out(path: Path, what: str) -> tuple[()]:
+    print(f"warning: left out: {path} is {what}, not a photo", file=sys.stderr)
+    return ()
+
+
+def _what_counts(folder: Path) -> str:
+    from cosseg_jax.data.opening import RAW_SUFFIXES  # not at the top: it imports much
+
+    if any(path.suffix.casefold() in RAW_SUFFIXES for path in folder.iterdir()):
+        return "camera raw files are not read: export them as JPEG"
+    return (
+        f"files count that end in {', '.join(PHOTO_SUFFIXES)} (subfolders are not searched; "
+        "cosseg segment --groups takes each one as a group)"
+    )
+
+
+def _why_missing(path: Path) -> str:
+    if path.is_symlink():
+        return "is a link that leads nowhere"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        return "is a URL, and nothing is downloaded"
+    return "does not exist"
+
+
+def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:
     return tuple(
-        Listed(path, False)
+        ListedPhoto(path, False)
         for path in _visible(folder)
-        if path.suffix.casefold() in SUFFIXES and (path.is_file() or _is_broken_link(path))
+        if path.suffix.casefold() in PHOTO_SUFFIXES and (path.is_file() or _is_broken_link(path))
     )
 
 
 def _is_broken_link(path: Path) -> bool:
-    """Whether it leads nowhere: a photograph that is missing, and that the user is told of."""
+    """Whether it leads nowhere: a photo that is missing, of which the user is told."""
     return path.is_symlink() and not path.exists()
 
 
 def _visible(folder: Path) -> list[Path]:
     paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return sorted(paths, key=natural_order)
+    return sorted((path for path in paths if not _is_of_system(path)), key=natural_order)
+
+
+def _is_of_system(path: Path) -> bool:
+    """Whether a NAS, macOS or Windows made it, with thumbnails or deleted files in it."""
+    return path.name.casefold() in SYSTEM_FOLDERS
 
 
 def _same(one: Path, other: Path) -> bool:
-    return _real(one) == _real(other)
+    return not _identity(one).isdisjoint(_identity(other))
+
+
+def _identity(path: Path) -> frozenset[object]:
+    """Two paths with a common element are one file, also on disks that ignore case."""
+    found: set[object] = {_real(path)}
+    if path.exists():
+        status = path.stat()
+        found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
 
 
 def _real(path: Path) -> str:

@@ -1,74 +1,144 @@
-"""The files that `cosseg segment` writes: what they are called, and how each is made.
+"""The files that `cosseg segment` writes, one photo at a time, each whole or not at all.
 
 DIR/masks/<name>.png      grey, 0 and 255
-DIR/cutouts/<name>.png    RGBA, transparent and black outside of the mask
+DIR/cutouts/<name>.png    RGBA; transparent and black outside the mask
 DIR/overlays/<name>.jpg   the mask in green, the rest darkened
-DIR/segmentation.json     all masks in COCO's format
+DIR/segmentation.json     all masks in COCO's format, as pycocotools reads it
 """
 
+import dataclasses
 import io
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
+from tqdm import tqdm
 
-from cosseg_jax.data.images import read_image
+import cosseg_jax
+from cosseg_jax.data.images import reopenable
 from cosseg_jax.drawing import tinted
-from cosseg_jax.files import save_mask, write_whole
+from cosseg_jax.files import save_mask, unique_names, write_whole
+from cosseg_jax.predict.predictor import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
 
-SUFFIXES = {"masks": ".png", "cutouts": ".png", "overlays": ".jpg"}
+SUFFIX_OF = {"masks": ".png", "cutouts": ".png", "overlays": ".jpg"}
 JSON_FILE = "segmentation.json"
-ROWS = 256  # of a photograph that are tinted at once
-QUALITY = 90  # of JPEG
+OVERLAY_ROWS = 256  # of a photo that are tinted at once
+JPEG_QUALITY = 90
+CATEGORY_NAME = "shared object"  # in COCO's format, of a group without a name
 
 
-def names_of(paths: Sequence[Path]) -> list[str]:
-    """A name for the files of each photograph: its own without suffix; of equals, numbered ones.
+class Destination(NamedTuple):
+    """Where a group's files go.
 
-    Of a.jpg, a.png and a_2.jpg they are a, a_3 and a_2. Upper and lower case count as equal, since
-    they are on some disks.
+    folder: for all of them.
+    stems: the names, without suffix, of the files of each photo.
+    kinds: what is written: keys of SUFFIX_OF, and "json".
     """
-    own = {path.stem.casefold() for path in paths}
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        name, number = path.stem, 2
-        while name.casefold() in taken or (name != path.stem and name.casefold() in own):
-            name, number = f"{path.stem}_{number}", number + 1
-        taken.add(name.casefold())
-        names.append(name)
-    return names
+
+    folder: Path
+    stems: Mapping[Path, str]
+    kinds: Sequence[str]
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that will be written, if every photo can be read."""
+        found = [file for stem in self.stems.values() for file in self.files_of(stem).values()]
+        return [*found, self.folder / JSON_FILE] if "json" in self.kinds else found
+
+    def files_of(self, stem: str) -> dict[str, Path]:
+        """One photo's files, by kind."""
+        kinds = [kind for kind in SUFFIX_OF if kind in self.kinds]
+        return {kind: self.folder / kind / f"{stem}{SUFFIX_OF[kind]}" for kind in kinds}
 
 
-def planned(folder: Path, names: Iterable[str], kinds: Sequence[str]) -> list[Path]:
-    """All files that will be written."""
-    paths = [file_of(folder, kind, name) for name in names for kind in SUFFIXES if kind in kinds]
-    return [*paths, folder / JSON_FILE] if "json" in kinds else paths
+class CocoImage(NamedTuple):
+    """A photo and its mask in COCO's format.
+
+    annotation: without ids; None where the mask is empty.
+    """
+
+    file_name: str
+    height: int
+    width: int
+    presence: float
+    annotation: dict[str, Any] | None
 
 
-def file_of(folder: Path, kind: str, name: str) -> Path:
-    """Where a photograph's file of one kind lies."""
-    return folder / kind / f"{name}{SUFFIXES[kind]}"
+def destination_of(folder: Path, photos: Sequence[Path], kinds: Sequence[str]) -> Destination:
+    """Names the files after the photos: portable names, duplicates with a numeric suffix."""
+    stems = unique_names([photo.stem for photo in photos])
+    return Destination(folder, dict(zip(photos, stems, strict=True)), kinds)
 
 
-def write(
-    folder: Path, name: str, photo: Path, mask: Bool[Ndarray, "H W"], kinds: Sequence[str]
-) -> dict[str, Path]:
-    """Writes one photograph's files, each whole or not at all; returns them by kind."""
-    files = {kind: file_of(folder, kind, name) for kind in SUFFIXES if kind in kinds}
+def write_group(
+    to: Destination,
+    photos: Sequence[Path],
+    result: GroupResult,
+    *,
+    threshold: float,
+    category: str = CATEGORY_NAME,
+) -> list[dict[str, Any]]:
+    """Writes a group's files.
+
+    Args:
+        to: where.
+        photos: those that were segmented, in the order of the result's images.
+        threshold: probability above which a pixel belongs to the object.
+        category: the name of the object in COCO's format.
+
+    Returns what the summary says of each photo. Raises OSError, naming the file, where one cannot
+    be written.
+    """
+    said, in_coco = [], []
+    names = relative_names(photos)
+    bar = tqdm(photos, desc="writing", unit="photo", leave=False)
+    for photo, name, image in zip(bar, names, result.images, strict=True):
+        files = to.files_of(to.stems[photo])
+        mask = write_photo(files, image, threshold)
+        if "json" in to.kinds:
+            in_coco.append(coco_image(mask, name, image.presence))
+        said.append(
+            {
+                "name": name,
+                "presence": image.presence,
+                "share": float(mask.mean()),
+                "files": {kind: str(path) for kind, path in files.items()},
+            }
+        )
+    if "json" in to.kinds:
+        info = {
+            "description": "the object that the images share, segmented by cosseg-jax",
+            "version": cosseg_jax.__version__,
+            "threshold": threshold,
+            "group_categories": result.categories,
+        }
+        content = json.dumps(coco_data(in_coco, info, category))
+        write_whole(to.folder / JSON_FILE, f"{content}\n".encode())
+    return said
+
+
+def write_photo(
+    files: Mapping[str, Path], image: ImageResult, threshold: float
+) -> Bool[Ndarray, "H W"]:
+    """Writes one photo's files; returns its mask. Reads the photo once, if at all."""
+    pixels = None
+    if image.refine or files.keys() & {"cutouts", "overlays"}:
+        pixels = image.image
+        image = dataclasses.replace(image, source=reopenable(pixels, image.name))
+    mask = image.mask_at(threshold)
     if "masks" in files:
         save_mask(files["masks"], mask)
-    if files.keys() & {"cutouts", "overlays"}:
-        image = read_image(photo, name).image
-        if "cutouts" in files:
-            write_whole(files["cutouts"], encoded(cutout(image, mask), "PNG"))
-        if "overlays" in files:
-            write_whole(files["overlays"], encoded(overlay(image, mask), "JPEG"))
-    return files
+    if pixels is not None and "cutouts" in files:
+        write_whole(files["cutouts"], encode_picture(cutout(pixels, mask), "PNG"))
+    if pixels is not None and "overlays" in files:
+        write_whole(files["overlays"], encode_picture(overlay(pixels, mask), "JPEG"))
+    return mask
 
 
 def cutout(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 4"]:
@@ -80,16 +150,18 @@ def cutout(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[
 
 
 def overlay(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 3"]:
-    """The photograph with its mask in green; made in strips, which takes less memory."""
-    starts = range(0, len(image), ROWS)
-    strips = [tinted(image[row : row + ROWS], mask[row : row + ROWS]) for row in starts]
+    """The image with its mask in green; drawn in strips, which takes less memory."""
+    starts = range(0, len(image), OVERLAY_ROWS)
+    strips = [
+        tinted(image[row : row + OVERLAY_ROWS], mask[row : row + OVERLAY_ROWS]) for row in starts
+    ]
     return np.concatenate(strips)
 
 
-def encoded(picture: UInt8[Ndarray, "H W C"], file_format: str) -> bytes:
-    """A picture as the content of a file."""
+def encode_picture(picture: UInt8[Ndarray, "H W C"], file_format: str) -> bytes:
+    """Encodes a picture as the content of a file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format=file_format, quality=QUALITY)
+    Image.fromarray(picture).save(buffer, format=file_format, quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
@@ -101,3 +173,62 @@ def relative_names(paths: Sequence[Path]) -> list[str]:
     except ValueError:  # on several drives
         return [path.name for path in paths]
     return [path.relative_to(root).as_posix() for path in absolute]
+
+
+def coco_image(mask: Bool[Ndarray, "H W"], file_name: str, presence: float) -> CocoImage:
+    """A photo and its mask in COCO's format.
+
+    presence: the probability that the object is in the photo, 0..1.
+    """
+    height, width = mask.shape
+    annotation = None
+    if mask.any():
+        annotation = {
+            "segmentation": {"size": [height, width], "counts": mask_to_counts(mask)},
+            "bbox": bounding_box(mask),
+            "area": int(mask.sum()),
+            "iscrowd": 0,
+            "score": presence,
+        }
+    return CocoImage(file_name, height, width, presence, annotation)
+
+
+def mask_to_counts(mask: Bool[Ndarray, "H W"]) -> list[int]:
+    """COCO's uncompressed run lengths: of False, True, False, ... down the columns."""
+    pixels = mask.ravel(order="F")  # [W * H]
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    lengths = np.diff(np.concatenate([[0], changes, [pixels.size]])).tolist()
+    return [0, *lengths] if pixels[0] else lengths
+
+
+def bounding_box(mask: Bool[Ndarray, "H W"]) -> list[int]:
+    """[left, top, width, height] of a mask that is not empty, in pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top = int(columns[0]), int(rows[0])
+    return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
+
+
+def coco_data(
+    images: Sequence[CocoImage], info: Mapping[str, Any], category: str
+) -> dict[str, Any]:
+    """COCO's JSON of a group; an image without the object has no annotation."""
+    numbered = list(enumerate(images, start=1))
+    return {
+        "info": dict(info),
+        "images": [
+            {
+                "id": number,
+                "file_name": image.file_name,
+                "width": image.width,
+                "height": image.height,
+                "presence": image.presence,
+            }
+            for number, image in numbered
+        ],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 1, **image.annotation}
+            for number, image in numbered
+            if image.annotation is not None
+        ],
+        "categories": [{"id": 1, "name": category}],
+    }

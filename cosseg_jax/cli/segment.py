@@ -1,45 +1,124 @@
-"""cosseg segment: masks, cut-outs, overlays and COCO's JSON of what photographs share."""
+"""`cosseg segment`: masks, cut-outs, overlays and COCO's JSON of what photos share."""
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cosseg_jax.cli import options as shared
-from cosseg_jax.cli.inputs import groups_in, one_group, with_prompted
-from cosseg_jax.errors import UserError
+from cosseg_jax.cli.inputs import PhotoGroup, check_apart, group_of, groups_in
+from cosseg_jax.errors import UserError, one_line
+
+if TYPE_CHECKING:  # what is heavy is imported when the input is checked
+    from cosseg_jax.cli.network import Segmented
 
 KINDS = ("masks", "cutouts", "overlays", "json")
-
-DESCRIPTION = """\
-Segments the object that the photographs share, and writes into DIR, each at its photograph's size:
-
-  masks/<name>.png      the mask, 0 and 255
-  cutouts/<name>.png    the object on a transparent ground
-  overlays/<name>.jpg   the photograph with its mask in green
-  segmentation.json     all masks in COCO's format, and how probable it is that the object is there
-
-A file in a folder that does not decode is left out with a warning; one that is named itself is an
-error. Nothing is overwritten without --force.
-"""
-EXAMPLES = """\
-examples:
-  cosseg segment holiday/ --out found
-  cosseg segment a.jpg b.jpg c.jpg --out found --kinds masks,json
-  cosseg segment animals/ --groups --out found         animals/cats, animals/dogs: a group each
-  cosseg segment holiday/ --out found --prompt a.jpg --point 320,240
-  cosseg segment holiday/ --out found --json > summary.json
-"""
+SHOWN_CATEGORIES = 3
+WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
-def add_to(commands: shared.Subparsers) -> None:
-    """Adds the subcommand."""
-    parser = commands.add_parser(
-        "segment",
-        help="segment what photographs share, and write masks",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
+def _run(options: argparse.Namespace) -> None:
+    prompted = None
+    if options.groups:
+        if options.prompt is not None:
+            raise UserError("--prompt does not go with --groups; segment its group on its own")
+        shared.check_prompt_options(options)
+        groups = groups_in(options.photos, options.out)
+    else:
+        group, prompted = group_of(options)
+        groups = [group]
+    _segment_groups(groups, options, prompted)
+
+
+def _segment_groups(
+    groups: Sequence[PhotoGroup], options: argparse.Namespace, prompted: Path | None
+) -> None:
+    """Segments groups, writes their files, and prints a summary."""
+    from cosseg_jax import files
+    from cosseg_jax.cli import network, outputs
+
+    folders = files.unique_names([group.name for group in groups]) if options.groups else ["."]
+    destinations = [
+        outputs.destination_of(
+            options.out / folder, [photo.path for photo in group.photos], options.kinds
+        )
+        for group, folder in zip(groups, folders, strict=True)
+    ]
+    planned = [file for destination in destinations for file in destination.files]
+    check_apart([photo for group in groups for photo in group.photos], planned)
+    files.check_all_writable(planned, "files", force=options.force)
+    predictor = network.load_predictor(options, cold=not options.groups)
+    summaries = []
+    for group, destination in zip(groups, destinations, strict=True):
+        found = network.segment_group(predictor, group, options, prompted)
+        written = (
+            []
+            if found.result is None
+            else outputs.write_group(
+                destination,
+                found.photos,
+                found.result,
+                threshold=options.threshold,
+                category=group.name or outputs.CATEGORY_NAME,
+            )
+        )
+        summaries.append(_summary(group, destination.folder, found, written))
+    if not any(summary["photos"] for summary in summaries):
+        network.no_photo_was_read()
+    if options.json:
+        print(json.dumps({"groups": summaries}, indent=2))
+    else:
+        print("\n\n".join(_table(summary) for summary in summaries))
+
+
+def _summary(
+    group: PhotoGroup, folder: Path, found: "Segmented", written: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "out": str(folder),
+        "categories": {} if found.result is None else found.result.categories,
+        "photos": written,
+        "skipped": [{"photo": str(path), "reason": reason} for path, reason in found.skipped],
+    }
+
+
+def _table(summary: dict[str, Any]) -> str:
+    """A group's summary for people."""
+    likeliest = sorted(summary["categories"].items(), key=lambda item: -item[1])
+    shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
+    names = [one_line(photo["name"]) for photo in summary["photos"]]
+    width = min(max(len(name) for name in [*names, "photo"]), WIDEST_NAME)
+    lines = [f"{'photo':{width}}  presence  pixels"]
+    lines += [
+        f"{name:{width}}  {photo['presence']:8.2f}  {100 * photo['share']:5.1f}%"
+        for name, photo in zip(names, summary["photos"], strict=True)
+    ]
+    title = f"{summary['name']}: " if summary["name"] else ""
+    counted = "1 photo" if len(names) == 1 else f"{len(names)} photos"
+    lines.append(f"{title}{counted}, written to {summary['out']}")
+    if summary["skipped"]:
+        lines.append(f"left out, since they cannot be read: {len(summary['skipped'])}")
+    if shared:
+        lines.append(f"categories of the training set that they most probably share: {shared}")
+    return "\n".join(lines)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        found = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
+        raise argparse.ArgumentTypeError(f"{found}; choose among {', '.join(KINDS)}")
+    return kinds
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    shared.add_photos(parser)
+    parser.add_argument(
+        "--out", type=shared.path, required=True, metavar="DIR", help="where to write"
     )
-    shared.add_photo_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument(
         "--kinds",
         type=_kinds,
@@ -50,7 +129,7 @@ def add_to(commands: shared.Subparsers) -> None:
     parser.add_argument(
         "--groups",
         action="store_true",
-        help="PHOTOS are folders whose subfolders are groups, each written to DIR/<subfolder>",
+        help="PHOTOS are folders whose subfolders are groups; each is written to DIR/<subfolder>",
     )
     parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
     parser.add_argument(
@@ -58,34 +137,30 @@ def add_to(commands: shared.Subparsers) -> None:
     )
     shared.add_network_options(parser)
     shared.add_prompt_options(parser)
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Segments as the options say.
+SEGMENT = shared.Command(
+    name="segment",
+    summary="segment the object that photos share, and write masks",
+    description="""\
+Segments the object that the photos share, and writes into DIR, each at its photo's own size:
 
-    Raises UserError, OSError or ValueError for wrong input, nearly always before the network runs.
-    """
-    shared.check_prompt_options(options)
-    if options.groups and options.prompt is not None:
-        raise UserError("--prompt does not go with --groups; segment the group that it is in alone")
-    marked = None
-    if options.groups:
-        groups = groups_in(options.photos, options.out)
-    else:
-        group = one_group(options.photos)
-        if options.prompt is not None:
-            group, marked = with_prompted(group, options.prompt)
-        groups = [group]
-    from cosseg_jax.cli import batch
+  masks/<name>.png      the mask, 0 and 255
+  cutouts/<name>.png    the object on a transparent ground
+  overlays/<name>.jpg   the photo with its mask in green
+  segmentation.json     all masks in COCO's format, and how probable it is that the object is there
 
-    batch.segment_groups(groups, options, marked)
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        found = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
-        raise argparse.ArgumentTypeError(f"{found}; choose among {', '.join(KINDS)}")
-    return kinds
+A file in a folder that cannot be read is left out with a warning; one whose own path was given is
+an error. Nothing is overwritten without --force.
+""",
+    examples="""\
+examples:
+  cosseg segment holiday/ --out found
+  cosseg segment a.jpg b.jpg c.jpg --out found --kinds masks,json
+  cosseg segment animals/ --groups --out found         animals/cats, animals/dogs: a group each
+  cosseg segment holiday/ --out found --prompt a.jpg --point 320,240
+  cosseg segment holiday/ --out found --json > summary.json
+""",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,48 +1,80 @@
-"""cosseg show: a sheet to look at what the network sees in photographs."""
+"""`cosseg show`: a sheet that shows what the network sees in photos."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosseg_jax.cli import options as shared
-from cosseg_jax.cli.inputs import Group, check_apart, one_group, with_prompted
+from cosseg_jax.cli.inputs import check_apart, group_of
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-WIDEST = 3.0  # of a tile, as width by height
+if TYPE_CHECKING:  # what is heavy is imported when the input is checked
+    from jaxtyping import UInt8
 
-DESCRIPTION = """\
-Draws a contact sheet. Every photograph is a column of four tiles: the photograph; the spatial
-prior, red where the network expects the object and blue where it does not; the probability of each
-pixel, white for certain; and the mask in green over the photograph.
-"""
-EXAMPLES = """\
-examples:
-  cosseg show holiday/ --out sheet.png
-  cosseg show a.jpg b.jpg c.jpg --out sheet.jpg --side 240 --columns 3
-"""
+    from cosseg_jax.predict.predictor import ImageResult
+    from cosseg_jax.types import Ndarray
+
+SHEET_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+WIDEST_TILE = 3.0  # width by height
 
 
-def add_to(commands: shared.Subparsers) -> None:
-    """Adds the subcommand."""
-    parser = commands.add_parser(
-        "show",
-        help="draw a sheet of photographs, priors, probabilities and masks",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-    )
-    shared.add_photo_arguments(parser)
+def _run(options: argparse.Namespace) -> None:
+    group, prompted = group_of(options)
+    check_apart(group.photos, [options.out])
+    from cosseg_jax import files
+    from cosseg_jax.cli import network, outputs
+    from cosseg_jax.drawing import wrapped
+
+    files.check_writable(options.out, force=options.force)
+    predictor = network.load_predictor(options)
+    result = network.segment_group(predictor, group, options, prompted).result
+    if result is None:
+        network.no_photo_was_read()
+    columns = [_column(image, options.side, options.threshold) for image in result.images]
+    file_format = SHEET_FORMATS[options.out.suffix.casefold()]
+    content = outputs.encode_picture(wrapped(columns, options.columns), file_format)
+    files.write_whole(options.out, content)
+    print(f"{len(columns)} photos drawn in {options.out}")
+
+
+def _column(image: "ImageResult", side: int, threshold: float) -> 'UInt8[Ndarray, "H W 3"]':
+    """The tiles of one photo, whose proportions they have unless it is very wide or high."""
+    import dataclasses
+
+    from cosseg_jax import drawing
+    from cosseg_jax.data.images import reopenable
+
+    pixels = image.image
+    image = dataclasses.replace(image, source=reopenable(pixels, image.name))  # read once
+    proportion = min(max(image.width / image.height, 1 / WIDEST_TILE), WIDEST_TILE)
+    size = (side, max(1, round(side * proportion)))
+    mask = drawing.resized_mask(image.mask_at(threshold), size)
+    small = drawing.resized(pixels, size)
+    row = drawing.Row(small, image.prior, image.probability_map, mask)
+    return drawing.tiles_of(row, size)
+
+
+def _sheet(text: str) -> Path:
+    path = shared.path(text)
+    if path.suffix.casefold() not in SHEET_FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in {', '.join(SHEET_FORMATS)}")
+    return path
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    shared.add_photos(parser)
     parser.add_argument(
-        "--out", type=_picture, required=True, metavar="FILE", help=f"{', '.join(SUFFIXES)}"
+        "--out", type=_sheet, required=True, metavar="FILE", help=", ".join(SHEET_FORMATS)
     )
     parser.add_argument(
         "--columns",
-        type=shared.positive,
+        type=shared.positive_integer,
         default=8,
         metavar="N",
-        help="photographs beside each other, at most (default: %(default)s)",
+        help="photos beside each other, at most (default: %(default)s)",
     )
     parser.add_argument(
         "--side",
-        type=shared.positive,
+        type=shared.positive_integer,
         default=160,
         metavar="PIXELS",
         help="height of a tile (default: %(default)s)",
@@ -50,51 +82,21 @@ def add_to(commands: shared.Subparsers) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     shared.add_network_options(parser)
     shared.add_prompt_options(parser)
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Draws the sheet; raises UserError, OSError or ValueError for wrong input."""
-    shared.check_prompt_options(options)
-    group, marked = one_group(options.photos), None
-    if options.prompt is not None:
-        group, marked = with_prompted(group, options.prompt)
-    check_apart(group.photos, [options.out])
-    _draw(group, options, marked)
-
-
-def _draw(group: Group, options: argparse.Namespace, marked: Path | None) -> None:
-    from cosseg_jax import drawing, files
-    from cosseg_jax.cli import batch, network, outputs
-    from cosseg_jax.data.images import read_image
-
-    files.check_writable(options.out, force=options.force)
-    predictor = network.load_network(options)
-    photos, _ = batch.check(group.photos)
-    batch.check_any(photos)
-    prompt = batch.prompt_of(options, photos, marked)
-    result = network.segment(predictor, [photo.path for photo in photos], options, prompt=prompt)
-    columns = []
-    for photo, found in zip(photos, result.photos, strict=True):
-        size = (options.side, _tile_width(options.side, photo.height, photo.width))
-        image = drawing.resized(read_image(photo.path, found.name).image, size)
-        mask = drawing.resized_mask(found.mask_at(options.threshold), size)
-        row = drawing.Row(image, found.prior, found.map, mask)
-        columns.append(drawing.tiles_of(row, size))
-    sheet = drawing.wrapped(columns, options.columns)
-    file_format = {".jpg": "JPEG", ".jpeg": "JPEG"}.get(options.out.suffix.casefold())
-    file_format = file_format or options.out.suffix[1:].upper()
-    files.write_whole(options.out, outputs.encoded(sheet, file_format))
-    print(f"{len(photos)} photographs drawn in {options.out}")
-
-
-def _tile_width(side: int, height: int, width: int) -> int:
-    """A photograph's own proportions, but for the very wide and the very high."""
-    return max(1, round(side * min(max(width / height, 1 / WIDEST), WIDEST)))
-
-
-def _picture(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.casefold() not in SUFFIXES:
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in {', '.join(SUFFIXES)}")
-    return path
+SHOW = shared.Command(
+    name="show",
+    summary="draw a sheet of photos, spatial priors, probabilities and masks",
+    description="""\
+Draws a contact sheet. Every photo is a column of four tiles: the photo; the spatial prior, red
+where the network expects the object and blue where it does not; the probability of each pixel,
+white for 1; and the mask in green over the photo.
+""",
+    examples="""\
+examples:
+  cosseg show holiday/ --out sheet.png
+  cosseg show a.jpg b.jpg c.jpg --out sheet.jpg --side 240 --columns 3
+""",
+    add_options=_add_options,
+    run=_run,
+)

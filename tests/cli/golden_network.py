@@ -1,4 +1,4 @@
-"""The tiny trained network for tests of commands, and photographs that it knows."""
+"""The tiny trained network for tests of commands, and photos of what it was trained on."""
 
 import functools
 from collections.abc import Callable
@@ -15,19 +15,19 @@ EXPORT = Path(__file__).parents[1] / "goldens" / "quickstart"
 
 @functools.cache
 def predictor() -> Predictor:
-    """Loaded and compiled once for all tests."""
+    """The network, loaded and compiled once for all tests."""
     return load(EXPORT)
 
 
 @functools.cache
 def shapes(count: int = 3) -> tuple[np.ndarray, ...]:
-    """Built-in pictures that share a category, uint8 [96, 96, 3] each."""
+    """Built-in images that share a category, uint8 [96, 96, 3] each."""
     source = load_source("shapes", "unseen")
     return tuple(source[int(index)].image for index in source.members[0][:count])
 
 
 def write_shapes(folder: Path, names: tuple[str, ...] = ("a.png", "b.png", "c.png")) -> Path:
-    """The pictures as files; returns their folder."""
+    """Writes the images as files; returns their folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, shapes(len(names)), strict=True):
         Image.fromarray(image).save(folder / name)
@@ -35,5 +35,5 @@ def write_shapes(folder: Path, names: tuple[str, ...] = ("a.png", "b.png", "c.pn
 
 
 def never(*_: object, **__: object) -> Callable:
-    """Stands in for what must not be called."""
-    raise AssertionError("too late")
+    """Replaces a function that must not be called."""
+    raise AssertionError("it was called")

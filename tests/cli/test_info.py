@@ -1,4 +1,4 @@
-"""cosseg info: the facts about an export, for people and for programs."""
+"""`cosseg info`: facts about versions, the network and the cache."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from cosseg_jax.cli.main import main
 from cosseg_jax.predict import exported
 
 
-def test_json_tells_versions_devices_network_and_cache(capsys, tmp_path: Path, monkeypatch):
+def test_the_json_has_versions_devices_network_and_cache(capsys, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("COSSEG_CACHE_DIR", str(tmp_path))
     (tmp_path / "a").write_bytes(bytes(10))
     assert main(["info", "--checkpoint", str(EXPORT), "--json"]) == 0
@@ -28,7 +28,7 @@ def test_json_tells_versions_devices_network_and_cache(capsys, tmp_path: Path, m
     assert network["stored_as"] == ["float32"]
 
 
-def test_half_precision_is_told(capsys, tmp_path: Path):
+def test_half_precision_is_shown(capsys, tmp_path: Path):
     config, variables = exported.load_exported(EXPORT)
     exported.export(tmp_path / "half", config, variables, half=True)
     assert main(["info", "--checkpoint", str(tmp_path / "half")]) == 0
@@ -36,13 +36,13 @@ def test_half_precision_is_told(capsys, tmp_path: Path):
 
 
 def test_an_installation_without_a_network_says_so(capsys, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(exported, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(exported, "SHIPPED_FOLDER", tmp_path / "nowhere")
     assert main(["info"]) == 0
     assert "none comes with this installation; give --checkpoint" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
-def test_what_is_no_export_is_named(capsys, tmp_path: Path, name: str):
+def test_a_folder_that_is_no_export_is_named(capsys, tmp_path: Path, name: str):
     (tmp_path / "empty").mkdir()
     assert main(["info", "--checkpoint", str(tmp_path / name)]) == 2
     assert f"error: no checkpoint in {tmp_path / name}" in capsys.readouterr().err

@@ -1,86 +1,87 @@
-"""The command line as a process: help, exit codes, quiet interruption; and its parsing."""
+"""The command line as a process: help, exit codes, interruption; and its parsing."""
 
+import os
 import signal
 import subprocess
 import sys
-import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from golden_network import EXPORT, write_shapes
 
 from cosseg_jax.cli import main as program
-from cosseg_jax.cli import options, segment
-from cosseg_jax.predict import predictor
+from cosseg_jax.cli import options
+from cosseg_jax.cli.segment import SEGMENT
+from cosseg_jax.predict import chunked
 
 ROOT = Path(__file__).parents[2]
 
 
-def cosseg(*arguments: object) -> subprocess.CompletedProcess:
+def cosseg(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "cosseg_jax", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env=os.environ | environment,
         check=False,
     )
 
 
-def test_help_is_at_once_there_since_nothing_heavy_is_imported():
+@pytest.mark.parametrize("arguments", [["segment", "--help"], ["--help"], ["--version"]])
+def test_help_is_quick_since_nothing_heavy_is_imported(arguments: list[str]):
     script = (
         "import sys; from cosseg_jax.cli.main import main\n"
-        "try:\n    main(['segment', '--help'])\n"
+        f"try:\n    main({arguments})\n"
         "except SystemExit as ended:\n    assert ended.code == 0\n"
         "assert not {'jax', 'numpy', 'PIL', 'absl'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_photographs_to_masks_as_a_process(tmp_path: Path):
-    photos = write_shapes(tmp_path / "photos")
-    done = cosseg("segment", photos, "--out", tmp_path / "out", "--checkpoint", EXPORT)
+def test_the_version_is_printed():
+    done = cosseg("--version")
+    expected = (0, f"cosseg {version('cosseg-jax')}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+def test_photos_to_masks_as_a_process(tmp_path: Path):
+    photos = write_shapes(tmp_path / "写真")
+    done = cosseg(
+        *("segment", photos, "--out", tmp_path / "out", "--checkpoint", EXPORT),
+        PYTHONIOENCODING="ascii",
+    )
     assert done.returncode == 0, done.stderr
-    assert "3 photographs, written to" in done.stdout
+    assert "3 photos, written to" in done.stdout
     assert "3/3" in done.stderr
     assert (tmp_path / "out" / "segmentation.json").is_file()
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_programs_with_flags_show_their_flags(name: str):
-    done = cosseg(name, "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {"train": "--workdir", "evaluate": "--save_masks"}[name] in done.stdout
-
-
-def test_programs_with_flags_get_the_rest_of_the_command_line():
-    done = cosseg("train", "--config", "configs/quickstart.py", "--config.image_siz=3")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: --config.image_siz: the config has no field 'image_siz'; "
-        "did you mean 'image_size'?\n"
-    )
-
-
-def test_an_interruption_is_quiet(tmp_path: Path):
-    """Ctrl-C while photographs are read, which is made to take long."""
-    (photo,) = write_shapes(tmp_path, ("a.png",)).iterdir()
-    command = ["segment", str(photo), "--out", str(tmp_path / "out"), "--checkpoint", str(EXPORT)]
-    script = (
-        "import signal, sys; from cosseg_jax.cli import reading\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
-        "def wait(*_):\n    print('waiting', flush=True); import time; time.sleep(100)\n"
-        "reading.check = wait\n"
-        f"from cosseg_jax.cli.main import main; sys.exit(main({command!r}))"
-    )
+def test_an_interruption_ends_in_one_line(tmp_path: Path):
+    """Ctrl-C while photos are segmented, which is made to take long."""
+    write_shapes(tmp_path, ("a.png",))
+    command = f"""
+import signal, sys
+from cosseg_jax.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+from cosseg_jax.cli import network
+def wait(*_):
+    print("waiting", flush=True)
+    import time; time.sleep(100)
+network.segment_group = wait
+sys.argv = ["cosseg", "segment", {str(tmp_path / "a.png")!r}, "--out", {str(tmp_path)!r}]
+sys.exit(main())
+"""
+    environment = os.environ | {"COSSEG_CACHE_DIR": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=-1, stderr=-1, text=True
+        [sys.executable, "-c", command], cwd=ROOT, stdout=-1, stderr=-1, text=True, env=environment
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
-        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "")
+    assert (process.returncode, error) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,25 @@ def test_an_interruption_is_quiet(tmp_path: Path):
             ["segment", "x", "--out", "y", "--point", "1,2", "--mask", "m.png"],
             "argument --mask: not allowed with argument --point",
         ),
+        (
+            ["segment", "x", "--out", "y", "--point", "1,2", "--point=3,4"],
+            "argument --point: given twice; a group takes one prompt",
+        ),
+        (
+            ["show", "x", "--out", "y.png", "--prompt", "a", "--prompt", "b", "--point=1,2"],
+            "argument --prompt: given twice",
+        ),
+        (["segment", "", "--out", "y"], "argument PHOTOS: '' is not a path"),
+        (["segment", "a\0b", "--out", "y"], r"argument PHOTOS: 'a\x00b' is not a path"),
+        (["segment", "x", "--out", "a\0b"], r"argument --out: 'a\x00b' is not a path"),
+        (["info", "--checkpoint", "a\0b"], r"argument --checkpoint: 'a\x00b' is not a path"),
         (["show", "x", "--out", "sheet.gif"], "'sheet.gif' does not end in .png"),
+        (["app", "--max-megabytes", "inf"], "'inf' is not a finite number above 0"),
+        (["app", "--max-megapixels", "nan"], "'nan' is not a finite number above 0"),
+        (["app", "--max-total-megabytes=-1"], "'-1' is not a finite number above 0"),
+        (["app", "--max-photos", "0"], "'0' is not a whole number of 1 or more"),
+        (["app", "--max-photos", "²"], "'²' is not a whole number of 1 or more"),
+        (["app", "--port", "65536"], "'65536' is not a port, 0 to 65535"),
         (["info", "--jsn"], "unrecognized arguments: --jsn"),
     ],
 )
@@ -117,12 +136,12 @@ def test_a_malformed_command_line_is_one_line_and_status_2(
     assert message in printed.err
 
 
-def test_a_fault_of_the_program_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(segment, "run", lambda options: [][1])
+def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(program, "COMMANDS", (SEGMENT._replace(run=lambda options: [][1]),))
     with pytest.raises(IndexError):
         program.main(["segment", "x", "--out", "y"])
 
 
 def test_defaults_are_those_of_the_predictor():
-    assert options.DEFAULT_CHUNK == predictor.CHUNK
-    assert options.DEFAULT_THRESHOLD == predictor.THRESHOLD
+    assert options.DEFAULT_CHUNK == chunked.CHUNK_SIZE
+    assert options.DEFAULT_THRESHOLD == chunked.THRESHOLD

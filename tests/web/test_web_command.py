@@ -3,27 +3,28 @@
 import argparse
 import builtins
 import sys
+from pathlib import Path
 
 import pytest
 
-from cosseg_jax.cli import app
+from cosseg_jax.cli.app import APP
+from cosseg_jax.cli.main import make_parser
 from cosseg_jax.errors import UserError
 from cosseg_jax.web import server
 from cosseg_jax.web.limits import Limits
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    app.add_to(parser.add_subparsers())
-    return parser.parse_args(["app", *arguments])
+    return make_parser().parse_args(["app", *arguments])
 
 
 def test_what_is_asked_for_reaches_the_server(monkeypatch):
     served = []
     monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
-    arguments = parsed("--port", "0", "--checkpoint", "net", "--max-photos", "7")
-    app.run(arguments)
-    assert served == [("127.0.0.1", 0, "net", Limits(photos=7))]
+    given = ("--port", "0", "--checkpoint", "net", "--max-photos", "7", "--max-megabytes", "0.5")
+    APP.run(parsed(*given, "--allow-host", "box", "--allow-host", "lab"))
+    limits = Limits(photos=7, file_bytes=500_000)
+    assert served == [("127.0.0.1", 0, Path("net"), limits, ["box", "lab"])]
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
@@ -37,7 +38,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "cosseg_jax.web.server")
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"needs uvicorn.*pip install 'cosseg_jax\[app\]'"):
-        app.run(parsed())
+        APP.run(parsed())
 
 
 def test_a_port_that_is_taken_is_named():
