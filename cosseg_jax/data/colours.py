@@ -51,22 +51,22 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image in sRGB, or in grey; a profile that is broken or of another mode is ignored."""
+    """The image in sRGB; without a usable profile it stays as it is."""
     transform = _transform(profile, image.mode) if profile else None
     converted = None if transform is None else ImageCms.applyTransform(image, transform)
-    if converted is not None:
-        return converted
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    return image if converted is None else converted
 
 
 def _pixels(image: Image.Image) -> UInt8[Ndarray, "H W 3"]:
-    """The pixels of an RGB or grey image, copied in strips: Pillow's own way takes three copies."""
+    """The pixels as RGB, copied in strips, since Pillow takes three copies of a whole image."""
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
-        pixels[top : top + rows] = np.asarray(strip).reshape(strip.height, width, -1)
+        pixels[top : top + rows] = np.asarray(
+            strip if strip.mode == "RGB" else strip.convert("RGB")
+        )
     return pixels
 
 

@@ -75,8 +75,8 @@ def open_header(encoded: bytes | Path, name: str = "") -> Image.Image:
         opened = Image.open(io.BytesIO(content), formats=readable_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(
-            f"{label} has more pixels than are read ({error}); make it smaller first, or raise "
-            "PIL.Image.MAX_IMAGE_PIXELS"
+            f"{label} has more pixels than are read ({error}); make it smaller first, or, in "
+            "Python, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except Exception as error:
         raise UserError(undecodable(label, error if content else "it is empty")) from error
@@ -155,11 +155,10 @@ def _check_content(content: bytes, label: str) -> None:
 
 def _check_first_directory(opened: Image.Image, label: str) -> None:
     """Raises for a TIFF file whose first image is a reduced one, as in camera raw files."""
-    tags = opened.tag_v2  # type: ignore[attr-defined]
-    if DNG_VERSION in tags or int(tags.get(SUBFILE_TYPE, 0)) & 1:
+    is_dng = DNG_VERSION in opened.tag_v2  # type: ignore[attr-defined]
+    if is_dng or _tiff_number(opened, SUBFILE_TYPE) & 1:
         raise UserError(
-            f"{label} begins with a thumbnail, as camera raw files do; export "
-            "it as JPEG"
+            f"{label} begins with a thumbnail, as camera raw files do; export it as JPEG"
         )
 
 
@@ -176,11 +175,17 @@ def _check_depth(opened: Image.Image, label: str) -> None:
 def _significant_bits(opened: Image.Image, content: bytes) -> int | None:
     """How many bits of a sample are used, where the file states it."""
     if opened.format == "TIFF":
-        tags = opened.tag_v2  # type: ignore[attr-defined]
-        if MAX_SAMPLE_VALUE in tags:
-            return int(np.max(tags[MAX_SAMPLE_VALUE])).bit_length()
-        return int(np.max(tags.get(BITS_PER_SAMPLE, 1)))
+        brightest = _tiff_number(opened, MAX_SAMPLE_VALUE)
+        return brightest.bit_length() or _tiff_number(opened, BITS_PER_SAMPLE)
     return _stated_by_png(content) if opened.format == "PNG" else None
+
+
+def _tiff_number(opened: Image.Image, tag: int) -> int:
+    """The largest number in a tag of a TIFF file; 0 where it is missing or broken."""
+    try:
+        return int(np.max(opened.tag_v2[tag]))  # type: ignore[attr-defined]
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
 def _stated_by_png(content: bytes) -> int | None:
