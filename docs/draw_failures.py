@@ -1,9 +1,9 @@
-"""Draws the pictures of failures in docs/model_card.md: groups that the network gets wrong.
+"""Draws the failures in docs/model_card.md: groups that the shipped network gets wrong.
 
     python docs/draw_failures.py --out docs/failures
 
-Chairs, bicycles and trees on the project's meadows, and objects of its built-in data set; below
-each picture what the network makes of it.
+The groups are drawn chairs, bicycles and trees on meadows, and objects of the built-in data set.
+Each figure shows the images above and their masks below.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from cosseg_jax.data.builders.shapes import Shapes
 from cosseg_jax.drawing import resized, resized_mask, tinted
 from cosseg_jax.web.drawn_scenes import Length, Pen, Scene, drawn_scene
 
-SIZE = (135, 180)  # of a tile: height, width
+SIZE = (135, 180)  # height and width of a tile
 WHITE = 255
-COLOURS = 128  # of each picture
-SHAPES = "star-dot"
+COLOURS = 128  # in the palette of each figure
+SHAPES = "star-dot"  # a category of the built-in data set
 
 SCENES = {
     "chairs": (
@@ -49,12 +49,12 @@ SCENES = {
 def _chair(pen: Pen, rng: np.random.Generator, x: Length, y: Length) -> None:
     wood, dark = (150, 98, 52), (112, 70, 36)
     for dx, dy in ((-30, -8), (26, -8)):
-        pen.box(x + dx, y + dy - 52, 7, 52, dark)  # hind legs
+        pen.box(x + dx, y + dy - 52, 7, 52, dark)  # back legs
     for dx in (-40, 34):
         pen.box(x + dx, y - 56, 8, 56, wood)
     pen.shape([(x - 44, y - 54), (x + 46, y - 54), (x + 34, y - 68), (x - 32, y - 68)], wood)
     for dx in (-32, -11, 10, 27):
-        pen.box(x + dx, y - 140, 5, 74, wood)  # bars of the back
+        pen.box(x + dx, y - 140, 5, 74, wood)  # bars of the backrest
     pen.box(x - 34, y - 144, 68, 9, wood)
 
 
@@ -89,17 +89,16 @@ def _bicycle(pen: Pen, rng: np.random.Generator, x: Length, y: Length) -> None:
 THINGS = {"chair": _chair, "bicycle": _bicycle}
 
 
-def rows(photos: Sequence[np.ndarray]) -> Image.Image:
-    """A group's photographs above what the network that is shipped finds in them."""
-    found = cosseg_jax.load()(photos).images
-    shown = [resized(photo, SIZE) for photo in photos]
-    masks = [resized_mask(photo.mask, SIZE) for photo in found]
-    tints = [tinted(photo, mask) for photo, mask in zip(shown, masks, strict=True)]
-    both = np.concatenate([_line(shown), _line(tints)])
+def figure(predictor: cosseg_jax.Predictor, images: Sequence[np.ndarray]) -> Image.Image:
+    """A group's images in the upper row, and with their masks in the lower row."""
+    shown = [resized(image, SIZE) for image in images]
+    masks = [resized_mask(result.mask, SIZE) for result in predictor(images).images]
+    masked = [tinted(image, mask) for image, mask in zip(shown, masks, strict=True)]
+    both = np.concatenate([_row(shown), _row(masked)])
     return Image.fromarray(both).quantize(COLOURS, dither=Image.Dither.NONE)
 
 
-def _line(tiles: Sequence[np.ndarray]) -> np.ndarray:
+def _row(tiles: Sequence[np.ndarray]) -> np.ndarray:
     edges = ((2, 2), (2, 2), (0, 0))
     return np.concatenate([np.pad(tile, edges, constant_values=WHITE) for tile in tiles], axis=1)
 
@@ -114,8 +113,9 @@ def main() -> None:
     groups = {"shapes": [source[int(index)].image for index in members]}
     for name, scenes in SCENES.items():
         groups[name] = [np.asarray(drawn_scene(scene, i, THINGS)) for i, scene in enumerate(scenes)]
-    for name, photos in groups.items():
-        rows(photos).save(options.out / f"{name}.png", optimize=True)
+    predictor = cosseg_jax.load()
+    for name, images in groups.items():
+        figure(predictor, images).save(options.out / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

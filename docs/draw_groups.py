@@ -1,7 +1,9 @@
-"""Draws groups of a data set with what a checkpoint makes of them; made the pictures of these docs.
+"""Draws groups of a data set: images, spatial prior, probability and truth.
 
     python docs/draw_groups.py --checkpoint quickstart --dataset shapes --split unseen \
         --groups 4 --only 2 --out docs/quickstart.png
+
+drew the figure of the README.
 """
 
 import argparse
@@ -21,17 +23,21 @@ def main() -> None:
     parser.add_argument("--dataset", default="shapes")
     parser.add_argument("--split", default="unseen")
     parser.add_argument("--data_dir", default=None)
-    parser.add_argument("--groups", type=int, default=4, help="evenly spread over the categories")
-    parser.add_argument("--only", type=int, default=None, help="of these groups, one, from 0")
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument(
+        "--groups", type=int, default=4, help="number of groups, evenly spread over the categories"
+    )
+    parser.add_argument(
+        "--only", type=int, default=None, help="draw only this one of them, counted from 0"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="an image file")
     options = parser.parse_args()
     config, variables = load_exported(options.checkpoint)
     config.preview_groups = options.groups
     source = load_source(options.dataset, options.split, options.data_dir)
-    picture = Validation(config, source).pictures(variables)
+    drawn = Validation(config, source).pictures(variables)
     if options.only is not None:
-        picture = np.split(picture, options.groups)[options.only]
-    Image.fromarray(picture).save(options.out)
+        drawn = np.split(drawn, options.groups)[options.only]
+    Image.fromarray(drawn).save(options.out)
 
 
 if __name__ == "__main__":
