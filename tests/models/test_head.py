@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +19,18 @@ def noise(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def maps_of(photos: int, height: int, width: int) -> FeatureMaps:
+def maps_of(images: int, height: int, width: int) -> FeatureMaps:
     """Noise of the sizes that a backbone gives for height x width, each side rounded up."""
     shapes = [
-        (photos, -(-height // stride), -(-width // stride), channels)
+        (images, -(-height // stride), -(-width // stride), channels)
         for stride, channels in zip(STRIDES, CHANNELS, strict=True)
     ]
     return FeatureMaps(*(noise(*shape) for shape in shapes))
+
+
+def from_maps(head: SegmentationHead, maps: FeatureMaps, gamma, prior, *, size: tuple[int, int]):
+    """Logits from the backbone's maps: the lateral maps, then everything that follows."""
+    return head(head.project(maps), gamma, prior, size)
 
 
 def plain_sum(maps: FeatureMaps, gamma: float, prior: jax.Array, size: tuple[int, int]):
@@ -35,24 +41,23 @@ def plain_sum(maps: FeatureMaps, gamma: float, prior: jax.Array, size: tuple[int
     params |= {f"conv_{stride}": conv for stride in STRIDES}
     params["predict"] = lateral
     groups = prior.shape[0]
-    head = SegmentationHead(1)
-    return head.apply({"params": params}, maps, jnp.full((groups, 1), gamma), prior, size)
+    apply = nn.apply(partial(from_maps, size=size), SegmentationHead(1))
+    return apply({"params": params}, maps, jnp.full((groups, 1), gamma), prior)
 
 
 @pytest.fixture(scope="module")
 def head():
-    """Two groups of three photographs of 48 x 64: inputs, variables and the compiled call."""
+    """Two groups of three images of 48 x 64: inputs, variables and the compiled call."""
     maps = maps_of(6, 48, 64)
     gamma, prior = noise(2, 4, seed=1), noise(2, 3, 2, 2, seed=2)
-    module = SegmentationHead(4)
-    init = partial(module.init, size=(48, 64))
-    shapes = jax.eval_shape(init, jax.random.key(0), maps, gamma, prior)
+    module, call = SegmentationHead(4), partial(from_maps, size=(48, 64))
+    shapes = jax.eval_shape(nn.init(call, module), jax.random.key(0), maps, gamma, prior)
     variables = jax.tree.map(lambda leaf: 0.3 * noise(*leaf.shape), shapes)
-    return maps, gamma, prior, variables, jax.jit(partial(module.apply, size=(48, 64)))
+    return maps, gamma, prior, variables, jax.jit(nn.apply(call, module))
 
 
 def test_modulate_by_hand():
-    """Two photographs of one row of two cells; two channels."""
+    """Two images of one row of two cells; two channels."""
     x = jnp.array([[[[[1.0, 2.0], [3.0, 4.0]]], [[[5.0, 6.0], [7.0, 8.0]]]]])
     gamma = jnp.array([[10.0, 100.0]])
     prior = jnp.array([[[[1.0, -1.0]], [[0.5, 0.0]]]])
@@ -90,7 +95,7 @@ def test_all_four_levels_are_modulated_and_added():
     np.testing.assert_allclose(logits, 2 * 4321 + 4 * 0.5, rtol=1e-5)
 
 
-def test_the_prior_lands_on_its_own_photograph_and_place():
+def test_the_prior_stays_with_its_image_and_place():
     maps = FeatureMaps(*(jnp.zeros((2, 16 // 2**i, 16 // 2**i, 1)) for i in range(4)))
     size = 64
     prior = jnp.zeros((1, 2, 2, 2)).at[0, 1, 0, 1].set(1.0)  # top right of the second
@@ -101,7 +106,7 @@ def test_the_prior_lands_on_its_own_photograph_and_place():
 
 
 @pytest.mark.parametrize("level", range(4), ids=[f"stride{stride}" for stride in STRIDES])
-def test_every_level_is_heard(head, level):
+def test_every_level_counts(head, level):
     maps, gamma, prior, variables, apply = head
     changed = FeatureMaps(*(-x if i == level else x for i, x in enumerate(maps)))
     difference = apply(variables, changed, gamma, prior) - apply(variables, *head[:3])
@@ -123,8 +128,8 @@ def test_every_level_has_weights_of_its_own(head, kind):
             assert np.abs(one - other).max() > 1e-4
 
 
-def test_photographs_do_not_hear_one_another(head):
-    """All that they share is in gamma and S."""
+def test_images_do_not_influence_one_another(head):
+    """What a group shares is in gamma and S alone."""
     maps, gamma, prior, variables, apply = head
     changed = FeatureMaps(*(x.at[0].set(0) for x in maps))
     before, after = (apply(variables, x, gamma, prior) for x in (maps, changed))
@@ -136,14 +141,15 @@ def test_photographs_do_not_hear_one_another(head):
 def test_logits_have_the_size_of_the_input(height, width):
     maps, size = maps_of(6, height, width), (height, width)
     inputs = (maps, jnp.ones((2, 4)), jnp.zeros((2, 3, *maps.stride32.shape[1:3])))
-    call = partial(SegmentationHead(4).init_with_output, size=size)
+    call = nn.init_with_output(partial(from_maps, size=size), SegmentationHead(4))
     shape, _ = jax.eval_shape(call, jax.random.key(0), *inputs)
     assert shape.shape == (2, 3, height, width)
 
 
 def test_bfloat16_gives_float32_logits():
     inputs = (maps_of(1, 32, 32), jnp.ones((1, 4)), jnp.zeros((1, 1, 1, 1)))
-    call = partial(SegmentationHead(4, dtype=jnp.bfloat16).init_with_output, size=(32, 32))
+    head = SegmentationHead(4, dtype=jnp.bfloat16)
+    call = nn.init_with_output(partial(from_maps, size=(32, 32)), head)
     shape, variables = jax.eval_shape(call, jax.random.key(0), *inputs)
     assert shape.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

@@ -1,4 +1,4 @@
-"""Further rounds: where gamma listens, and that the network's call is made of its steps."""
+"""Further iterations: the pooling weights, and that a call is made of the network's steps."""
 
 import dataclasses
 
@@ -42,24 +42,24 @@ def test_part_of_a_cells_weight_is_its_share_of_the_mask(share):
     np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
-def test_an_empty_mask_says_nothing():
+def test_an_empty_mask_pools_all_cells_alike():
     found = mask_pooling_weights(np.zeros((2, 8, 8), np.float32), None, 2, 4, share=0.5)
     np.testing.assert_allclose(found, np.full((2, 2, 4), 1 / 8), rtol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_beyond_a_mark_no_round_listens(share):
-    mark = np.zeros((1, 2, 2), np.float32)
-    mark[0, 1] = 0.5
+def test_no_iteration_pools_outside_a_prompt(share):
+    prompt = np.zeros((1, 2, 2), np.float32)
+    prompt[0, 1] = 0.5
     probabilities = np.zeros((1, 8, 8), np.float32)
-    probabilities[:, :, :4] = 1.0  # what was found is the left half, what was marked the lower one
+    probabilities[:, :, :4] = 1.0  # found is the left half, prompted the lower one
     near, far = 6 / 7 + FLOOR, 1 / 7 + FLOOR  # as above
     left, right = (share * part / (near + far) + (1 - share) / 2 for part in (near, far))
-    found = mask_pooling_weights(probabilities, mark, 2, 2, share=share)
+    found = mask_pooling_weights(probabilities, prompt, 2, 2, share=share)
     np.testing.assert_allclose(found[0], [[0, 0], [left, right]], rtol=1e-5)
 
 
-def test_the_first_round_is_the_papers_network():
+def test_the_first_iteration_is_the_papers_network():
     images = photographs(2, 3)
     once, twice = call(NETWORK, images), call(TWO, images)
     assert once.earlier == ()
@@ -70,26 +70,28 @@ def test_the_first_round_is_the_papers_network():
     assert_close(twice.prior.values, once.prior.values)
 
 
-def test_the_second_round_hears_where_the_masks_are():
+def test_the_second_iteration_pools_under_the_masks():
     maps, variables = maps_of(1, 3), variables_of(NETWORK)
     found = TWO.apply(variables, blank(maps), train=False, maps=maps)
     masks = flattened(found.earlier[0].mask_logits)
     weights = mask_pooling_weights(jax.nn.sigmoid(masks), None, CELLS, CELLS, share=0.5)
-    described = NETWORK.apply(variables, flattened(maps), weights, method="describe")
-    context = NETWORK.apply(variables, in_groups(described, 1, 3), 1, 3, method="aggregate")
+    encoding = NETWORK.apply(variables, flattened(maps), method="project")
+    statistics = NETWORK.apply(variables, encoding, weights, method="pool")
+    grouped = in_groups((encoding.fused, statistics), 1, 3)
+    context = NETWORK.apply(variables, *grouped, 1, 3, method="aggregate")
     assert_close(found.gamma, context.semantics.gamma)
-    expected = NETWORK.apply(variables, maps, context, (SIZE, SIZE), method="segment")
+    expected = NETWORK.apply(variables, encoding, context, (SIZE, SIZE), method="segment")
     assert_close(found.mask_logits, expected)
 
 
-def test_permuting_the_photographs_permutes_the_masks_of_every_round():
+def test_permuting_the_images_permutes_the_masks_of_every_iteration():
     images, order = photographs(1, 3), np.array([2, 0, 1])
     one, other = call(TWO, images), call(TWO, images[:, order])
     assert_close(other.mask_logits, one.mask_logits[:, order])
     assert_close(other.gamma, one.gamma)
 
 
-def test_where_the_masks_lie_is_held_constant_by_gradients():
+def test_gradients_hold_the_pooling_weights_constant():
     maps, variables = maps_of(1, 2), variables_of(NETWORK)
 
     def gamma_of(params):
@@ -107,10 +109,10 @@ def test_where_the_masks_lie_is_held_constant_by_gradients():
     [
         ("num_iterations", 0, "model.num_iterations is 0; it takes 1 or more"),
         ("mask_pooling_weight", 1.5, "model.mask_pooling_weight is 1.5; it takes 0 to 1"),
-        ("use_semantic", False, "model.num_iterations is 2, but there is no gamma"),
+        ("use_semantic", False, "model.num_iterations is 2, but model.use_semantic is False"),
     ],
 )
-def test_rounds_that_cannot_be_are_named(field, value, message):
+def test_invalid_iterations_are_named(field, value, message):
     model = hrnet.get_config().model
     model.num_iterations = 2
     model[field] = value

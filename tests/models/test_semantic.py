@@ -193,7 +193,7 @@ def test_bfloat16_gives_float32_gamma_and_logits():
     [
         (dict(pooling="third"), r"model.semantic.pooling is 'third'; .*: second, first, both"),
         (dict(covariance="log"), r"model.semantic.covariance is 'log'; .*: plain, sqrt_l2"),
-        (dict(reduced=0), r"model.semantic.reduced is 0; it takes 1 or more"),
+        (dict(reduced=0), r"model.semantic.reduced is 0; it must be 1 or more"),
     ],
 )
 def test_bad_options_name_their_field(bad, message):

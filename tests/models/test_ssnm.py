@@ -153,8 +153,8 @@ def test_the_prior_has_the_stride_of_the_config(stride):
 
 def head_alone(variables, maps: FeatureMaps, gamma, prior):
     flat = FeatureMaps(*(jnp.asarray(x).reshape(-1, *x.shape[2:]) for x in maps))
-    head = SegmentationHead(FEATURES)
-    return head.apply({"params": variables["params"]["head"]}, flat, gamma, prior, (SIZE, SIZE))
+    head = SegmentationHead(FEATURES).bind({"params": variables["params"]["head"]})
+    return head(head.project(flat), gamma, prior, (SIZE, SIZE))
 
 
 def test_without_the_spatial_modulator_S_is_zero():
@@ -243,5 +243,5 @@ def test_bad_fields_are_named(field, value, message):
 
 
 def test_an_empty_group_is_refused():
-    with pytest.raises(ValueError, match=r"N = 0.*at least one photograph"):
+    with pytest.raises(ValueError, match=r"N = 0.*at least one image"):
         NETWORK.apply(variables_of(NETWORK), np.zeros((1, 0, SIZE, SIZE, 3), np.uint8), train=False)
