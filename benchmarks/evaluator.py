@@ -21,6 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
+from cosseg_jax.predict.forward import Predictor, make_predictor
+
 from configs import vgg16
 from cosseg_jax.data.eval_groups import EvalGroup, fives
 from cosseg_jax.data.images import resize_image
@@ -31,7 +33,6 @@ from cosseg_jax.evaluation.group_metrics import SharedImages
 from cosseg_jax.evaluation.metrics import PROTOCOLS
 from cosseg_jax.models.ssnm import from_config, initial_variables
 from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import Predictor, make_predictor
 
 
 def restored(checkpoint: str | None) -> tuple[Predictor, int]:

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
+from cosseg_jax.predict.forward import make_predictor
+
 from configs import resnet50_voc
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation.benchmark import Network, Settings, score
-from cosseg_jax.predict.forward import make_predictor
 from cosseg_jax.train import setup
 from cosseg_jax.train.step import Trainer, initial_state, make_optimizer
 from cosseg_jax.train.warm_start import starting_variables

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosseg_jax.data.prompts import Prompt
-    from cosseg_jax.predict.predictor import GroupResult, ImageResult, Predictor, Session, load
+    from cosseg_jax.predict.predictor import Predictor, Session, load
+    from cosseg_jax.predict.result import GroupResult, ImageResult
 
     __version__: str
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cosseg_jax.data.source import members_of
-from cosseg_jax.evaluation.evaluator import FunctionSegmenter
+from cosseg_jax.evaluation.segmenter import FunctionSegmenter
 from cosseg_jax.types import Example
 
 SIDE = 8  # of the network's input

@@ -17,7 +17,8 @@ from cosseg_jax.data.masks import TURNS, decode_mask, turned_like
 from cosseg_jax.data.opening import limit_pixels, open_header
 from cosseg_jax.data.prompts import Prompt, region
 from cosseg_jax.errors import UserError, one_line
-from cosseg_jax.predict.predictor import GroupResult, Predictor, load
+from cosseg_jax.predict.predictor import Predictor, load
+from cosseg_jax.predict.result import GroupResult
 
 
 class Segmented(NamedTuple):

@@ -23,7 +23,7 @@ import cosseg_jax
 from cosseg_jax.data.images import reopenable
 from cosseg_jax.drawing import tinted
 from cosseg_jax.files import save_mask, unique_names, write_whole
-from cosseg_jax.predict.predictor import GroupResult, ImageResult
+from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
 
 SUFFIX_OF = {"masks": ".png", "cutouts": ".png", "overlays": ".jpg"}

@@ -10,7 +10,7 @@ from cosseg_jax.cli.inputs import check_apart, group_of
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from jaxtyping import UInt8
 
-    from cosseg_jax.predict.predictor import ImageResult
+    from cosseg_jax.predict.result import ImageResult
     from cosseg_jax.types import Ndarray
 
 SHEET_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

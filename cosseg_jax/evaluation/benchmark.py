@@ -18,17 +18,11 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.evaluation import group_metrics
 from cosseg_jax.evaluation.ablation import Variant
-from cosseg_jax.evaluation.evaluator import (
-    Evaluation,
-    GroupList,
-    OnImage,
-    ScoredImage,
-    Segmenter,
-    evaluate,
-)
+from cosseg_jax.evaluation.evaluator import Evaluation, GroupList, OnImage, ScoredImage, evaluate
 from cosseg_jax.evaluation.metrics import PROTOCOLS
 from cosseg_jax.evaluation.paper import TABLES
 from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
+from cosseg_jax.evaluation.segmenter import Segmenter
 from cosseg_jax.predict.predictor import load
 
 SHIPPED_LABEL = "cosseg_jax"  # in tables, the network that comes with the package

@@ -12,62 +12,23 @@ import collections
 import concurrent.futures
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from cosseg_jax.data.eval_groups import EvalGroup
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import NotFiniteError, UserError
 from cosseg_jax.evaluation import metrics
-from cosseg_jax.predict.chunked import THRESHOLD, EncodedImage
+from cosseg_jax.evaluation.read_ahead import ReadAhead
+from cosseg_jax.evaluation.segmenter import Segmenter
+from cosseg_jax.predict.chunked import THRESHOLD
 from cosseg_jax.predict.guided_filter import refined
-from cosseg_jax.types import Example, GroupPrediction, Ndarray
+from cosseg_jax.types import Example, Ndarray
 
 GROUPS_AHEAD = 3  # whose images are decoded while the network is busy, and scored behind it
-
-
-@runtime_checkable
-class Segmenter(Protocol):
-    """What is evaluated: `predict.chunked.ChunkedNetwork`, or anything that is called like it."""
-
-    image_size: int
-
-    def segment(
-        self, group: Sequence[EncodedImage], *, wanted: Sequence[int] | None = None
-    ) -> GroupPrediction: ...
-
-
-class FunctionSegmenter:
-    """A function, such as a baseline without a network, as something to evaluate.
-
-    Args:
-        predict: from the stacked inputs [N, ...] of a group to probabilities [N, S, S], 0..1, and
-            a spatial prior [N, h, w].
-        image_size: S, the side to which images are resized.
-    """
-
-    def __init__(self, predict: Callable[[Any], tuple[Any, Any]], image_size: int):
-        self.image_size = image_size
-        self._predict = predict
-
-    def segment(
-        self, group: Sequence[EncodedImage], *, wanted: Sequence[int] | None = None
-    ) -> GroupPrediction:
-        """Predicts a group; every image counts as one in which the object is present."""
-        loaded = [image.load() for image in group]
-        maps, prior = self._predict(jax.tree.map(lambda *leaves: np.stack(leaves), *loaded))
-        rows = list(range(len(group))) if wanted is None else list(wanted)
-        return GroupPrediction(
-            np.asarray(maps)[rows],
-            np.asarray(prior)[rows],
-            np.ones(len(rows), np.float32),
-            np.zeros(0, np.float32),
-        )
 
 
 class Evaluation(NamedTuple):
@@ -176,7 +137,7 @@ def evaluate(
     bar = tqdm(total=sum(counted.values()), desc=label, unit="image", disable=not progress)
 
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool, bar:
-        images = _Images(source, segmenter.image_size, load_inputs, pool)
+        images = ReadAhead(source, segmenter.image_size, load_inputs, pool)
         predicted = _predict_all(segmenter, source, images, _by_category(lists))
         for scored in _score_behind(pool, source, lists, predicted, refine):
             chosen, name = protocols[scored.name], scored.name
@@ -230,63 +191,10 @@ def _by_category(lists: Mapping[str, GroupList]) -> list[tuple[str, EvalGroup]]:
     return sorted(named, key=lambda pair: pair[1].category)  # stable: lists stay in their order
 
 
-class _Images:
-    """The images of a source: what the network and the metrics need of them, read ahead."""
-
-    def __init__(
-        self,
-        source: Source,
-        size: int,
-        load_inputs: Callable[[int], Any] | None,
-        pool: concurrent.futures.Executor,
-    ):
-        self._source, self._size, self._load_inputs, self._pool = source, size, load_inputs, pool
-        self._encoded: dict[int, EncodedImage] = {}
-        self._inputs: dict[int, concurrent.futures.Future[Any]] = {}
-        self._examples: dict[int, concurrent.futures.Future[Example]] = {}
-
-    def encoded(self, index: int) -> EncodedImage:
-        """The image for the network; it is read when the network has to encode it."""
-        if index not in self._encoded:
-            self._encoded[index] = EncodedImage(lambda: self._take_inputs(index))
-        return self._encoded[index]
-
-    def read_ahead(self, group: EvalGroup) -> None:
-        """Begins to read what `group` needs of its images."""
-        for index, counted in zip(group.indices, group.counted, strict=True):
-            if counted and index not in self._examples:
-                self._examples[index] = self._pool.submit(self._source.__getitem__, index)
-            if self.encoded(index).arrays is None and index not in self._inputs:
-                self._inputs[index] = self._pool.submit(self._read_inputs, index)
-
-    def example(self, index: int) -> Example:
-        """The decoded image of a group that was read ahead."""
-        return self._examples[index].result()
-
-    def forget(self, group: EvalGroup, upcoming: Sequence[EvalGroup]) -> None:
-        """Drops what was read for `group`, unless an upcoming group needs it as well."""
-        needed = {index for each in upcoming for index in each.indices}
-        for index in set(group.indices) - needed:
-            self._examples.pop(index, None)
-            self._inputs.pop(index, None)
-
-    def _read_inputs(self, index: int) -> Any:
-        if self._load_inputs is not None:
-            return self._load_inputs(index)
-        waiting = self._examples.get(index)
-        # A task must not wait for one that is queued behind it, so only a finished one is used.
-        example = waiting.result() if waiting and waiting.done() else self._source[index]
-        return resize_image(example.image, self._size)
-
-    def _take_inputs(self, index: int) -> Any:
-        waiting = self._inputs.pop(index, None)
-        return self._read_inputs(index) if waiting is None else waiting.result()
-
-
 def _predict_all(
     segmenter: Segmenter,
     source: Source,
-    images: _Images,
+    images: ReadAhead,
     named: Sequence[tuple[str, EvalGroup]],
 ) -> Iterator[list[_Predicted]]:
     """Yields the counted images of each group with their maps."""

@@ -8,8 +8,8 @@ from jaxtyping import Array, UInt8
 from ml_collections import ConfigDict
 
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict.chunked import predict_group
 from cosseg_jax.predict.exported import prediction_options
+from cosseg_jax.predict.programs import predict_group
 
 OUTPUTS = ("probabilities", "prior", "presence", "categories")
 

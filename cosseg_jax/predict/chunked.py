@@ -6,27 +6,25 @@ of any size. Encodings are the expensive part. They are kept within a budget of 
 further iterations, other prompts and other groups of the same images do not run the backbone again;
 an image without room for its encoding is encoded again whenever it is needed.
 
-`Predictor`, validation, the evaluator, the web page and (by the functions below the class) the
-exported programs all predict through this file.
+`Predictor`, validation, the evaluator and the web page all predict through this file; exported
+programs are made of the same steps (`predict.programs`).
 """
 
 import copy
-import functools
-import threading
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
+from cosseg_jax.predict.programs import Programs, mirror_mean
 from cosseg_jax.types import (
-    FeatureMaps,
     GroupContext,
     GroupPrediction,
     ImageEncoding,
@@ -34,9 +32,7 @@ from cosseg_jax.types import (
 )
 
 CHUNK_SIZE = 5  # images that the network sees at once
-ENCODING_BYTES = 2**30  # of encodings that are kept; 140 images of the shipped network
 THRESHOLD = 0.5  # probability above which a pixel belongs to the object
-PRESENCE_SHARE = 0.01  # of the pixels, the most probable ones, whose mean is the presence
 
 Report = Callable[[int], None]  # called with a number of images that passed through a step
 
@@ -46,26 +42,6 @@ class PromptedRegion(NamedTuple):
 
     image: int
     region: Bool[Ndarray, "H W"]
-
-
-class EncodedImage:
-    """An image on its way through a network: what it is loaded from, and its encoding while kept.
-
-    load: returns the network's input: uint8 RGB [S, S, 3], or the FeatureMaps [h, w, C] that its
-        backbone gave. It is called once, and again if the encoding had to make room.
-    """
-
-    def __init__(self, load: Callable[[], Any]):
-        self.load = load
-        self.arrays: ImageEncoding | None = None
-        self._flipped: EncodedImage | None = None
-
-    @property
-    def flipped(self) -> "EncodedImage":
-        """The image mirrored left to right."""
-        if self._flipped is None:
-            self._flipped = EncodedImage(lambda: np.ascontiguousarray(self.load()[:, ::-1]))
-        return self._flipped
 
 
 class ChunkedNetwork:
@@ -92,15 +68,15 @@ class ChunkedNetwork:
     ):
         self.image_size, self.chunk_size, self.mirror = image_size, chunk_size, mirror
         self.num_iterations = network.num_iterations
-        self._programs = _Programs(network, image_size)
+        self._programs = Programs(network, image_size)
         self._variables = jax.device_put(dict(variables))
-        self._kept = _KeptEncodings(encoding_bytes)
+        self._kept = KeptEncodings(encoding_bytes)
 
     def with_variables(self, variables: Mapping[str, Any]) -> "ChunkedNetwork":
         """The same compiled network with other variables; it keeps no encoding yet."""
         other = copy.copy(self)
         other._variables = jax.device_put(dict(variables))
-        other._kept = _KeptEncodings(self._kept.most_bytes)
+        other._kept = KeptEncodings(self._kept.most_bytes)
         return other
 
     @property
@@ -249,118 +225,6 @@ class ChunkedNetwork:
         return self._padded(list(weights))
 
 
-class _Programs:
-    """The compiled steps of a network; networks that differ in their variables share them."""
-
-    def __init__(self, network: SSNM, image_size: int):
-        self.network, self.size = network, (image_size, image_size)
-        self.encode = jax.jit(functools.partial(encoded, network))
-        self.pool = jax.jit(functools.partial(network.apply, method="pool"))
-        self.aggregate = jax.jit(self._aggregate, static_argnums=3)
-        self.mask_pool = jax.jit(self._mask_pool)
-        self.reaggregate = jax.jit(functools.partial(network.apply, method="reaggregate"))
-        self.probabilities = jax.jit(self._probabilities)
-        self.presence = jax.jit(presence_of)
-
-    def grid(self, variables: Any) -> tuple[int, int]:
-        """The cells of the coarsest map, height and width."""
-        images = jax.ShapeDtypeStruct((1, *self.size, 3), jnp.uint8)
-        encode = functools.partial(self.network.apply, train=False, method="encode")
-        maps: Any = jax.eval_shape(encode, variables, images)
-        return maps.stride32.shape[1:3]
-
-    def _aggregate(self, variables: Any, fused: Any, statistics: Any, images: int) -> Any:
-        return self.network.apply(variables, fused, statistics, 1, images, method="aggregate")
-
-    def _mask_pool(self, variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
-        logits = self._logits(variables, encoding, context)
-        return self.network.apply(variables, encoding, logits, weights, method="mask_pool")
-
-    def _probabilities(self, variables: Any, encoding: Any, context: Any) -> Float[Array, "M S S"]:
-        return jax.nn.sigmoid(self._logits(variables, encoding, context)[0])
-
-    def _logits(self, variables: Any, encoding: Any, context: Any) -> Any:
-        return self.network.apply(variables, encoding, context, self.size, method="segment")
-
-
-class _KeptEncodings:
-    """Keeps encodings within a budget; those of other groups, longest unused, make room first."""
-
-    def __init__(self, most_bytes: int):
-        self.most_bytes = most_bytes
-        self.room = most_bytes > 0  # whether the encoding offered last was kept
-        self._order: dict[int, weakref.ref[EncodedImage]] = {}
-        self._lock = threading.Lock()  # a predictor may be called from several threads
-
-    def offer(
-        self, image: EncodedImage, arrays: ImageEncoding, group: Sequence[EncodedImage]
-    ) -> None:
-        """Keeps an encoding if there is room, or if images outside `group` can make room."""
-        size = _bytes_of(arrays)
-        with self._lock:
-            alive = {key: held for key, ref in self._order.items() if (held := ref()) is not None}
-            self._order = {key: self._order[key] for key in alive}
-            kept = {key: _bytes_of(held.arrays) for key, held in alive.items()}
-            members = {id(each) for each in group}
-            total = sum(kept.values())
-            for key in [key for key in kept if key not in members]:
-                if total + size <= self.most_bytes:
-                    break
-                total -= kept[key]
-                alive[key].arrays = None
-                del self._order[key]
-            self.room = total + size <= self.most_bytes
-            if self.room:
-                image.arrays = arrays
-                self._order[id(image)] = weakref.ref(image)
-
-    def used(self, images: Sequence[EncodedImage]) -> None:
-        """Moves the images to the end of the order in which encodings make room."""
-        with self._lock:
-            for image in images:
-                if id(image) in self._order:
-                    self._order[id(image)] = self._order.pop(id(image))
-
-
-def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
-    """The encodings of uint8 RGB images [M, S, S, 3], or of FeatureMaps [M, h, w, C]."""
-    if not isinstance(inputs, FeatureMaps):
-        inputs = network.apply(variables, inputs, train=False, method="encode")
-    return network.apply(variables, inputs, method="project")  # type: ignore[return-value]
-
-
-def predict_group(network: SSNM, variables: Any, images: Any, *, mirror: bool) -> GroupPrediction:
-    """What `ChunkedNetwork.segment` computes, as one function of the images [N, S, S, 3] alone.
-
-    It can be traced and exported, for any N.
-    """
-
-    def predict(images: Any) -> Any:
-        return network.apply(variables, images[None], train=False)
-
-    found = predict(images)
-    maps = jax.nn.sigmoid(found.mask_logits[0])  # [N, S, S]
-    if mirror:
-        flipped = predict(jnp.flip(images, axis=2))
-        maps = mirror_mean(maps, jax.nn.sigmoid(flipped.mask_logits[0]))
-    return GroupPrediction(
-        maps, found.prior.values[0], presence_of(maps), jax.nn.sigmoid(found.class_logits[0])
-    )
-
-
-def mirror_mean(maps: Any, of_flipped: Any) -> Any:
-    """The mean of probability maps [N, S, S] and those of the mirrored images."""
-    return (maps + of_flipped[..., ::-1]) / 2
-
-
-def presence_of(maps: Float[Array | Ndarray, "N S S"]) -> Float[Array, " N"]:
-    """The mean probability of the most probable hundredth of each map's pixels."""
-    pixels = maps.shape[1] * maps.shape[2]
-    count = max(1, round(PRESENCE_SHARE * pixels))
-    top = jax.lax.top_k(jnp.asarray(maps).reshape(-1, pixels), count)[0]
-    return jnp.mean(top, axis=1)
-
-
 def binary_mask(
     probability: Float[Ndarray, "H W"], presence: float, threshold: float = THRESHOLD
 ) -> Bool[Ndarray, "H W"]:
@@ -382,7 +246,3 @@ def _with_prompt(context: GroupContext, fused: Any, prompt: PromptedRegion | Non
     weights = coverage(prompt.region, *fused.shape[2:4])
     values = prompted_prior(fused[0], context.prior.values[0], prompt.image, weights)
     return context._replace(prior=context.prior._replace(values=values[None]))
-
-
-def _bytes_of(tree: Any) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

@@ -13,7 +13,8 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.drawing import Row, sheet
 from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict.chunked import ChunkedNetwork, EncodedImage
+from cosseg_jax.predict.chunked import ChunkedNetwork
+from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 MARGIN = 6  # pixels between the previews of two groups

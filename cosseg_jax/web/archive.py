@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from cosseg_jax.data.images import read_image
-from cosseg_jax.predict.predictor import GroupResult, ImageResult
+from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.prompts import prompt_as_json
 from cosseg_jax.web.uploads import Upload

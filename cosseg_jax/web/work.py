@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import is_user_error, message_of
-from cosseg_jax.predict.predictor import GroupResult
+from cosseg_jax.predict.result import GroupResult
 from cosseg_jax.web.faults import logged_fault
 from cosseg_jax.web.uploads import Upload
 

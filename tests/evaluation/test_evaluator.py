@@ -8,8 +8,9 @@ from fake_source import SIDE, FakeSource, perfect, segmenter
 
 from cosseg_jax.data.eval_groups import EvalGroup, fives
 from cosseg_jax.data.registry import load_source
-from cosseg_jax.evaluation.evaluator import FunctionSegmenter, GroupList, evaluate, truth_of
+from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
 from cosseg_jax.evaluation.group_metrics import SharedImages
+from cosseg_jax.evaluation.segmenter import FunctionSegmenter
 from cosseg_jax.types import Example
 
 

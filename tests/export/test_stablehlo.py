@@ -58,7 +58,7 @@ def test_further_rounds_are_those_of_the_predictor():
 def test_mirror_images_are_heard_as_by_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     with config.unlocked():
-        config.prediction = {"mirror": True, "image_size": 0}
+        config.prediction.mirror = True
     check(stablehlo(config, variables, 3), cosseg_jax.Predictor(config, variables), 3)
 
 

@@ -8,8 +8,9 @@ from toy_networks import ToyBackbone, drawn_variables
 from configs import hrnet
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import chunked
-from cosseg_jax.predict.chunked import ChunkedNetwork, EncodedImage, PromptedRegion
+from cosseg_jax.predict import chunked, programs
+from cosseg_jax.predict.chunked import ChunkedNetwork, PromptedRegion
+from cosseg_jax.predict.encodings import EncodedImage
 
 SIZE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
@@ -33,7 +34,7 @@ def trained():
 def expected(trained):
     """The prediction for the whole group in one call."""
     network, variables = trained
-    return chunked.predict_group(network, variables, IMAGES, mirror=False)
+    return programs.predict_group(network, variables, IMAGES, mirror=False)
 
 
 class Group:
@@ -132,11 +133,11 @@ def test_feature_maps_stand_in_for_images(trained, expected):
 
 def test_mirrored_images_are_averaged(trained, expected):
     network, variables = trained
-    flipped = chunked.predict_group(network, variables, IMAGES[:, :, ::-1], mirror=False)
+    flipped = programs.predict_group(network, variables, IMAGES[:, :, ::-1], mirror=False)
     mean = (expected.probability_maps + flipped.probability_maps[..., ::-1]) / 2
     found = ChunkedNetwork(*trained, SIZE, mirror=True).segment(Group(IMAGES).images)
     np.testing.assert_allclose(found.probability_maps, mean, atol=1e-5)
-    exported = chunked.predict_group(network, variables, IMAGES, mirror=True)
+    exported = programs.predict_group(network, variables, IMAGES, mirror=True)
     np.testing.assert_allclose(exported.probability_maps, mean, atol=1e-5)
 
 
@@ -157,8 +158,8 @@ def test_other_variables_use_the_same_programs(trained):
 def test_presence_is_the_mean_of_the_most_probable_hundredth():
     maps = np.zeros((1, 20, 20), np.float32)
     maps[0, 3, :4] = (0.2, 0.4, 0.6, 0.8)
-    assert chunked.presence_of(maps)[0] == pytest.approx(0.5)
-    assert chunked.presence_of(np.full((1, 2, 2), 0.3, np.float32))[0] == pytest.approx(0.3)
+    assert programs.presence_of(maps)[0] == pytest.approx(0.5)
+    assert programs.presence_of(np.full((1, 2, 2), 0.3, np.float32))[0] == pytest.approx(0.3)
 
 
 def test_a_mask_is_empty_where_the_object_is_not_present():

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cosseg_jax.data.builders.shapes import Shapes
 from cosseg_jax.data.images import read_image, reopenable
-from cosseg_jax.predict.predictor import GroupResult, ImageResult
+from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.server import create_app, listen, server_config
 from cosseg_jax.web.uploads import read_upload

@@ -1,0 +1,86 @@
+"""The steps of a network as compiled programs, and all of them as one function for export."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.types import FeatureMaps, GroupPrediction, ImageEncoding, Ndarray
+
+PRESENCE_SHARE = 0.01  # of the pixels, the most probable ones, whose mean is the presence
+
+
+class Programs:
+    """The compiled steps of a network; networks that differ in their variables share them."""
+
+    def __init__(self, network: SSNM, image_size: int):
+        self.network, self.size = network, (image_size, image_size)
+        self.encode = jax.jit(functools.partial(encoded, network))
+        self.pool = jax.jit(functools.partial(network.apply, method="pool"))
+        self.aggregate = jax.jit(self._aggregate, static_argnums=3)
+        self.mask_pool = jax.jit(self._mask_pool)
+        self.reaggregate = jax.jit(functools.partial(network.apply, method="reaggregate"))
+        self.probabilities = jax.jit(self._probabilities)
+        self.presence = jax.jit(presence_of)
+
+    def grid(self, variables: Any) -> tuple[int, int]:
+        """The cells of the coarsest map, height and width."""
+        images = jax.ShapeDtypeStruct((1, *self.size, 3), jnp.uint8)
+        encode = functools.partial(self.network.apply, train=False, method="encode")
+        maps: Any = jax.eval_shape(encode, variables, images)
+        return maps.stride32.shape[1:3]
+
+    def _aggregate(self, variables: Any, fused: Any, statistics: Any, images: int) -> Any:
+        return self.network.apply(variables, fused, statistics, 1, images, method="aggregate")
+
+    def _mask_pool(self, variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
+        logits = self._logits(variables, encoding, context)
+        return self.network.apply(variables, encoding, logits, weights, method="mask_pool")
+
+    def _probabilities(self, variables: Any, encoding: Any, context: Any) -> Float[Array, "M S S"]:
+        return jax.nn.sigmoid(self._logits(variables, encoding, context)[0])
+
+    def _logits(self, variables: Any, encoding: Any, context: Any) -> Any:
+        return self.network.apply(variables, encoding, context, self.size, method="segment")
+
+
+def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
+    """The encodings of uint8 RGB images [M, S, S, 3], or of FeatureMaps [M, h, w, C]."""
+    if not isinstance(inputs, FeatureMaps):
+        inputs = network.apply(variables, inputs, train=False, method="encode")
+    return network.apply(variables, inputs, method="project")  # type: ignore[return-value]
+
+
+def predict_group(network: SSNM, variables: Any, images: Any, *, mirror: bool) -> GroupPrediction:
+    """What `ChunkedNetwork.segment` computes, as one function of the images [N, S, S, 3] alone.
+
+    It can be traced and exported, for any N.
+    """
+
+    def predict(images: Any) -> Any:
+        return network.apply(variables, images[None], train=False)
+
+    found = predict(images)
+    maps = jax.nn.sigmoid(found.mask_logits[0])  # [N, S, S]
+    if mirror:
+        flipped = predict(jnp.flip(images, axis=2))
+        maps = mirror_mean(maps, jax.nn.sigmoid(flipped.mask_logits[0]))
+    return GroupPrediction(
+        maps, found.prior.values[0], presence_of(maps), jax.nn.sigmoid(found.class_logits[0])
+    )
+
+
+def mirror_mean(maps: Any, of_flipped: Any) -> Any:
+    """The mean of probability maps [N, S, S] and those of the mirrored images."""
+    return (maps + of_flipped[..., ::-1]) / 2
+
+
+def presence_of(maps: Float[Array | Ndarray, "N S S"]) -> Float[Array, " N"]:
+    """The mean probability of the most probable hundredth of each map's pixels."""
+    pixels = maps.shape[1] * maps.shape[2]
+    count = max(1, round(PRESENCE_SHARE * pixels))
+    top = jax.lax.top_k(jnp.asarray(maps).reshape(-1, pixels), count)[0]
+    return jnp.mean(top, axis=1)

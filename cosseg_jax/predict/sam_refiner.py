@@ -1,0 +1,242 @@
+"""Masks refined by MobileSAM, and the masks of users' prompts.
+
+Each connected part of our mask prompts the decoder with its box, points inside it, and points in
+other parts and in the background, once without and once with our probability as mask input. Of the
+decoder's masks the one that overlaps most with ours is taken; where none overlaps by half, ours is
+kept. The result is the median of three probabilities: ours and the two of the decoder. Holes in
+our mask stay open. docs/edges.md has the measurements behind these choices.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
+from scipy.special import expit
+
+from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.models.sam.frame import (
+    Frame,
+    frame_of,
+    to_frame,
+    to_image,
+    to_input,
+    to_mask_prompt,
+)
+from cosseg_jax.models.sam.hub import sam_weights
+from cosseg_jax.models.sam.prompts import Prompt as SamPrompt
+from cosseg_jax.models.sam.prompts import Prompts, prompt_of, stack
+from cosseg_jax.models.sam.sam import mobile_sam
+from cosseg_jax.models.sam.weights import load_sam
+from cosseg_jax.predict.sam_prompts import NUM_POINTS, Part, mask_logits, parts_of, prompt_for
+from cosseg_jax.types import Ndarray
+
+SMALL, LARGE = 512, 1024  # sides of SAM's input, for small images and for others
+SMALL_IMAGE = 640  # pixels of the longer side, up to which an image is small
+MIN_OVERLAP = 0.5  # IoU with our mask, below which ours is kept
+HOLE = 0.3  # probability below which a pixel surrounded by our mask is a hole
+KEPT = 64  # embeddings that are kept, 1 to 4 MB each
+WITHOUT, WITH = False, True  # our probability as mask input
+WAYS = (WITHOUT, WITH)
+
+
+class Embedded(NamedTuple):
+    """An image after SAM's encoder."""
+
+    embedding: Float[Any, "h w C"]
+    frame: Frame
+
+
+class SamRefiner:
+    """Refines masks; it loads MobileSAM once and may be called from several threads.
+
+    Args:
+        weights: a file of MobileSAM's weights; by default the published one, downloaded once.
+        image_size: the side of SAM's input in pixels; by default as large as the image needs.
+
+    Raises:
+        UserError: for a file that does not hold MobileSAM's weights.
+        OSError: where the weights can neither be found nor downloaded.
+    """
+
+    def __init__(self, weights: str | Path | None = None, image_size: int | None = None):
+        self._size = image_size
+        self._variables = jax.device_put(load_sam(sam_weights(weights), mobile_sam()))
+        self._programs = {
+            size: _Programs(size) for size in {image_size or SMALL, image_size or LARGE}
+        }
+        self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, probability_map: Float[Ndarray, "S S"], image: UInt8[Ndarray, "H W 3"]
+    ) -> Float[Ndarray, "H W"]:
+        """The refined probability at the image's own size, 0..1.
+
+        probability_map: ours, at the network's size. image: RGB, at its own size.
+        """
+        if not parts_of(probability_map > 0.5):
+            return resized(probability_map, image.shape[:2])
+        return self.refine(probability_map, self.embed(image))
+
+    def embed(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
+        """The image's embedding, which is kept for further masks and prompts."""
+        key = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+        with self._lock:  # one image at a time: the encoder uses every core by itself
+            if key not in self._kept:
+                self._kept[key] = self._encoded(image)
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+    def refine(
+        self, probability_map: Float[Ndarray, "S S"], embedded: Embedded
+    ) -> Float[Ndarray, "H W"]:
+        """The refined probability of an embedded image, at its own size."""
+        parts = parts_of(probability_map > 0.5)
+        size = embedded.frame.image
+        ours = resized(probability_map, size)
+        found = [self._decode(n, parts, probability_map, embedded) for n in range(len(parts))]
+        voted = _median(
+            ours,
+            *(_joined(ours, probability_map, parts, found, way, embedded.frame) for way in WAYS),
+        )
+        holes = binary_fill_holes(probability_map > 0.5) & (probability_map < HOLE)
+        if not holes.any():
+            return voted
+        return np.where(resized_mask(holes, size), np.minimum(voted, ours), voted)
+
+    def prompted(
+        self,
+        prompt: Prompt,
+        probability_map: Float[Ndarray, "S S"],
+        image: UInt8[Ndarray, "H W 3"],
+    ) -> Float[Ndarray, "H W"]:
+        """The probability of what a user's prompt shows in its image, at the image's own size.
+
+        prompt: a point, a box or a mask in this image.
+        probability_map: of the object that the group shares under this prompt; of the three masks
+            that a point may mean, it helps to choose one.
+        """
+        if prompt.mask is not None:
+            side = probability_map.shape[0]
+            return self(resized(prompt.mask.astype(np.float32), (side, side)), image)
+        embedded = self.embed(image)
+        box, points = prompt.box, [] if prompt.point is None else [prompt.point]
+        corners = None if box is None else to_frame(np.reshape(box, (2, 2)), embedded.frame).ravel()
+        logits, iou = self._masks(
+            prompt_of(to_frame(points, embedded.frame), box=corners), embedded, None
+        )
+        chosen = 0 if box is not None else _likeliest(logits[0], iou[0], probability_map, embedded)
+        return _probability(logits[0, chosen], embedded.frame)
+
+    def _encoded(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
+        small = max(image.shape[:2]) <= SMALL_IMAGE
+        frame = frame_of(image.shape[:2], self._size or (SMALL if small else LARGE))
+        program = self._programs[max(frame.padded)]
+        embedding = program.encode(self._variables, to_input(image, frame)[None])
+        return Embedded(np.asarray(embedding[0], np.float16), frame)
+
+    def _decode(
+        self,
+        number: int,
+        parts: list[Part],
+        probability_map: Float[Ndarray, "S S"],
+        embedded: Embedded,
+    ) -> dict[bool, Float[Ndarray, "h4 w4"] | None]:
+        """The logits of a part's mask each way; None where no mask overlaps enough with ours."""
+        part, frame = parts[number], embedded.frame
+        mask = to_mask_prompt(mask_logits(part, probability_map), frame)
+        prompt = prompt_for(number, parts, probability_map, frame)
+        logits, _ = self._masks(prompt, embedded, mask)
+        return {way: _overlapping(logits[int(way)], mask > 0) for way in WAYS}
+
+    def _masks(
+        self, prompt: SamPrompt, embedded: Embedded, mask: Float[Ndarray, "h4 w4"] | None
+    ) -> tuple[Float[Ndarray, "W 4 h4 w4"], Float[Ndarray, "W 4"]]:
+        """The decoder's masks without and with a mask input, and their estimated IoU."""
+        points, labels = stack([prompt], NUM_POINTS)
+        if mask is None:
+            prompts = Prompts(points[None], labels[None])
+        else:
+            prompts = Prompts(
+                np.repeat(points, 2, axis=0)[None],
+                np.repeat(labels, 2, axis=0)[None],
+                np.stack([mask, mask])[None],
+                np.asarray([WAYS]),
+            )
+        program = self._programs[max(embedded.frame.padded)]
+        found = program.decode(self._variables, embedded.embedding[None], prompts)
+        return np.asarray(found.logits[0]), np.asarray(found.iou[0])
+
+
+class _Programs:
+    """The compiled encoder and decoder for one side of the input."""
+
+    def __init__(self, size: int):
+        sam = mobile_sam(size)
+        self.encode = jax.jit(lambda v, images: sam.apply(v, images, method="encode"))
+        self.decode = jax.jit(lambda v, x, prompts: sam.apply(v, x, prompts, method="decode"))
+
+
+def _overlapping(
+    logits: Float[Ndarray, "4 h4 w4"], mask: Bool[Ndarray, "h4 w4"]
+) -> Float[Ndarray, "h4 w4"] | None:
+    """Of four masks the one that overlaps most with ours; None where none does by MIN_OVERLAP."""
+    overlaps = [_iou(each > 0, mask) for each in logits]
+    best = int(np.argmax(overlaps))
+    return logits[best] if overlaps[best] >= MIN_OVERLAP else None
+
+
+def _likeliest(
+    logits: Float[Ndarray, "4 h4 w4"],
+    iou: Float[Ndarray, "4"],
+    probability_map: Float[Ndarray, "S S"],
+    embedded: Embedded,
+) -> int:
+    """Of the masks that a point may mean, the one that the decoder and the group agree on most."""
+    shared = to_mask_prompt(probability_map, embedded.frame) > 0.5
+    scores = [float(iou[n]) + _iou(logits[n] > 0, shared) for n in range(1, 4)]
+    return 1 + int(np.argmax(scores))
+
+
+def _joined(
+    ours: Float[Ndarray, "H W"],
+    probability_map: Float[Ndarray, "S S"],
+    parts: list[Part],
+    found: list[dict[bool, Float[Ndarray, "h4 w4"] | None]],
+    way: bool,
+    frame: Frame,
+) -> Float[Ndarray, "H W"]:
+    """The probability of all parts one way: the decoder's, and ours where it was kept."""
+    refined = [n for n, logits in enumerate(found) if logits[way] is not None]
+    if not refined:
+        return ours
+    logits = np.max([found[n][way] for n in refined], axis=0)
+    kept = (probability_map > 0.5) & ~np.any([parts[n].region for n in refined], axis=0)
+    probability = _probability(logits, frame)
+    if not kept.any():
+        return probability
+    # Each pixel belongs to the nearest part: around a part that is kept, ours is taken.
+    far = distance_transform_edt(~kept) < distance_transform_edt(~(probability_map > 0.5) | kept)
+    return np.where(resized_mask(far, ours.shape), np.maximum(probability, ours), probability)
+
+
+def _probability(logits: Float[Ndarray, "h4 w4"], frame: Frame) -> Float[Ndarray, "H W"]:
+    return expit(to_image(logits, frame))
+
+
+def _median(*three: Float[Ndarray, "H W"]) -> Float[Ndarray, "H W"]:
+    a, b, c = three
+    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+
+
+def _iou(first: Bool[Ndarray, "h w"], second: Bool[Ndarray, "h w"]) -> float:
+    return float((first & second).sum() / max((first | second).sum(), 1))
