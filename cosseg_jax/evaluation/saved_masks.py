@@ -11,7 +11,7 @@ from cosseg_jax.evaluation.evaluator import OnImage, ScoredImage
 
 
 def mask_path(folder: Path, category: str, name: str) -> Path:
-    """Where the mask of a photograph lies: folder/<category>/<stem>.png.
+    """The file of an image's mask: folder/<category>/<stem>.png.
 
     name: as in `Example.name`; of `cat/img_0001` the stem is `img_0001`.
     """
@@ -23,7 +23,7 @@ def check_mask_paths(
 ) -> None:
     """Makes sure, before anything is computed, that every counted mask can be written.
 
-    Raises UserError if two photographs would share a file, if a file exists and `force` is not
+    Raises UserError if two images would share a file, if a file exists and `force` is not
     given, or if the folder cannot be written.
     """
     writer_of: dict[Path, str] = {}
@@ -33,7 +33,7 @@ def check_mask_paths(
             if counted and path in writer_of:
                 raise UserError(
                     f"the masks of {writer_of[path]} and {source.names[index]} would both be "
-                    f"{path}: rename one of the photographs, or leave --save_masks out"
+                    f"{path}: rename one of the images, or leave --save_masks out"
                 )
             if counted:
                 writer_of[path] = source.names[index]

@@ -1,10 +1,10 @@
-"""Edges of masks at a photograph's own resolution: guided joint upsampling.
+"""Edges of masks at an image's own resolution: guided joint upsampling.
 
-The network sees photographs at a few hundred pixels, so that its masks have soft, coarse edges. The
-guided filter (He, Sun, Tang 2013, "Guided image filtering") explains the probability in every small
-window as a linear function of the colours there; as in its fast variant (He, Sun 2015) these
-functions are fitted at the network's resolution, then upsampled and applied to the photograph's own
-pixels, so that edges move to where the colours change.
+The network sees images at a few hundred pixels, so its masks have soft, coarse edges. The guided
+filter (He, Sun, Tang 2013, "Guided image filtering") explains the probability in every small window
+as a linear function of the colours there. As in its fast variant (He, Sun 2015) these functions are
+fitted at the network's resolution, upsampled, and applied to the image's own pixels, so that edges
+move to where the colours change.
 """
 
 import numpy as np
@@ -26,11 +26,11 @@ def refined(
     radius: float = RADIUS,
     epsilon: float = EPSILON,
 ) -> Float[Ndarray, "H W"]:
-    """The probability at the photograph's own size, its edges at the photograph's.
+    """The probability at the image's own size, with edges where the image has them.
 
     Args:
         probability: 0..1, at the network's size.
-        image: the photograph, RGB, at its own size.
+        image: RGB, at its own size.
         radius, epsilon: of the filter.
 
     Raises:
@@ -53,7 +53,7 @@ def refined(
 def _fitted(
     guide: Float[Ndarray, "S S 3"], values: Float[Ndarray, "S S"], window: int, epsilon: float
 ) -> tuple[Float[Ndarray, "S S 3"], Float[Ndarray, "S S"]]:
-    """Slope and offset of the guide's linear functions, each the mean of a pixel's windows'."""
+    """Slope and offset of the linear functions, averaged over the windows around each pixel."""
 
     def mean(x: np.ndarray) -> np.ndarray:
         return uniform_filter(x, (window, window, *(1,) * (x.ndim - 2)), mode="nearest")
