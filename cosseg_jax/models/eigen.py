@@ -3,18 +3,18 @@
 Below, `x` holds one descriptor a row, [n, d]: it is X' of the paper, so G = x x' - 11'. The vectors
 of a block or basis are rows too, [k, n]: on CPU these products are many times faster.
 
-What the solvers rest on:
+Facts that the solvers rely on:
 
-- On vectors orthogonal to the constant one, G is positive semidefinite. So G has at most one
-  negative eigenvalue. With non-negative features that one has the largest magnitude (up to n) and
-  lies near the constant vector: plain power iteration finds it, and it is the wrong one.
-- A Krylov space converges towards both ends of the spectrum, each told from the other by the sign
-  of its Ritz value, so the largest algebraic eigenvalue needs no spectral shift.
+- On vectors orthogonal to the constant one, G is positive semidefinite, so G has at most one
+  negative eigenvalue. With non-negative features, that one has the largest magnitude (up to n) and
+  its eigenvector is near the constant one: plain power iteration finds it, and it is the wrong one.
+- A Krylov space converges towards both ends of the spectrum, which the sign of the Ritz values
+  tells apart, so the largest algebraic eigenvalue needs no spectral shift.
 - The largest eigenvalue is never negative for n >= 2, and 0 only if all descriptors are the same.
 
 `subspace_eigenvector` never forms G. It grows an orthonormal basis block by block (block Lanczos
 with full reorthogonalisation), takes the best vectors in it by Rayleigh-Ritz, and starts again
-from these (thick restart) until the residual is small. Everything runs in float32 at full
+from these (thick restart) until the residual is small. Everything runs in float32 with full
 matrix-product precision.
 """
 
@@ -25,16 +25,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 HIGHEST = jax.lax.Precision.HIGHEST
-BLOCKS = 7  # that a basis grows by between two restarts
-TOLERANCE = 5e-6  # residual / (1 + eigenvalue) to stop at; over the relative gap, the error angle
-DEPENDENT = 1e-6  # squared length, against a block's rows', below which a direction is rounding
-SQUARINGS = 24  # by which eigenvalues as near to each other as float32 can tell part
+BLOCKS = 7  # blocks by which a basis grows between two restarts
+RESIDUAL = 5e-6  # over 1 + eigenvalue, to stop at; divided by the relative gap, the error angle
+DEPENDENT = 1e-6  # squared length, of unit rows, below which a direction is only rounding
+SQUARINGS = 24  # enough to separate eigenvalues that float32 can tell apart
 CG_STEPS = 64  # of the implicit derivative
-MISSING = -1.0  # stands for a Ritz value; the best real one is never negative
+MISSING = -1.0  # in place of a Ritz value; the best actual one is never negative
 
 
 def matmul(a: Float[Array, "a b"], b: Float[Array, "b c"]) -> Float[Array, "a c"]:
-    """Matrix product in true float32, also on devices that would round to TF32 or bfloat16."""
+    """Matrix product in true float32, even on devices that would round to TF32 or bfloat16."""
     return jnp.matmul(a, b, precision=HIGHEST)
 
 
@@ -46,18 +46,18 @@ def gram_product(x: Float[Array, "n d"], v: Float[Array, "k n"]) -> Float[Array,
 def probe(d: int, k: int) -> Float[Array, "d k"]:
     """Fixed directions in feature space.
 
-    What is made from x @ probe follows every permutation of the descriptors, unlike a vector drawn
-    over positions.
+    A result of x @ probe follows every permutation of the descriptors, unlike a random vector over
+    positions.
     """
     return jax.random.normal(jax.random.key(0), (d, k))
 
 
 def first_block(x: Float[Array, "n d"], size: int) -> Float[Array, "k n"]:
-    """The constant, where the negative eigenvalue lies, and k - 1 deterministic starts.
+    """The constant vector, near that of the negative eigenvalue, and k - 1 deterministic starts.
 
-    All but one of these are combinations of the features; the top eigenvector lies in the span of
-    the features and the constant whenever its eigenvalue is positive. One goes by position, so that
-    something orthogonal to the constant remains where all descriptors are zero or the same.
+    All but one of these are combinations of the features: the top eigenvector lies in the span of
+    the features and the constant whenever its eigenvalue is positive. One depends on the position,
+    so that a direction remains where all descriptors are zero or the same.
     """
     n, d = x.shape
     position = jnp.cos(jnp.arange(n, dtype=x.dtype) ** 2)
@@ -67,10 +67,10 @@ def first_block(x: Float[Array, "n d"], size: int) -> Float[Array, "k n"]:
 
 
 def orthonormal_rows(w: Float[Array, "k n"], least: float) -> Float[Array, "k n"]:
-    """An orthonormal basis of the rows of w; zero rows stand for what is missing.
+    """An orthonormal basis of the rows of w, with zero rows for missing dimensions.
 
-    Through the k x k Gram matrix. Unlike QR it makes up nothing: directions in w of squared length
-    below `least` come out as zero rows.
+    It uses the k x k Gram matrix. Unlike QR it invents no directions: those in w of squared length
+    below `least` become zero rows.
     """
     values, vectors = jnp.linalg.eigh(matmul(w, w.T))
     keep = values > least
@@ -83,7 +83,7 @@ def orthonormal_complement(
 ) -> Float[Array, "k n"]:
     """An orthonormal basis of the rows of w that are orthogonal to `basis` up to rounding.
 
-    The second pass makes up for the rounding of the first, and drops what was nothing else.
+    The second pass corrects the rounding of the first and drops rows that were nothing else.
     """
     length = jnp.sqrt(jnp.sum(w**2, axis=1, keepdims=True))
     w = orthonormal_rows(w / jnp.where(length > 0, length, 1), least=DEPENDENT)
@@ -91,9 +91,9 @@ def orthonormal_complement(
 
 
 class Ritz(NamedTuple):
-    """Approximate eigenvectors, best first, with their values and G v - value v.
+    """Approximate eigenvectors, best first, with their values and residuals G v - value v.
 
-    vectors: orthonormal; a zero row, of value MISSING, for each that the basis has no room for.
+    vectors: orthonormal; a zero row with value MISSING for each that the basis has no room for.
     """
 
     vectors: Float[Array, "k n"]
@@ -102,11 +102,11 @@ class Ritz(NamedTuple):
 
 
 def rayleigh_ritz(x: Float[Array, "n d"], vectors: Float[Array, "k n"]) -> Ritz:
-    """The best that the span of orthonormal vectors holds.
+    """The best approximations in the span of orthonormal vectors.
 
-    Between neighbours at the top of the spectrum this is exact to rounding relative to their own
-    eigenvalues. The eigenvectors of a larger projection are not: there rounding is relative to the
-    negative eigenvalue, which may be a thousand times larger.
+    For neighbours at the top of the spectrum the rounding error is relative to their own
+    eigenvalues. In a larger projection it is relative to the negative eigenvalue, which may be a
+    thousand times larger.
     """
     images = gram_product(x, vectors)
     projected = mark_missing(matmul(vectors, images.T), vectors)
@@ -128,9 +128,9 @@ def grow(
     values: Float[Array, " k"],
     block: Float[Array, "k n"],
 ) -> tuple[Float[Array, "m n"], Float[Array, "m m"]]:
-    """Adds to Ritz vectors the block and BLOCKS - 1 more, each from the product of G and the last.
+    """Extends Ritz vectors by the block and BLOCKS - 1 more, each from G times the one before.
 
-    Returns the orthonormal basis and G projected on it.
+    Returns the orthonormal basis and the projection of G on it.
     """
     basis = jnp.concatenate([vectors, block])
     projected = jnp.diag(values)  # [k, k]
@@ -157,7 +157,7 @@ def improve(x: Float[Array, "n d"], ritz: Ritz) -> Ritz:
 
 
 def dense_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """From the full G; for small n the fastest."""
+    """The solution from the full G; the fastest one for small n."""
     vectors = jnp.linalg.eigh(matmul(x, x.T) - 1)[1][:, -4:].T  # [min(4, n), n]
     return unit(rayleigh_ritz(x, vectors).vectors[0])
 
@@ -165,21 +165,23 @@ def dense_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
 def subspace_eigenvector(
     x: Float[Array, "n d"], *, block_size: int, iterations: int
 ) -> Float[Array, " n"]:
-    """Matrix-free; the dense solution where n is known to be too small to hold the basis.
+    """The matrix-free solution; the dense one where n is too small for the basis.
 
     Args:
         x: descriptors of length 1 (or 0), one a row.
         block_size: k >= 3, vectors multiplied at once.
-        iterations: the most products of G and a block, rounded up to whole restarts.
+        iterations: the most products of G and a block; rounded up to whole restarts.
     """
     n = x.shape[0]
-    if isinstance(n, int) and n <= 2 * block_size * (BLOCKS + 1):  # no int: exported for any n
+    if isinstance(n, int) and n <= 2 * block_size * (
+        BLOCKS + 1
+    ):  # in an export for any N, n is symbolic
         return dense_eigenvector(x)
 
     def unfinished(state: tuple[Int[Array, ""], Ritz]) -> Bool[Array, ""]:
         restarts, ritz = state
         error = jnp.sum(ritz.residuals[0] ** 2)
-        return (error > (TOLERANCE * (1 + ritz.values[0])) ** 2) & (
+        return (error > (RESIDUAL * (1 + ritz.values[0])) ** 2) & (
             restarts * (BLOCKS + 1) < iterations
         )
 
@@ -192,25 +194,25 @@ def subspace_eigenvector(
 
 
 def squared_eigenvector(x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """By squaring G + c 1 again and again: matrix products alone, and always as many.
+    """The solution by squaring G + c I repeatedly: a fixed number of matrix products.
 
-    For run times that know neither eigenvalues nor loops; forms G, at 2 n^3 operations a squaring.
+    It is for runtimes without eigenvalues and loops. It forms G; a squaring takes 2 n^3 operations.
 
-    c makes the matrix positive semidefinite, or the negative eigenvalue would win. On the constant
-    vector and its complement G is [[a, b'], [b, K]] with K >= 0, so that its eigenvalues are at
-    least those of [[a, -|b|], [-|b|, 0]].
+    c makes the matrix positive semidefinite, so that the negative eigenvalue does not win. On the
+    constant vector and its complement, G is [[a, b'], [b, K]] with K >= 0, so its eigenvalues are
+    at least those of [[a, -|b|], [-|b|, 0]].
     """
     n = x.shape[0]
     gram = matmul(x, x.T) - 1
     means = jnp.mean(gram, axis=1)
     a = jnp.sum(means)
     b = jnp.sqrt(jnp.sum((means - jnp.mean(means)) ** 2) * n)  # its length
-    shift = (jnp.sqrt(a**2 + 4 * b**2) - a) / 2 + DEPENDENT  # never a matrix of zeros
+    shift = (jnp.sqrt(a**2 + 4 * b**2) - a) / 2 + DEPENDENT  # so that it is never a matrix of zeros
     power = gram + shift * jnp.eye(n)
     for _ in range(SQUARINGS):
         power = power / jnp.sqrt(jnp.sum(power**2))
         power = matmul(power, power)
-    found = matmul(first_block(x, 4), power)  # [4, n], all along the eigenvector
+    found = matmul(first_block(x, 4), power)  # [4, n], each a multiple of the eigenvector
     lengths = jnp.sum(found**2, axis=1, keepdims=True)  # [4, 1]
     return unit(jnp.sum(jnp.where(lengths == jnp.max(lengths), found, 0), axis=0))
 
@@ -225,8 +227,8 @@ def solve_on_complement(
 ) -> Float[Array, " n"]:
     """u orthogonal to s with ((lambda + damping * max(lambda, 1)) I - G) u = v - s (s'v).
 
-    lambda is s'Gs, s being the top eigenvector. CG_STEPS of conjugate gradients; they end early, by
-    standing still, where nothing is left to do.
+    s is the top eigenvector and lambda = s'Gs. It takes CG_STEPS of conjugate gradients, which no
+    longer change u once they have converged.
     """
 
     def project(u: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from cosseg_jax.types import Ndarray
 
 WINDOW = 3  # rows and columns of the 3x3 convolution
+KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # of the backbones
 MIN_CHANNELS = 64  # input and output channels from which the products are large enough to pay off
 
 

@@ -3,9 +3,9 @@
     git clone https://github.com/HRNet/HRNet-Image-Classification  # f760c988 was used
     python tests/goldens/make_hrnet.py HRNet-Image-Classification/lib/models
 
-A narrow variant (widths 8..64, stage 1 of two bottlenecks with 8 planes, 1, 2 and 1 modules, 2
-blocks a branch) is run on random images, its weights made from their names. Of the published
-W18 and W48 the names and shapes are kept.
+It runs a narrow variant (widths 8..64, stage 1 with two bottlenecks of 8 planes, 1, 2 and 1
+modules, 2 blocks per branch) on random images, with weights generated from their names. It also
+stores the names and shapes of the published W18 and W48.
 """
 
 import sys

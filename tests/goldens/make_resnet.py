@@ -2,10 +2,10 @@
 
     python tests/goldens/make_resnet.py  # torchvision 0.28.0 was used
 
-A network of 2, 1, 1 and 1 bottlenecks is run on random images of sides 70 and 58, its weights made
-from their names; of its maps every 32nd channel is kept. It is run as it is, in evaluation
-and in training, and once more turned into Keras's variant. Of ResNet-50 the names and shapes are
-kept.
+It runs a network of 2, 1, 1 and 1 bottlenecks on random 70 x 58 images, with weights generated from
+their names, and stores every 32nd channel of the feature maps: in evaluation, in training, and in
+evaluation once more after conversion to Keras's variant. It also stores the names and shapes of
+ResNet-50.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def layout(net: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def maps(net: ResNet) -> list[np.ndarray]:
-    """The outputs of the four stages, every 32nd channel, and weights by name put in first."""
+    """Every 32nd channel of the four stages' outputs, with weights generated from their names."""
     made = {name: torch.from_numpy(make(name, shape)) for name, shape in layout(net).items()}
     net.load_state_dict(made)
     found: list[np.ndarray] = []

@@ -2,7 +2,7 @@
 
     python tests/goldens/make_torch_files.py
 
-The tensors are views that share a storage, begin inside it and run across it, as files may have.
+The tensors are views that share a storage, start inside it and are transposed, as in real files.
 """
 
 from collections import OrderedDict

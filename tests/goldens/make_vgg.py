@@ -2,8 +2,8 @@
 
     python tests/goldens/make_vgg.py
 
-The layers stand in one `features` sequence, as in torchvision, so that their names are the
-published ones. Sides of 35 and 47 show what becomes of odd rests. Every eighth channel is kept.
+The layers are in one sequence `features`, as in torchvision, so that their names are the published
+ones. Sides of 35 and 47 test odd remainders. It stores every eighth channel.
 """
 
 from pathlib import Path

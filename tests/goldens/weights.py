@@ -1,6 +1,6 @@
-"""Weights made from names, so that goldens need none committed; and files of PyTorch to hold them.
+"""Weights generated from names, so that none are committed, and files of PyTorch that hold them.
 
-Needs numpy only: the scripts here run where PyTorch is, the tests where it is not.
+It needs only numpy: the scripts here run with PyTorch, the tests without it.
 """
 
 import zipfile
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def make(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The tensor of a state dict, drawn from a generator that its name seeds."""
+    """The tensor of a state dict, drawn with a seed from its name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
@@ -29,7 +29,7 @@ def images(*shape: int) -> np.ndarray:
 
 
 def pack_layout(layout: dict[str, tuple[int, ...]]) -> np.ndarray:
-    """Names and shapes of a state dict as the bytes of a text."""
+    """The names and shapes of a state dict as the bytes of a text."""
     lines = [" ".join([name, *map(str, shape)]) for name, shape in layout.items()]
     return np.frombuffer("\n".join(lines).encode(), np.uint8)
 
@@ -41,7 +41,7 @@ def unpack_layout(text: np.ndarray) -> dict[str, tuple[int, ...]]:
 
 
 def write_pth(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Writes the zip layout of PyTorch, its pickle put together opcode by opcode."""
+    """Writes the zip layout of PyTorch; the pickle is composed opcode by opcode."""
     pickled = [b"\x80\x02}"]  # protocol 2, an empty dict
     with zipfile.ZipFile(path, "w") as archive:
         for key, (name, tensor) in enumerate(tensors.items()):

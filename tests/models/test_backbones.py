@@ -1,4 +1,4 @@
-"""Every backbone by name: sizes, channels, parameter counts; and the normalisation of images."""
+"""Every backbone by name: sizes, channels, parameter counts, and the normalisation of images."""
 
 import functools
 
@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.backbones import (
     BACKBONES,
     NORMALISATIONS,
     create_backbone,
-    normalise,
+    normalise_images,
 )
 
 CHANNELS = {
@@ -28,7 +29,7 @@ CHANNELS = {
 
 @functools.cache
 def shapes_of(name: str):
-    """The shapes of the maps of two images of 96 x 64, and of the variables; computes nothing."""
+    """The shapes of the feature maps of two 96 x 64 images, and of the variables."""
     net, images = create_backbone(name), jnp.zeros((2, 96, 64, 3))
     return jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), images, train=False))
 
@@ -78,7 +79,7 @@ def test_hrnet_has_the_published_number_of_parameters(width: int, published: int
     ("name", "published"), [("resnet50", 25_557_032), ("resnet50_keras", 25_583_592)]
 )
 def test_resnet_has_the_published_number_of_parameters(name: str, published: int):
-    """Keras counts its statistics too: 25,636,712, of which 25,583,592 are trained."""
+    """Keras's count of 25,636,712 includes statistics; 25,583,592 parameters are trained."""
     assert count(name) + 2048 * 1000 + 1000 == published
 
 
@@ -93,22 +94,26 @@ def test_bfloat16_computes_in_bfloat16_with_float32_variables(name: str):
     assert {m.dtype for m in maps} == {jnp.dtype("bfloat16")}
 
 
-def test_unknown_backbone_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"'resnet34'; choose one of vgg16, .*hrnet_tiny"):
+def test_an_unknown_backbone_lists_the_valid_ones():
+    with pytest.raises(UserError, match=r"'resnet34'; choose one of: vgg16, .*hrnet_tiny"):
         create_backbone("resnet34")
 
 
-def test_normalise_takes_the_mean_to_zero_and_white_to_its_distance_in_deviations():
+def test_normalised_images_have_mean_0_and_deviation_1():
     images = np.array([[[[0.485, 0.456, 0.406], [1.0, 1.0, 1.0]]]], np.float32)
     expected = [[0, 0, 0], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]]
-    np.testing.assert_allclose(normalise(images, "vgg16")[0, 0], expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        normalise_images(images, "vgg16")[0, 0], expected, rtol=1e-6, atol=1e-6
+    )
 
 
-def test_resnet_of_keras_takes_bytes_in_the_order_blue_green_red():
+def test_the_keras_resnet_expects_bytes_in_the_order_blue_green_red():
     red = np.array([[[[1.0, 0.0, 0.0]]]], np.float32)
     expected = [-103.939, -116.779, 255 - 123.68]
-    np.testing.assert_allclose(normalise(red, "resnet50_keras")[0, 0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        normalise_images(red, "resnet50_keras")[0, 0, 0], expected, rtol=1e-6
+    )
 
 
-def test_normalisations_are_of_backbones_that_exist():
+def test_normalisations_belong_to_backbones():
     assert NORMALISATIONS.keys() <= BACKBONES.keys()

@@ -1,4 +1,4 @@
-"""HRNet against the network of its authors, and its behaviour in training and on odd sizes."""
+"""HRNet equals the network of its authors; its behaviour in training and on odd sizes."""
 
 import functools
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from goldens.weights import images, make, unpack_layout, write_pth
 
-from cosseg_jax.models.backbones.hrnet import HRNet, _enlarge
+from cosseg_jax.models.backbones.hrnet import HRNet, _upsampled
 from cosseg_jax.models.pretrained import load_pretrained
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -18,13 +18,13 @@ NARROW = HRNet(width=8, planes=8, bottlenecks=2, modules=(1, 2, 1), blocks=2)
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    """What the authors' network gives for the narrow variant: see make_hrnet.py."""
+    """The outputs of the authors' network for the narrow variant, by make_hrnet.py."""
     return dict(np.load(GOLDENS / "hrnet.npz"))
 
 
 @pytest.fixture(scope="module")
 def narrow(golden, tmp_path_factory):
-    """The variables of the narrow variant, read from a file in the authors' naming."""
+    """The variables of the narrow variant, read from a file with the authors' names."""
     path = tmp_path_factory.mktemp("hrnet") / "narrow.pth"
     layout = unpack_layout(golden["layout"])
     write_pth(path, {name: make(name, shape) for name, shape in layout.items()})
@@ -36,7 +36,7 @@ def narrow(golden, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(narrow):
-    """The maps and the new statistics of one call in training."""
+    """The feature maps and the new statistics of one training call."""
     apply = jax.jit(lambda v, x: NARROW.apply(v, x, train=True, mutable="batch_stats"))
     return apply(narrow, images(2, 64, 64, 3))
 
@@ -47,7 +47,7 @@ def evaluate():
 
 
 def assert_close_on_the_scale_of(golden: np.ndarray, values: jax.Array, tolerance: float = 1e-5):
-    """Sums of large terms of both signs leave small values: measured against the largest one."""
+    """The tolerance is relative to the largest value, as small ones are sums of large terms."""
     np.testing.assert_allclose(values, golden, rtol=0, atol=tolerance * golden.max())
 
 
@@ -58,16 +58,16 @@ def test_evaluation_agrees_with_the_authors(narrow, golden, evaluate):
 
 def test_training_agrees_with_the_authors(trained, golden):
     for i, values in enumerate(trained[0]):
-        # Statistics of as few as 8 values magnify rounding, which differs between processors.
+        # Statistics of only 8 values magnify rounding, which differs between processors.
         assert_close_on_the_scale_of(golden[f"train{i}"], values, tolerance=5e-5)
 
 
-def test_running_mean_moves_as_the_authors(trained, golden):
+def test_running_mean_agrees_with_the_authors(trained, golden):
     mean = trained[1]["batch_stats"]["bn1"]["mean"]
     np.testing.assert_allclose(mean, golden["bn1_mean"], rtol=1e-4, atol=1e-5)
 
 
-def test_running_variance_moves_as_the_authors_but_for_bessels_correction(trained, golden):
+def test_running_variance_agrees_with_the_authors_but_for_bessels_correction(trained, golden):
     before, n = make("bn1.running_var", (64,)), 2 * 32 * 32
     authors = (golden["bn1_var"] - 0.9 * before) * (n - 1) / n + 0.9 * before
     variance = trained[1]["batch_stats"]["bn1"]["var"]
@@ -91,14 +91,14 @@ def test_odd_sides_are_rounded_up_at_every_level():
     assert [m.shape[1:3] for m in shapes] == [(57, 9), (29, 5), (15, 3), (8, 2)]
 
 
-def test_enlarge_repeats_cells_and_cuts_the_rest():
+def test_upsampling_repeats_cells_and_crops():
     x = jnp.arange(4.0).reshape(1, 2, 2, 1)
-    enlarged = _enlarge(x, 2, jnp.zeros((1, 3, 4, 7)))
-    np.testing.assert_array_equal(enlarged[0, :, :, 0], [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3]])
+    upsampled = _upsampled(x, 2, jnp.zeros((1, 3, 4, 7)))
+    np.testing.assert_array_equal(upsampled[0, :, :, 0], [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3]])
 
 
 def test_statistics_are_shared_by_replicas():
-    """Two devices with one image each normalise as one device with both, and learn the same."""
+    """Two devices with one image each give the results of one device with both."""
     small = functools.partial(HRNet, 4, 8, bottlenecks=1, planes=4, modules=(1, 0, 0), blocks=1)
     alone, mapped = small(), small(axis_name="all")
     pair = images(2, 32, 32, 3)

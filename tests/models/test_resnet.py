@@ -1,4 +1,4 @@
-"""ResNet-50 against torchvision's, against what is in real photographs, and frozen in a network."""
+"""ResNet-50 equals torchvision's, recognises real images, and can be frozen."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from goldens.weights import images, make, unpack_layout, write_pth
 from PIL import Image
 from toy_networks import drawn_variables
 
-from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise_images
 from cosseg_jax.models.backbones.resnet import ResNet
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.ssnm import SSNM
@@ -28,13 +29,13 @@ def shapes_of(net: ResNet):
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    """What torchvision's network gives: see make_resnet.py."""
+    """The outputs of torchvision's network, by make_resnet.py."""
     return dict(np.load(GOLDENS / "resnet.npz"))
 
 
 @pytest.fixture(scope="module")
 def read(golden, tmp_path_factory):
-    """Reads the variables of a variant from a file in torchvision's naming."""
+    """Reads the variables of a variant from a file with torchvision's names."""
 
     def read(variant: str, layout: str):
         path = tmp_path_factory.mktemp("resnet") / f"{variant}.pth"
@@ -52,7 +53,7 @@ def torchvision(read):
 
 @pytest.fixture(scope="module")
 def trained(torchvision):
-    """The maps and the new statistics of one call in training."""
+    """The feature maps and the new statistics of one training call."""
     net = ResNet(blocks=SHORT)
     apply = jax.jit(lambda v, x: net.apply(v, x, train=True, mutable="batch_stats"))
     return apply(torchvision, images(2, 70, 58, 3))
@@ -74,19 +75,19 @@ def test_training_agrees_with_torchvision(trained, golden):
     assert_agree(trained[0], golden, "train")
 
 
-def test_running_mean_moves_as_torchvisions(trained, golden):
+def test_running_mean_agrees_with_torchvision(trained, golden):
     mean = trained[1]["batch_stats"]["bn1"]["mean"]
     np.testing.assert_allclose(mean, golden["bn1_mean"], rtol=1e-4, atol=1e-5)
 
 
-def test_kerass_variant_agrees_with_torchvisions_network_turned_into_it(read, golden):
+def test_the_keras_variant_agrees_with_torchvisions_network_converted_to_it(read, golden):
     net, variables = ResNet("keras", blocks=SHORT), read("keras", "layout_keras")
     maps = jax.jit(lambda v, x: net.apply(v, x, train=False))(variables, images(2, 70, 58, 3))
     assert_agree(maps, golden, "keras")
 
 
-def test_kerass_statistics_move_by_a_hundredth_of_the_way():
-    """Of layers that see the same in both variants: the stem, its bias being zero."""
+def test_statistics_of_the_keras_variant_have_momentum_0_99():
+    """The stem with bias 0 has the same input in both variants."""
     pixels, moved = images(2, 32, 32, 3), {}
     for variant in ("torchvision", "keras"):
         net = ResNet(variant, **NARROW)
@@ -99,7 +100,7 @@ def test_kerass_statistics_move_by_a_hundredth_of_the_way():
 
 
 def test_statistics_are_shared_by_replicas():
-    """Two devices with one image each normalise as one device with both, and learn the same."""
+    """Two devices with one image each give the results of one device with both."""
     alone, mapped = ResNet(**NARROW), ResNet(**NARROW, axis_name="all")
     pair = images(2, 32, 32, 3)
     pair[1] *= 3.0
@@ -118,13 +119,13 @@ def test_statistics_are_shared_by_replicas():
         np.testing.assert_allclose(ours, both, rtol=1e-3, atol=1e-4)
 
 
-def test_unknown_variant_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"variant is 'caffe'; .*: torchvision, keras"):
+def test_an_unknown_variant_lists_the_valid_ones():
+    with pytest.raises(UserError, match=r"variant is 'caffe'; .*: torchvision, keras"):
         shapes_of(ResNet("caffe"))
 
 
-def test_frozen_in_training_it_keeps_to_its_own_statistics_and_normalisation(monkeypatch):
-    """The whole network in training, on images, gives what it gives on maps of evaluation."""
+def test_a_frozen_backbone_evaluates_during_training(monkeypatch):
+    """Training on images gives the same masks as training on the feature maps of evaluation."""
     narrow = lambda **options: ResNet("keras", **NARROW, **options)  # noqa: E731
     monkeypatch.setitem(BACKBONES, "resnet50_keras", narrow)
     network = SSNM("resnet50_keras", 2, features=4, use_semantic=False, freeze_backbone=True)
@@ -148,10 +149,8 @@ def test_frozen_in_training_it_keeps_to_its_own_statistics_and_normalisation(mon
     jax.tree.map(np.testing.assert_array_equal, statistics, variables["batch_stats"])
 
 
-# --- ImageNet's weights on real photographs ---
-
-# Of the VOC devkit, with the index of what they show among ImageNet's classes.
-PHOTOGRAPHS = {
+# Images of the VOC devkit, with the index of their ImageNet class
+SHOWN = {
     "2008_003704": 281,  # tabby cat
     "2008_003244": 284,  # Siamese cat
     "2008_000053": 245,  # French bulldog
@@ -164,7 +163,7 @@ PHOTOGRAPHS = {
 
 
 def middle(path: Path) -> np.ndarray:
-    """The middle 224 x 224 of a photograph whose short side is made 256, RGB in [0, 1]."""
+    """The central 224 x 224 pixels of an image resized to a short side of 256; RGB in [0, 1]."""
     with Image.open(path) as opened:
         image = opened.convert("RGB")
     scale = 256 / min(image.size)
@@ -182,17 +181,19 @@ def weights(data_dir) -> Path:
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
-def test_imagenet_weights_name_what_photographs_show(data_dir, weights, dtype):
-    """Mean over space of the coarsest map, then the file's own head: ImageNet's logits."""
+def test_imagenet_weights_recognise_real_images(data_dir, weights, dtype):
+    """The spatial mean of the coarsest map and the file's own head give ImageNet's logits."""
     folder = data_dir / "VOCdevkit" / "VOC2012" / "JPEGImages"
-    pixels = np.stack([middle(folder / f"{name}.jpg") for name in PHOTOGRAPHS])
+    pixels = np.stack([middle(folder / f"{name}.jpg") for name in SHOWN])
     net = create_backbone("resnet50_keras", dtype=dtype)
     variables = load_pretrained(str(weights), "resnet50_keras", shapes_of(net))
-    apply = jax.jit(lambda v, x: net.apply(v, normalise(x, "resnet50_keras"), train=False).stride32)
+    apply = jax.jit(
+        lambda v, x: net.apply(v, normalise_images(x, "resnet50_keras"), train=False).stride32
+    )
     pooled = np.asarray(apply(variables, pixels), np.float32).mean(axis=(1, 2))
     with np.load(weights) as archive:
         logits = pooled @ np.float32(archive["fc1000__kernel"]) + archive["fc1000__bias"][None]
-    assert dict(zip(PHOTOGRAPHS, logits.argmax(axis=1).tolist(), strict=True)) == PHOTOGRAPHS
+    assert dict(zip(SHOWN, logits.argmax(axis=1).tolist(), strict=True)) == SHOWN
 
 
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics():
@@ -219,5 +220,5 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics():
 
 @pytest.mark.parametrize(("backbone", "stages"), [("resnet50", 5), ("resnet50", -1), ("vgg16", 1)])
 def test_stages_that_a_backbone_cannot_freeze_are_refused(backbone, stages):
-    with pytest.raises(ValueError, match=f"frozen_stages is {stages}; {backbone} takes 0"):
+    with pytest.raises(UserError, match=f"frozen_stages is {stages}; {backbone} takes 0"):
         create_backbone(backbone, frozen_stages=stages)

@@ -1,4 +1,4 @@
-"""VGG16 against layers of PyTorch and against a convolution written out."""
+"""VGG16 equals layers of PyTorch and an explicit convolution."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from goldens.weights import images, make, unpack_layout, write_pth
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.backbones import create_backbone
 from cosseg_jax.models.pretrained import load_pretrained
 
@@ -21,20 +22,20 @@ def shapes_of(net):
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    """What layers of PyTorch give: see make_vgg.py."""
+    """The outputs of PyTorch's layers, by make_vgg.py."""
     return dict(np.load(GOLDENS / "vgg16_bn.npz"))
 
 
 @pytest.fixture(scope="module")
 def variables(golden, tmp_path_factory):
-    """The variables of VGG16-BN, read from a file in torchvision's naming."""
+    """The variables of VGG16-BN, read from a file with torchvision's names."""
     path = tmp_path_factory.mktemp("vgg") / "vgg16_bn.pth"
     layout = unpack_layout(golden["layout"])
     write_pth(path, {name: make(name, shape) for name, shape in layout.items()})
     return load_pretrained(str(path), "vgg16_bn", shapes_of(create_backbone("vgg16_bn")))
 
 
-def test_maps_agree_with_pytorch_on_sides_that_are_no_multiple_of_32(variables, golden):
+def test_maps_agree_with_pytorch_on_sides_that_are_not_multiples_of_32(variables, golden):
     net = create_backbone("vgg16_bn")
     maps = jax.jit(lambda v, x: net.apply(v, x, train=False))(variables, images(1, 35, 47, 3))
     for pool, values in enumerate(maps, start=2):
@@ -59,8 +60,8 @@ def test_statistics_are_shared_by_replicas(variables):
             np.testing.assert_allclose(ours, together[layer]["mean"], rtol=1e-3, atol=1e-4)
 
 
-def test_running_mean_moves_by_a_tenth_of_the_way(variables):
-    """The first layer's, whose convolution is written out here."""
+def test_running_mean_has_momentum_0_9(variables):
+    """It is checked on the first layer, whose convolution is computed explicitly here."""
     net, pixels = create_backbone("vgg16_bn"), images(1, 32, 32, 3)
 
     def moved(v, x):
@@ -83,8 +84,8 @@ def test_plain_net_has_no_statistics():
     assert shapes_of(create_backbone("vgg16")).keys() == {"params"}
 
 
-def test_plain_net_of_ones_counts_its_neighbourhood():
-    """Kernels of 1 / inputs and biases of 1, constant images: far from borders x -> 9x + 1."""
+def test_a_plain_network_of_ones_follows_its_recursion():
+    """With kernels of 1 / inputs and biases of 1, a layer maps x to 9x + 1 far from borders."""
     net = create_backbone("vgg16")
     flat = jax.tree_util.tree_map_with_path(
         lambda path, leaf: (
@@ -103,5 +104,5 @@ def test_plain_net_of_ones_counts_its_neighbourhood():
 
 def test_images_too_small_for_five_poolings_are_refused():
     net = create_backbone("vgg16")
-    with pytest.raises(ValueError, match=r"at least 32 x 32, found \(31, 64\)"):
+    with pytest.raises(UserError, match=r"at least 32 x 32 pixels, found \(31, 64\)"):
         jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 31, 64, 3)), train=False))

@@ -1,4 +1,4 @@
-"""The backbones by name (section 4.1 and ResNet-50), and the normalisation that each expects."""
+"""The backbones by name (section 4.1 and ResNet-50), and the input that each expects."""
 
 import functools
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cosseg_jax.errors import UserError, check_choice
 from cosseg_jax.models.backbones.hrnet import HRNet
 from cosseg_jax.models.backbones.resnet import ResNet
 from cosseg_jax.models.backbones.vgg import VGG16
@@ -21,21 +22,19 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "hrnet_w48": functools.partial(HRNet, width=48),
     "resnet50": ResNet,
     "resnet50_keras": functools.partial(ResNet, variant="keras"),
-    # For tests and the quick start: trained from scratch, no published weights.
+    # for tests and the quick start; it is trained from scratch
     "hrnet_tiny": functools.partial(
         HRNet, width=8, stem=16, bottlenecks=1, planes=8, modules=(1, 1, 1), blocks=1
     ),
 }
-
-
 RESNET_STAGES = 4
 
 
 class Normalisation(NamedTuple):
-    """How a network's training normalised its images.
+    """How the images of a network's training were normalised.
 
     mean, std: of red, green and blue in [0, 1].
-    bgr: the channels follow in the order blue, green, red.
+    bgr: whether the order of the channels is blue, green, red.
     """
 
     mean: tuple[float, float, float]
@@ -47,7 +46,7 @@ TORCHVISION = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE = Normalisation(
     (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), bgr=True
 )
-NORMALISATIONS = {"resnet50_keras": CAFFE}  # all others expect torchvision's
+NORMALISATIONS = {"resnet50_keras": CAFFE}  # all others use torchvision's
 
 
 def create_backbone(
@@ -58,35 +57,37 @@ def create_backbone(
     axis_name: str | None = None,
     module_name: str | None = None,
 ) -> nn.Module:
-    """The backbone called `name`; its call takes normalised images and gives FeatureMaps.
+    """The backbone called `name`, a module from normalised images to `FeatureMaps`.
 
-    dtype: of the computation, float32 or bfloat16; parameters stay float32.
-    frozen_stages: of a ResNet, how many stages are not trained.
+    dtype: of the computation, float32 or bfloat16; parameters are float32.
+    frozen_stages: how many stages of a ResNet are not trained.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
-    module_name: the submodule's name, where a module's `__call__` creates it.
-    Raises ValueError for a name that is not in BACKBONES, or stages that it cannot freeze.
+    module_name: the name of the submodule, where another module creates it.
+
+    Raises:
+        UserError: for a name that is not in BACKBONES, or stages that it cannot freeze.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"backbone is {name!r}; choose one of {', '.join(BACKBONES)}")
+    check_choice("backbone", name, BACKBONES)
     check_frozen_stages(name, frozen_stages)
     options = {"frozen_stages": frozen_stages} if frozen_stages else {}
     return BACKBONES[name](dtype=dtype, axis_name=axis_name, name=module_name, **options)
 
 
 def check_frozen_stages(name: str, stages: int) -> None:
-    """Raises a ValueError unless so many first stages of the backbone can be frozen."""
+    """Raises a UserError unless the backbone has that many stages to freeze."""
     most = RESNET_STAGES if name.startswith("resnet") else 0
     if not 0 <= stages <= most:
         wanted = f"0 to {most}" if most else "0; to freeze it whole, set model.freeze_backbone"
-        raise ValueError(f"model.frozen_stages is {stages}; {name} takes {wanted}")
+        raise UserError(f"model.frozen_stages is {stages}; {name} takes {wanted}")
 
 
-def normalise(
+def normalise_images(
     images: Float[Array | Ndarray, "*M H W 3"], backbone_name: str
 ) -> Float[Array, "*M H W 3"]:
-    """What the backbone of that name takes for RGB images in [0, 1].
+    """RGB images in [0, 1] as the backbone of that name expects them.
 
-    By ImageNet's mean and standard deviation; for `resnet50_keras` BGR in 0..255 less the mean.
+    It subtracts ImageNet's mean and divides by its standard deviation; for `resnet50_keras` the
+    result is BGR in 0..255 less the mean.
     """
     mean, std, bgr = NORMALISATIONS.get(backbone_name, TORCHVISION)
     images = jnp.asarray(images)

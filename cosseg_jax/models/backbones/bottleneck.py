@@ -1,7 +1,7 @@
 """The bottleneck of He et al. 2016 ("Deep residual learning for image recognition", figure 5).
 
-Shared by ResNet-50 and by the first stage of HRNet. Submodules carry the names of PyTorch's
-networks with dots turned into underscores (`downsample_0`).
+ResNet-50 and the first stage of HRNet consist of it. Submodules have the names of PyTorch's
+networks with underscores for dots (`downsample_0`).
 """
 
 from collections.abc import Callable
@@ -11,10 +11,9 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.layers import PointwiseConv
+from cosseg_jax.models.layers import KERNEL_INIT, PointwiseConv
 
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-EXPANSION = 4  # output channels over inner ones
+EXPANSION = 4  # output channels divided by inner channels
 
 Layer = Callable[..., jax.Array]
 
@@ -34,7 +33,7 @@ def conv_bn(
     dtype: Any,
     axis_name: str | None,
 ) -> jax.Array:
-    """A convolution named `conv` and a normalisation named `bn`, in the module that calls."""
+    """A convolution named `conv` and a batch norm named `bn`, as submodules of the caller."""
     options: dict[str, Any] = dict(
         use_bias=use_bias, kernel_init=KERNEL_INIT, dtype=dtype, name=conv
     )
@@ -53,11 +52,11 @@ def conv_bn(
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around which the input, projected if need be, is added.
+    """1x1, 3x3 and 1x1 convolutions, added to the input, which is projected if shapes differ.
 
     planes: channels of the first two convolutions; the third has EXPANSION times as many.
     layer: `conv_bn` with its options.
-    stride: of the block, taken by the 3x3 convolution, or by the first one if `stride_first`.
+    stride: of the 3x3 convolution, or of the first one if `stride_first`.
     """
 
     planes: int

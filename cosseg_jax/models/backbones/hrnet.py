@@ -1,9 +1,9 @@
 """HRNetV2 (Sun et al. 2019, "High-resolution representations for labeling pixels and regions").
 
-The backbone of section 4.1, without a head: the four branches behind the last fusion. Layer for
-layer the network whose ImageNet weights its authors publish as HRNet-W*-C: coarse branches are
-brought up by nearest neighbour. Submodules carry the official names with dots turned into
-underscores (`stage3_2/fuse_layers_0_1_0`), so that converting weights needs no parser.
+A backbone of section 4.1, without a head: the four branches after the last fusion. Its layers are
+those of the network whose ImageNet weights its authors publish as HRNet-W*-C, in which coarse
+branches are upsampled by nearest neighbour. Submodules have the official names with underscores for
+dots (`stage3_2/fuse_layers_0_1_0`), so that converting weights needs no parser.
 """
 
 import functools
@@ -19,7 +19,7 @@ from cosseg_jax.types import FeatureMaps, Ndarray
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added."""
+    """Two 3x3 convolutions, added to the input."""
 
     layer: Layer
 
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class HighResolutionModule(nn.Module):
-    """Basic blocks on each branch, then every branch becomes the sum of all of them."""
+    """Basic blocks on each branch, then each branch becomes the sum of all of them."""
 
     blocks: int
     layer: Layer
@@ -44,17 +44,17 @@ class HighResolutionModule(nn.Module):
                 name = f"branches_{i}_{block}"
                 branches[i] = BasicBlock(self.layer, name=name)(branches[i])
         return [
-            nn.relu(sum(self._bring(branches, source, i) for source in range(len(branches))))
+            nn.relu(sum(self._matched(branches, source, i) for source in range(len(branches))))
             for i in range(len(branches))
         ]
 
-    def _bring(self, branches: list[jax.Array], source: int, target: int) -> jax.Array:
+    def _matched(self, branches: list[jax.Array], source: int, target: int) -> jax.Array:
         """The source branch, with the size and channels of the target branch."""
         x, like = branches[source], branches[target]
         name, channels = f"fuse_layers_{target}_{source}", like.shape[-1]
         if source > target:
             x = self.layer(x, channels, f"{name}_0", f"{name}_1", size=1)
-            return _enlarge(x, 2 ** (source - target), like)
+            return _upsampled(x, 2 ** (source - target), like)
         for k in range(target - source):
             last = k == target - source - 1
             wide = channels if last else x.shape[-1]
@@ -63,20 +63,20 @@ class HighResolutionModule(nn.Module):
         return x
 
 
-def _enlarge(x: jax.Array, factor: int, like: jax.Array) -> jax.Array:
-    """Repeats every cell, and cuts what odd sizes leave over at the right and the bottom."""
+def _upsampled(x: jax.Array, factor: int, like: jax.Array) -> jax.Array:
+    """Repeats every cell, and crops the result to the size of `like`, which may be odd."""
     m, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None, :], (m, h, factor, w, factor, c))
     x = x.reshape(m, h * factor, w * factor, c)  # [M, h*factor, w*factor, C]
-    return x[:, : like.shape[1], : like.shape[2]]  # [M, h, w, C] of like
+    return x[:, : like.shape[1], : like.shape[2]]  # [M, h, w, C]
 
 
 class HRNet(nn.Module):
-    """The branches of HRNetV2: `width`, 2, 4 and 8 times as many channels.
+    """The four branches of HRNetV2, with 1, 2, 4 and 8 times `width` channels.
 
     width: channels of the finest branch; 18, 32 and 48 are published.
-    stem, bottlenecks, planes: channels of the stem; blocks of stage 1 and their inner channels.
-    modules: high-resolution modules in stages 2, 3 and 4; blocks: basic blocks on each branch.
+    stem: channels of the stem. bottlenecks, planes: blocks of stage 1 and their inner channels.
+    modules: high-resolution modules in stages 2, 3 and 4. blocks: basic blocks on each branch.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
     """
 
@@ -94,7 +94,7 @@ class HRNet(nn.Module):
         """Maps at strides 4..32, each side rounded up: H = 225 gives 57, 29, 15 and 8 rows.
 
         images: normalised with ImageNet's mean and standard deviation, M x H x W x 3.
-        train: batch statistics if True, the running ones if False.
+        train: batch statistics if True, running ones if False.
         """
         layer = functools.partial(conv_bn, train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = nn.relu(layer(jnp.asarray(images), self.stem, "conv1", "bn1", stride=2))
@@ -110,7 +110,7 @@ class HRNet(nn.Module):
         return FeatureMaps(*branches)
 
     def _transition(self, branches: list[jax.Array], stage: int, layer: Layer) -> list[jax.Array]:
-        """Adds a branch at half the size of the coarsest; stage 2 also narrows the only one."""
+        """Adds a branch at half the size of the coarsest; stage 2 also narrows the first branch."""
         name, coarsest = f"transition{stage - 1}", branches[-1]
         if stage == 2 and coarsest.shape[-1] != self.width:
             x = layer(coarsest, self.width, f"{name}_0_0", f"{name}_0_1")

@@ -1,8 +1,8 @@
 """ResNet-50 (He et al. 2016, "Deep residual learning for image recognition", table 1).
 
-A backbone beyond the paper's two: the outputs of stages conv2_x to conv5_x. Two variants are
-published with ImageNet weights, and both are here. Submodules carry torchvision's names with dots
-turned into underscores (`layer3_0/downsample_1`).
+A backbone beyond the paper's two, with the outputs of stages conv2_x to conv5_x. Both variants with
+published ImageNet weights are supported. Submodules have torchvision's names with underscores for
+dots (`layer3_0/downsample_1`).
 """
 
 import functools
@@ -18,11 +18,11 @@ from cosseg_jax.models.backbones.bottleneck import Bottleneck, conv_bn
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 
-class Variant(NamedTuple):
-    """What the published networks differ in.
+class ResNetVariant(NamedTuple):
+    """The differences between the published networks.
 
-    stride_first: stages 3 to 5 halve the sides in the first 1x1 convolution, as the publication
-        does; else in the 3x3 convolution behind it.
+    stride_first: whether stages 3 to 5 halve the sides in the first 1x1 convolution, as in the
+        publication, or in the 3x3 convolution after it.
     use_bias: of all convolutions.
     epsilon, momentum: of batch normalisation; momentum is the share of the old statistics.
     """
@@ -33,26 +33,26 @@ class Variant(NamedTuple):
     momentum: float
 
 
-VARIANTS = {
-    "torchvision": Variant(stride_first=False, use_bias=False, epsilon=1e-5, momentum=0.9),
-    "keras": Variant(stride_first=True, use_bias=True, epsilon=1e-3, momentum=0.99),
+RESNET_VARIANTS = {
+    "torchvision": ResNetVariant(stride_first=False, use_bias=False, epsilon=1e-5, momentum=0.9),
+    "keras": ResNetVariant(stride_first=True, use_bias=True, epsilon=1e-3, momentum=0.99),
 }
 
 
 def in_first_stages(module: str, stages: int) -> bool:
-    """Whether a submodule of ResNet belongs to its first stages, of which the stem is a part."""
+    """Whether a submodule of ResNet belongs to its first stages, which include the stem."""
     if not module.startswith("layer"):
         return stages > 0
     return int(module.removeprefix("layer").split("_")[0]) <= stages
 
 
 class ResNet(nn.Module):
-    """Four stages of bottlenecks behind a 7x7 convolution and a pooling; no head.
+    """A 7x7 convolution, a pooling and four stages of bottlenecks, without a head.
 
-    variant: a key of VARIANTS.
-    width: channels of the stem and inner channels of the first stage, doubled by every other.
+    variant: a key of RESNET_VARIANTS.
+    width: channels of the stem and inner channels of the first stage; later stages double them.
     blocks: bottlenecks in each stage.
-    frozen_stages: how many stages, with the stem, get no gradient and keep their statistics.
+    frozen_stages: how many stages get no gradient and keep their statistics; the stem too, if any.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
     """
 
@@ -67,12 +67,12 @@ class ResNet(nn.Module):
     def __call__(self, images: Float[Array | Ndarray, "M H W 3"], *, train: bool) -> FeatureMaps:
         """Maps of 256, 512, 1024 and 2048 channels at strides 4..32, each side rounded up.
 
-        images: normalised as `models.backbones.normalise` does for the variant, M x H x W x 3.
-        train: batch statistics if True, the running ones if False.
-        Raises ValueError for an unknown variant.
+        images: normalised by `models.backbones.normalise_images` for the variant, M x H x W x 3.
+        train: batch statistics if True, running ones if False.
+        Raises a UserError for an unknown variant.
         """
-        check_choice("variant", self.variant, tuple(VARIANTS))
-        variant = VARIANTS[self.variant]
+        check_choice("variant", self.variant, tuple(RESNET_VARIANTS))
+        variant = RESNET_VARIANTS[self.variant]
         layer = functools.partial(
             conv_bn,
             use_bias=variant.use_bias,
@@ -83,7 +83,7 @@ class ResNet(nn.Module):
         )
         stem = functools.partial(layer, train=train and not self.frozen_stages)
         x = nn.relu(stem(jnp.asarray(images), self.width, "conv1", "bn1", size=7, stride=2))
-        # Behind a ReLU, zeros around the border are as good as minus infinity.
+        # After a ReLU, padding with zeros is equivalent to padding with minus infinity.
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = nn.max_pool(x, (3, 3), strides=(2, 2))
         maps = []

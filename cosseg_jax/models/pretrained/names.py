@@ -1,15 +1,14 @@
-"""The tables between our names of weights and those of the published files.
+"""The tables from our names of weights to those in the published files.
 
-Ours are paths of variables, `params/layer3_0/conv1/kernel`; those of the files say the same in
-the words of PyTorch (`layer3.0.conv1.weight`) or of Keras (`res4a_branch2a__kernel`, which stands
-for `res4a_branch2a/kernel`).
+Ours are paths of variables, such as `params/layer3_0/conv1/kernel`. The files use the names of
+PyTorch (`layer3.0.conv1.weight`) or of Keras (`res4a_branch2a__kernel`, where "__" replaces "/").
 """
 
 import re
 
 from cosseg_jax.models.backbones import vgg
 
-# Our layers of VGG16 from first to last, and their places in torchvision's two `features`.
+# The layers of VGG16 in order, and their places in torchvision's `features`.
 VGG_LAYERS = tuple(
     f"{i}_{j}" for i, stage in enumerate(vgg.STAGES, 1) for j in range(1, len(stage) + 1)
 )
@@ -35,14 +34,14 @@ TORCH_LEAVES = {
     "var": "running_var",
 }
 
-# What the files hold beside the backbone: heads of classification, and a counter.
+# Variables in the files that the backbone lacks: classification heads and a counter.
 LEFT_OUT = re.compile(
     r"(classifier|fc|incre_modules|downsamp_modules|final_layer)\..*"
     r"|.*\.num_batches_tracked"
     r"|fc1000__.*"
 )
 
-# Block {} of a stage of ResNet-50: branch2 are its three convolutions, branch1 is the projection.
+# In block {} of ResNet-50, branch2 are the three convolutions and branch1 is the projection.
 KERAS_PARTS = {
     "conv1": "res{}_branch2a",
     "bn1": "bn{}_branch2a",
@@ -59,7 +58,7 @@ KERAS_MODULES = {
     **{
         f"layer{stage - 1}_{number}/{ours}": theirs.format(f"{stage}{letter}")
         for stage in (2, 3, 4, 5)
-        for number, letter in enumerate("abcdef")  # of at most six blocks
+        for number, letter in enumerate("abcdef")  # a stage has at most six blocks
         for ours, theirs in KERAS_PARTS.items()
     },
 }
@@ -75,18 +74,18 @@ KERAS_LEAVES = {
 
 
 def torch_name(name: str, backbone_name: str) -> str:
-    """The name in a state dict of PyTorch of our `params/stage2_0/branches_0_1/bn1/scale`."""
+    """The name in a state dict of PyTorch for ours, `params/stage2_0/branches_0_1/bn1/scale`."""
     _, *modules, leaf = name.split("/")
     module = "/".join(modules)
     if backbone_name in TORCH_MODULES:
         module = TORCH_MODULES[backbone_name][module]
-    else:  # HRNet, ResNet: the official name, with "_" for the dot in front of a number
+    else:  # HRNet, ResNet: the official name has a dot for "_" before a number
         module = re.sub(r"_(?=\d)", ".", module).replace("/", ".")
     return f"{module}.{TORCH_LEAVES[leaf]}"
 
 
 def keras_name(name: str) -> str:
-    """The name in an archive of Keras's ResNet-50 of our `params/layer1_0/bn1/scale`."""
+    """The name in an archive of Keras's ResNet-50 for ours, `params/layer1_0/bn1/scale`."""
     _, *modules, leaf = name.split("/")
     module = KERAS_MODULES["/".join(modules)]
     kind = "normalisation" if module.startswith("bn") else "convolution"

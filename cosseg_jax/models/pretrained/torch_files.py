@@ -1,8 +1,8 @@
-"""Reads the tensors of PyTorch's files without PyTorch, and without running what is in them.
+"""Reads the tensors in PyTorch's files without PyTorch, and without running any code in them.
 
-Such a file is a pickle, and a pickle can call anything. The unpickler here admits a literal list
-of names and refuses the rest. Both layouts are read: the zip archive of PyTorch 1.6 and later, and
-the older stream, in which most of the published ImageNet weights are.
+Such a file is a pickle, and a pickle can call anything. The unpickler accepts only a fixed list of
+names. It reads both layouts: the zip archive of PyTorch 1.6 and later, and the older stream, in
+which most of the published ImageNet weights are.
 """
 
 import io
@@ -15,8 +15,10 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-MAGIC = 0x1950A86A20F9469CFC6C  # opens the older stream
-Stream = io.BufferedIOBase | IO[bytes]
+from cosseg_jax.errors import UserError
+
+MAGIC = 0x1950A86A20F9469CFC6C  # the first value of the older stream
+BinaryStream = io.BufferedIOBase | IO[bytes]
 BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -32,11 +34,11 @@ BROKEN = (
 
 
 class Unpickler(pickle.Unpickler):
-    """Admits the names in `admitted`, as the objects they map to, and refuses all others."""
+    """Accepts the names in `admitted`, as the objects they map to, and refuses all others."""
 
     def __init__(
         self,
-        file: Stream,
+        file: BinaryStream,
         admitted: Mapping[tuple[str, str], Any],
         load_reference: Callable[[Any], Any] | None = None,
     ) -> None:
@@ -47,7 +49,7 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.admitted:
             raise pickle.UnpicklingError(
-                f"it refers to {module}.{name}, which has no place in a file of weights"
+                f"it refers to {module}.{name}, which does not belong into a file of weights"
             )
         return self.admitted[module, name]
 
@@ -69,7 +71,7 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
     def read(self, storages: Mapping[str, bytes]) -> np.ndarray:
-        """Gathers the elements by index, so that wrong strides raise and read no foreign memory."""
+        """Gathers elements by index, so that wrong strides raise an error."""
         flat = np.frombuffer(storages[self.storage.key], self.storage.dtype)
         index = np.asarray(self.offset)
         for size, stride in zip(self.shape, self.strides, strict=True):
@@ -83,7 +85,7 @@ def _rebuild_tensor(
     return _Tensor(storage, offset, shape, strides)
 
 
-# Dtypes by name, not as objects: a pickle may change the state of what it is handed.
+# Dtypes by name, as a pickle could change the state of objects.
 STORAGES = {
     "HalfStorage": "<f2",
     "FloatStorage": "<f4",
@@ -103,15 +105,15 @@ ADMITTED: dict[tuple[str, str], Any] = {
 def _storage_of(reference: tuple[Any, ...]) -> _Storage:
     kind, dtype, key, _location, _numel, *view = reference
     if kind != "storage" or dtype not in STORAGES.values() or view not in ([], [None]):
-        raise pickle.UnpicklingError(f"it refers to data as {reference!r}, which is unknown")
+        raise pickle.UnpicklingError(f"it refers to data as {reference!r}, which is not supported")
     return _Storage(key, dtype)
 
 
-def _load(file: Stream) -> Any:
+def _load(file: BinaryStream) -> Any:
     return Unpickler(file, ADMITTED, _storage_of).load()
 
 
-def _read_zip(file: Stream) -> tuple[Any, dict[str, bytes]]:
+def _read_zip(file: BinaryStream) -> tuple[Any, dict[str, bytes]]:
     with zipfile.ZipFile(file) as archive:
         pickled = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
         if pickled is None:
@@ -120,7 +122,7 @@ def _read_zip(file: Stream) -> tuple[Any, dict[str, bytes]]:
         if f"{root}byteorder" in archive.namelist():
             order = archive.read(f"{root}byteorder")
             if order != b"little":
-                raise ValueError(f"its byte order is {order!r}, only little-endian is read")
+                raise ValueError(f"its byte order is {order!r}, only little-endian is supported")
         with archive.open(pickled) as stream:
             content = _load(stream)
         folder = f"{root}data/"
@@ -128,12 +130,12 @@ def _read_zip(file: Stream) -> tuple[Any, dict[str, bytes]]:
         return content, {name.removeprefix(folder): archive.read(name) for name in names}
 
 
-def _read_stream(file: Stream) -> tuple[Any, dict[str, bytes]]:
+def _read_stream(file: BinaryStream) -> tuple[Any, dict[str, bytes]]:
     if _load(file) != MAGIC:
-        raise ValueError("it does not begin as a file of PyTorch")
+        raise ValueError("it does not start like a file of PyTorch")
     _version, system = _load(file), _load(file)
     if not system["little_endian"]:
-        raise ValueError("it is big-endian, only little-endian is read")
+        raise ValueError("it is big-endian, only little-endian is supported")
     sizes: dict[str, int] = {}
 
     def storage_of(reference: tuple[Any, ...]) -> _Storage:
@@ -163,9 +165,11 @@ def _tensors(content: Any) -> dict[str, _Tensor]:
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a state dict, by name, in PyTorch's layout.
 
-    A checkpoint that keeps its state dict under "state_dict" is understood, and so is the prefix
-    "module." of data-parallel training.
-    Raises ValueError for a file that cannot be read or holds anything but tensors.
+    The state dict may be the "state_dict" of a checkpoint. Its names may start with "module.", as
+    after data-parallel training.
+
+    Raises:
+        UserError: for a file that cannot be read or holds anything but tensors.
     """
     try:
         with path.open("rb") as file:
@@ -177,6 +181,6 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
             for name, tensor in _tensors(content).items()
         }
     except BROKEN as error:
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be read as a state dict of PyTorch: {error or type(error).__name__}"
         ) from error
