@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 from PIL import Image, ImageDraw, ImageFont
 
 from cosseg_jax.data.builders.shapes import Shapes
@@ -22,7 +23,7 @@ from cosseg_jax.drawing import colour_prior, resized, tinted
 from cosseg_jax.models.semantic import mask_pooling_weights
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.exported import load_exported, prediction_options
-from cosseg_jax.types import in_groups
+from cosseg_jax.types import Ndarray, in_groups
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "tests" / "goldens" / "quickstart"
@@ -44,12 +45,12 @@ class Intermediates(NamedTuple):
     first and the last iteration. weights: the mask-pooling weights that follow from `first`.
     """
 
-    fused: np.ndarray  # [N, h, w, d]
-    prior: np.ndarray  # [N, h, w]
-    gamma: np.ndarray  # [d]
-    first: np.ndarray  # [N, S, S]
-    weights: np.ndarray  # [N, h, w]
-    last: np.ndarray  # [N, S, S]
+    fused: Float[Array | Ndarray, "N h w d"]
+    prior: Float[Array | Ndarray, "N h w"]
+    gamma: Float[Array | Ndarray, " d"]
+    first: Float[Array | Ndarray, "N S S"]
+    weights: Float[Array | Ndarray, "N h w"]
+    last: Float[Array | Ndarray, "N S S"]
 
 
 def make_inspector(
@@ -205,10 +206,10 @@ class _Page:
         tips = [end, end - 9 * along + 5 * across, end - 9 * along - 5 * across]
         self._draw.polygon([tuple(OVERSAMPLING * tip) for tip in tips], colour)
         if label:
-            middle = (places[-1] + places[-2]) / 2
-            level = along[1] == 0
-            offset = (0, -10) if level else (8 + 3.6 * len(label), 0)
-            self._text(*(middle + offset), label, FONT_SIZE - 2)
+            x, y = (places[-1] + places[-2]) / 2
+            horizontal = along[1] == 0
+            dx, dy = (0, -10) if horizontal else (8 + 3.6 * len(label), 0)
+            self._text(x + dx, y + dy, label, FONT_SIZE - 2)
 
     def _text(self, x: float, y: float, text: str, size: int) -> None:
         font = ImageFont.load_default(OVERSAMPLING * size)
@@ -232,7 +233,7 @@ def _as_rgb(values: np.ndarray) -> np.ndarray:
 def _blocks(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map at (height, width) = `size`; every cell becomes one flat block."""
     image = Image.fromarray(values.astype(np.float32))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.NEAREST))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def _grey(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
