@@ -71,6 +71,22 @@ def test_any_suffix(tmp_path, suffix):
     np.testing.assert_array_equal(load_source("pascal", "test", pack)[0].image, direct)
 
 
+@pytest.mark.parametrize("suffix", [".heic", ".mpo", ".jpg"])
+def test_images_as_phones_and_cameras_take_them(tmp_path, suffix):
+    """HEIC, also under a wrong name, and MPO, of whose pictures the first counts."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    (tmp_path / "cow").mkdir()
+    picture, other = Image.new("RGB", (64, 48), (200, 40, 50)), Image.new("RGB", (64, 48))
+    file = tmp_path / f"cow/a{suffix}"
+    if suffix == ".mpo":
+        picture.save(file, format="MPO", save_all=True, append_images=[other], quality=95)
+    else:
+        picture.save(file, format="HEIF", quality=95)
+    image = load_source("folder", "test", tmp_path)[0].image
+    assert image.shape == (48, 64, 3)
+    np.testing.assert_allclose(image.mean((0, 1)), (200, 40, 50), atol=4)
+
+
 def test_class_of_one_image(one):
     source = load_source("msrc", "test", one)
     assert source.members[0].tolist() == [0]

@@ -10,6 +10,7 @@ from toys import write_noise
 from cosseg_jax.data.builders.layouts import msrc
 from cosseg_jax.data.masks import VOID_LABEL
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.errors import UserError
 
 VOID_RGB, GRASS, COW, SHEEP, CAR = (0, 0, 0), (0, 128, 0), (0, 0, 128), (0, 128, 128), (64, 0, 128)
 FIELD = [[COW, COW, VOID_RGB, GRASS], [SHEEP, GRASS, GRASS, GRASS]]
@@ -66,6 +67,18 @@ def test_each_class_has_its_own_colour():
 def test_list_decides(root):
     (root / "cosegmentation.txt").write_text("# the ten\nsheep 5_2_s\n\ncow 5_10_s  # small\n")
     assert pairs(root) == [("cow", "5_10_s"), ("sheep", "5_2_s")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_encodings_of_a_list(root, encoding):
+    (root / "cosegmentation.txt").write_text("sheep 5_2_s\n", encoding=encoding)
+    assert pairs(root) == [("sheep", "5_2_s")]
+
+
+def test_list_in_another_encoding(root):
+    (root / "cosegmentation.txt").write_text("cow ö", encoding="latin-1")
+    with pytest.raises(UserError, match=r"cosegmentation\.txt is not text in UTF-8 or UTF-16"):
+        pairs(root)
 
 
 @pytest.mark.parametrize(

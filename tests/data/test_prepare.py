@@ -1,8 +1,11 @@
 """The preparing command: what it writes and says, what it refuses, what it leaves untouched."""
 
+import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +137,74 @@ def test_an_interruption_leaves_nothing(options, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare_dataset("msrc", options)
     assert list(options.data_dir.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_with_the_path_and_leaves_nothing(options):
+    """The limit on a file's size makes the writer fail as a full disk does, in another process."""
+    limited = f"ulimit -f 1; exec {sys.executable} -m cosseg_jax.data.prepare msrc"
+    done = subprocess.run(
+        ["bash", "-c", f"{limited} --source {options.source} --data_dir {options.data_dir}"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
+    assert str(options.data_dir) in done.stderr.splitlines()[-1]
+    assert list(options.data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),  # as Python's own writing raises it
+        RuntimeError('Failed to write split "test": write() failed: No space left on device; at'),
+    ],
+)
+def test_errors_of_writing_name_the_path(options, monkeypatch, error):
+    def full(builder, root):
+        raise error
+
+    monkeypatch.setattr(build, "_run_builder", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{options.data_dir}'"):
+        prepare_dataset("msrc", options)
+
+
+def test_other_runtime_errors_are_faults(options, monkeypatch):
+    def broken(builder, root):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(build, "_run_builder", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        prepare_dataset("msrc", options)
+
+
+def test_what_a_killed_preparation_left_is_removed(options):
+    left = options.data_dir / "cosegmentation.building-0123456789abcdef/built"
+    left.mkdir(parents=True)
+    prepare_dataset("msrc", options)
+    assert [path.name for path in options.data_dir.iterdir()] == ["cosegmentation"]
+
+
+def test_a_killed_preparation_goes_on_with_the_same_command(options):
+    """SIGKILL while records are written; nothing is left but what the next one removes."""
+    masks = {f"cow/{number:03d}": MASK for number in range(300)}
+    write_pack(options.source / "MSRC7", masks)
+    arguments = ("msrc", "--source", options.source, "--data_dir", options.data_dir)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "cosseg_jax.data.prepare", *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(options.data_dir.glob("*.building-*/built")) and child.poll() is None:
+        time.sleep(0.002)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert not (options.data_dir / "cosegmentation").exists()
+    prepare_dataset("msrc", options)
+    assert [path.name for path in options.data_dir.iterdir()] == ["cosegmentation"]
+    assert len(load_source("msrc", "test", options.data_dir)) == 303
 
 
 def test_folders_of_others_are_not_cleaned_away(options):

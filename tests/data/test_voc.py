@@ -1,5 +1,7 @@
 """A VOC devkit, made on the spot: categories, void, layouts, bad files."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from toys import palette_png, write_devkit, write_noise
 
 from cosseg_jax.data.builders import voc
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.errors import UserError
 
 CAT, DOG, PERSON = (voc.VOC_CLASSES.index(name) for name in ("cat", "dog", "person"))
 
@@ -95,6 +98,30 @@ def test_empty_split_list(devkit):
     (devkit / "ImageSets/Segmentation/val.txt").write_text("\n")
     with pytest.raises(ValueError, match=r"val\.txt names no images"):
         load_source("voc", "train", devkit)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_encodings_of_a_split_list(devkit, encoding):
+    """Editors on Windows begin a file with a byte order mark, or write UTF-16."""
+    file = devkit / "ImageSets/Segmentation/train.txt"
+    file.write_text("a_cat\r\nb_two\r\n", encoding=encoding)
+    assert list(load_source("voc", "train", devkit).names) == ["a_cat", "b_two"]
+
+
+def test_split_list_in_another_encoding(devkit):
+    (devkit / "ImageSets/Segmentation/train.txt").write_text("köln\n", encoding="latin-1")
+    with pytest.raises(UserError, match=r"train\.txt is not text in UTF-8 or UTF-16; save it"):
+        load_source("voc", "train", devkit)
+
+
+def test_names_in_either_unicode_form(tmp_path):
+    stored, listed = unicodedata.normalize("NFD", "köln"), unicodedata.normalize("NFC", "köln")
+    splits = {"train": {stored: label(CAT + 1)}, "val": {"d": label(0)}}
+    devkit = write_devkit(tmp_path, splits)
+    (devkit / "ImageSets/Segmentation/train.txt").write_text(f"{listed}\n", encoding="utf-8")
+    source = load_source("voc", "train", devkit)
+    assert list(source.names) == [listed]
+    assert source[0].categories.tolist() == [CAT]
 
 
 @pytest.mark.parametrize("file", ["JPEGImages/a_cat.jpg", "SegmentationClass/a_cat.png"])

@@ -6,6 +6,7 @@ second of two at once waits for the first, and what a killed process left is rem
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -22,6 +23,8 @@ import tensorflow_datasets as tfds
 from cosseg_jax.data.prepared import metadata_of, opened_builder
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import cache_dir
+
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # a full or broken disk
 
 
 class Distribution(NamedTuple):
@@ -137,10 +140,8 @@ def build_once(
             if force or not is_built(target):  # by another process, meanwhile
                 _build(target, build, resumable)
             shutil.rmtree(target.work)
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(target.work.parent)) from error
+    except (OSError, RuntimeError) as error:
+        raise _with_path(error, target.work.parent) from error
     return target.final
 
 
@@ -170,6 +171,17 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
             mine = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
             if mine:  # else the folder was removed meanwhile
                 yield
+
+
+def _with_path(error: OSError | RuntimeError, folder: Path) -> Exception:
+    """The error of a failed write as an OSError that names a path; any other error as it is.
+
+    The library that writes records reports a full disk as a RuntimeError with the system's text.
+    """
+    numbers = [n for n in WRITE_ERRORS if os.strerror(n) in str(error)]
+    if getattr(error, "filename", None) is not None or not numbers:
+        return error
+    return OSError(numbers[0], os.strerror(numbers[0]), str(folder))
 
 
 def _build(target: Target, build: Callable[[Path], Path], resumable: bool) -> None:
