@@ -1,4 +1,4 @@
-"""The notebook of `examples` runs from its first cell to its last; it is stored without results."""
+"""The notebook of `examples` runs from its first cell to its last and is stored without results."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ def notebook():
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-@pytest.mark.filterwarnings("default")  # of Jupyter's parts, which are not ours
+@pytest.mark.filterwarnings("default")  # Jupyter's own warnings
 def test_it_runs(notebook, tmp_path):
     here = tmp_path / "examples"
     shutil.copytree(ROOT / "examples" / "aeroplanes", here / "aeroplanes")

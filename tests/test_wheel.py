@@ -1,6 +1,6 @@
-"""The wheel, installed where the repository is out of reach: what it carries, and its command line.
+"""The wheel, installed without access to the repository: its content, and its command line.
 
-The other packages come from the environment that runs the tests, so that nothing is downloaded.
+Other packages come from the environment that runs the tests, so that nothing is downloaded.
 """
 
 import json
@@ -20,7 +20,7 @@ from cosseg_jax.data.registry import load_source
 pytest.importorskip("hatchling", reason="builds the wheel: pip install hatchling")
 
 ROOT = Path(__file__).parents[1]
-SIZES = ((200, 240), (240, 200), (160, 160))  # height and width of the pictures
+SIZES = ((200, 240), (240, 200), (160, 160))  # height and width of the photos
 OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
@@ -66,30 +66,30 @@ def call(module: str, *arguments: object, cwd: Path | None = None) -> None:
 
 
 def packages_here() -> list[str]:
-    """The folders that the running environment's packages lie in; the repository is none."""
+    """The folders of the running environment's packages, without the repository."""
     return [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 
 
 @pytest.fixture(scope="module")
 def photos(installed: Installed) -> Path:
-    """Built-in pictures that share a category, magnified, as files."""
+    """Files of built-in images that share a category, magnified."""
     source = load_source("shapes", "unseen")
     folder = installed.folder / "photos"
     folder.mkdir()
     for number, (index, (height, width)) in enumerate(
         zip(source.members[1], SIZES, strict=False), start=1
     ):
-        picture = Image.fromarray(source[int(index)].image)
-        picture.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg")
+        image = Image.fromarray(source[int(index)].image)
+        image.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg")
     return folder
 
 
 @pytest.fixture(scope="module")
 def segmented(installed: Installed, photos: Path) -> Path:
-    """The folder that the photographs' files were written into."""
+    """The folder in which the photos' files were written."""
     done = installed.run("cosseg", "segment", "photos", "--out", "found")
     assert done.returncode == 0, done.stderr
-    assert "3 photographs, written to found" in done.stdout
+    assert "3 photos, written to found" in done.stdout
     return installed.folder / "found"
 
 
@@ -98,7 +98,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def test_the_wheel_carries_every_file_of_the_package_and_no_other(installed: Installed):
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(installed: Installed):
     with zipfile.ZipFile(installed.wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
     expected = {
@@ -109,22 +109,23 @@ def test_the_wheel_carries_every_file_of_the_package_and_no_other(installed: Ins
     assert names == expected
     package = "cosseg_jax"
     assert {
+        f"{package}/py.typed",
         f"{package}/shipped/config.json",
         f"{package}/shipped/variables/manifest.ocdbt",
         f"{package}/web/templates/page.html",
         f"{package}/web/static/page.js",
-        f"{package}/report/templates/page.html",
+        f"{package}/evaluation/report/templates/page.html",
     } <= names
 
 
 def test_help_lists_the_commands(installed: Installed):
     done = installed.run("cosseg", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("segment", "show", "app", "info", "export", "train", "evaluate"):
+    for name in ("segment", "show", "app", "export", "info"):
         assert f"\n    {name}  " in done.stdout
 
 
-def test_info_tells_the_shipped_network(installed: Installed):
+def test_info_describes_the_shipped_network(installed: Installed):
     done = installed.run("cosseg", "info", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
@@ -133,7 +134,7 @@ def test_info_tells_the_shipped_network(installed: Installed):
     assert len(facts["network"]["categories"]) == 20
 
 
-def test_photographs_get_all_their_files(segmented: Path):
+def test_photos_have_all_their_files(segmented: Path):
     assert sorted(contents(segmented)) == [
         *(f"cutouts/{number}.png" for number in (1, 2, 3)),
         *(f"masks/{number}.png" for number in (1, 2, 3)),
@@ -174,7 +175,7 @@ def test_it_segments_in_python_as_on_the_command_line(
     script = (
         "import cosseg_jax, numpy as np\n"
         "result = cosseg_jax.load()(['photos/1.jpg', 'photos/2.jpg', 'photos/3.jpg'])\n"
-        "np.savez('masks.npz', *(photo.mask for photo in result.photos))"
+        "np.savez('masks.npz', *(image.mask for image in result.images))"
     )
     done = installed.run("python", "-c", script)
     assert done.returncode == 0, done.stderr
