@@ -72,32 +72,24 @@ class StepBatches(NamedTuple):
 
     def group(self, index: int) -> GroupBatch:
         """The group at a position of the sampler's sequence, without a batch axis."""
-        category, indices, distractors = self.sampler[index]
-        examples = [self.source[i] for i in indices]
-        shared = shared_categories(examples[: len(examples) - distractors])
-        if category not in shared:
+        group = self.sampler[index]
+        examples = [self.source[i] for i in group.indices]
+        shared = shared_categories(examples[: len(examples) - group.distractors])
+        if group.category not in shared:
             raise UserError(
-                f"{self.source.name!r} lists category {self.source.categories[category]!r} for "
-                f"images that lack it, among {[example.name for example in examples]}"
+                f"{self.source.name!r} lists category {self.source.categories[group.category]!r} "
+                f"for images that lack it, among {[example.name for example in examples]}"
             )
-        rng = np.random.default_rng([self.sampler.seed, index, 1])
         views = [self._view(example, shared) for example in examples]
-        images, maps = None, None
         if self.augment.copy_paste or self.augment.background_swap:
-            paste_rng = np.random.default_rng([self.sampler.seed, index, 3])
-            views = [
-                self._with_pasted(view, shared, paste_rng, has_object=n < len(views) - distractors)
-                for n, view in enumerate(views)
-            ]
+            views = self._with_pasted(views, shared, group.distractors, self._rng(index, 3))
+        images, maps = None, None
         if self.cache is None:
+            rng = self._rng(index, 1)
             views = [network_view(view, self.image_size, rng, self.augment) for view in views]
             images = np.stack([view.image for view in views])  # [N, H, W, 3]
         else:
-            flips = [draw_flip(rng, self.augment) for _ in views]
-            maps = _stacked_maps(
-                [self.cache.maps(*key) for key in zip(indices, flips, strict=True)]
-            )
-            views = [_without_image(*vf, self.image_size) for vf in zip(views, flips, strict=True)]
+            views, maps = self._cached(views, group.indices, self._rng(index, 1))
         masks = np.stack([view.mask for view in views])  # [N, H, W]
         return GroupBatch(
             images=images,
@@ -109,25 +101,46 @@ class StepBatches(NamedTuple):
             prompt_weights=self._prompt_weights(masks, index) if self.prompted else None,
         )
 
+    def _rng(self, index: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.sampler.seed, index, purpose])
+
+    def _cached(
+        self, views: Sequence[View], indices: Sequence[int], rng: np.random.Generator
+    ) -> tuple[list[View], FeatureMaps | None]:
+        """The views with resized masks, and the cached maps of their images, flipped alike."""
+        assert self.cache is not None
+        flips = [draw_flip(rng, self.augment) for _ in views]
+        maps = [self.cache.maps(*key) for key in zip(indices, flips, strict=True)]
+        resized = [_without_image(*vf, self.image_size) for vf in zip(views, flips, strict=True)]
+        return resized, _stacked_maps(maps)
+
     def _prompt_weights(self, masks: Bool[Ndarray, "N S S"], index: int) -> Float[Ndarray, "N h w"]:
         """Equal weights, but those of a drawn prompt for the first image of some groups."""
         side = -(-self.image_size // PROMPT_STRIDE)
         weights = np.full((len(masks), side, side), side**-2, np.float32)
-        rng = np.random.default_rng([self.sampler.seed, index, 2])
+        rng = self._rng(index, 2)
         if masks[0].any() and rng.random() < self.prompted:
             prompted = region(draw_prompt(masks[0], rng), self.image_size, self.image_size)
             weights[0] = coverage(prompted, side, side)
         return weights
 
     def _with_pasted(
-        self, view: View, shared: Sequence[int], rng: np.random.Generator, *, has_object: bool
-    ) -> View:
-        """The image after a background swap, copy-paste, both or neither."""
-        if rng.random() < self.augment.background_swap and has_object:
-            view = self._with_other_background(view, shared, rng)
-        if rng.random() < self.augment.copy_paste:
-            view = self._with_foreign_object(view, shared, rng)
-        return view
+        self,
+        views: Sequence[View],
+        shared: Sequence[int],
+        distractors: int,
+        rng: np.random.Generator,
+    ) -> list[View]:
+        """The images after background swaps, for those with the object, and copy-paste."""
+        changed = []
+        for number, view in enumerate(views):
+            has_object = number < len(views) - distractors
+            if rng.random() < self.augment.background_swap and has_object:
+                view = self._with_other_background(view, shared, rng)
+            if rng.random() < self.augment.copy_paste:
+                view = self._with_foreign_object(view, shared, rng)
+            changed.append(view)
+        return changed
 
     def _with_other_background(
         self, view: View, shared: Sequence[int], rng: np.random.Generator
