@@ -37,7 +37,7 @@ Partition = list[EvalGroup]
 class Grouping(NamedTuple):
     """A way to divide the images into groups.
 
-    way: a key of `WAYS`.
+    way: a key of `ARRANGEMENTS`.
     repeats: the number of partitions; more than one only if they are random.
     size: the number of images in a group, unless a class is one group.
     seed: the seed of random partitions.
@@ -75,7 +75,7 @@ def _random(
     return [members[position] for position in rng.permutation(len(members))], grouping.size
 
 
-WAYS: dict[str, Arrange] = {"fives": _fives, "whole": _one_group, "random": _random}
+ARRANGEMENTS: dict[str, Arrange] = {"fives": _fives, "whole": _one_group, "random": _random}
 
 
 def parse_grouping(text: str, size: int = 5, seed: int = 0) -> Grouping:
@@ -105,7 +105,7 @@ def partitions(source: Source, grouping: Grouping) -> list[Partition]:
 
     Raises UserError for an unknown way, a size below 1, or a source without images.
     """
-    check_choice("grouping", grouping.way, WAYS)
+    check_choice("grouping", grouping.way, ARRANGEMENTS)
     if grouping.size < 1:
         raise UserError(f"group_size is {grouping.size}; a group has at least one image")
     if not any(len(members) for members in source.members):
@@ -128,7 +128,7 @@ def _partition(source: Source, grouping: Grouping, repeat: int) -> Partition:
     groups = []
     for category, name in enumerate(source.categories):
         members = sorted_members(source, category)
-        groups += _consecutive(category, *WAYS[grouping.way](name, members, grouping, repeat))
+        groups += _consecutive(category, *ARRANGEMENTS[grouping.way](name, members, grouping, repeat))
     return groups
 
 

@@ -72,6 +72,7 @@ def test_threads_do_not_change_the_stream(threads):
     assert_same(take(stream(threads=threads, augment=ALL_ON), 4), inline)
 
 
+@pytest.mark.slow
 def test_worker_processes_do_not_change_the_stream():
     inline = take(stream(threads=0, augment=ALL_ON), 4)
     assert_same(take(stream(threads=1, processes=2, augment=ALL_ON), 4), inline)
