@@ -128,7 +128,9 @@ def _partition(source: Source, grouping: Grouping, repeat: int) -> Partition:
     groups = []
     for category, name in enumerate(source.categories):
         members = sorted_members(source, category)
-        groups += _consecutive(category, *ARRANGEMENTS[grouping.way](name, members, grouping, repeat))
+        groups += _consecutive(
+            category, *ARRANGEMENTS[grouping.way](name, members, grouping, repeat)
+        )
     return groups
 
 
