@@ -54,6 +54,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("table", "terminal", [*STYLES, "json"], "How the tables are printed.")
 flags.DEFINE_string("out", None, "JSON file for the results.")
+flags.DEFINE_enum(
+    "refine", None, ["guided", "sam", "none"], "Refines masks. Default: as the config says."
+)
+flags.DEFINE_string(
+    "sam_weights", None, "MobileSAM's weights, for --refine sam. Default: download."
+)
 flags.DEFINE_string("save_masks", None, "Folder for the masks: <class>/<image>.png, 0 or 255.")
 flags.DEFINE_string("report", None, "Folder for a page and sheets that show every image.")
 flags.DEFINE_bool("force", False, "Overwrite the files of --out, --save_masks and --report.")
@@ -191,7 +197,12 @@ def score_all(
 
     A report is written as soon as its data set is scored.
     """
-    network = benchmark.load_network(FLAGS.checkpoint, cache_gigabytes=FLAGS.cache_gigabytes)
+    network = benchmark.load_network(
+        FLAGS.checkpoint,
+        cache_gigabytes=FLAGS.cache_gigabytes,
+        refine="" if FLAGS.refine == "none" else FLAGS.refine,
+        sam_weights=FLAGS.sam_weights,
+    )
     folder = FLAGS.unmodulated_checkpoint
     unmodulated = benchmark.load_unmodulated(folder) if folder else None
     results: dict[str, Result] = {}

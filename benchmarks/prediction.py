@@ -54,7 +54,7 @@ def main() -> None:
         with config.unlocked():
             config.model.num_iterations = num_iterations
             config.model.mask_pooling_weight = mask_pooling_weight
-            config.prediction = dict(image_size=size, mirror=mirror, refine=False)
+            config.prediction = dict(image_size=size, mirror=mirror, refine="")
         start = time.perf_counter()
         network = Network("", config, make_predictor(config, variables))
         result = score(network, source, settings)

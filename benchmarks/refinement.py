@@ -1,61 +1,187 @@
-"""Masks with and without refinement at the photographs' own size: J, boundary F, time.
+"""Masks as they are, through the guided filter, and through MobileSAM: J, P, boundary F, time.
 
-    python benchmarks/refinement.py --dataset pascal --data_dir DATA [--checkpoint DIR] [--every 1]
+    python benchmarks/refinement.py --dataset pascal --data_dir DATA --sam_weights mobile_sam.pt
 
-Means over images, in percent, and the median time that a photograph's refinement takes.
+Means over the images of a class, then over classes, in percent, at the images' own size (protocol
+`original`). --first 5 takes the first five images of each class. With --log FILE a run that was
+stopped goes on where it was. --prompts measures the prompted image instead: in the first image of
+each group the object is prompted by the point deepest inside its true mask, and by its box.
 """
 
 import argparse
+import json
 import time
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
+from scipy.ndimage import distance_transform_edt
 from tqdm import tqdm
 
 import cosseg_jax
-from cosseg_jax.data.eval_groups import fives
+from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.data.registry import SOURCES, load_source
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.boundary import boundary_f
 from cosseg_jax.evaluation.evaluator import truth_of
-from cosseg_jax.predict.guided_filter import refined
+from cosseg_jax.predict.predictor import Predictor
+from cosseg_jax.types import Example, Ndarray
+
+WAYS = ("none", "guided", "sam")
+Row = dict[str, Any]  # of one image and one way
 
 
 def main() -> None:
+    options = parse_options()
+    split = options.split or SOURCES[options.dataset].splits[-1]
+    source = load_source(options.dataset, split, options.data_dir)
+    predictor = cosseg_jax.load(options.checkpoint, sam_weights=options.sam_weights)
+    measure = prompted_rows if options.prompts else refined_rows
+    rows = read_log(options.log)
+    done = {(row["class"], row["group"]) for row in rows}
+    for group in tqdm(in_turns(source, options.first), unit="group"):
+        name = source.categories[group.category]
+        if (name, group.indices[0]) in done:
+            continue
+        found = [
+            {"class": name, "group": group.indices[0], **row}
+            for row in measure(predictor, source, group)
+        ]
+        rows += found
+        append_log(options.log, found)
+    print(f"{source.name} {split}, {len({(r['class'], r['image']) for r in rows})} entries")
+    print("\n".join(table(rows)))
+
+
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="pascal")
     parser.add_argument("--split", help="by default the last of the data set")
     parser.add_argument("--data_dir")
     parser.add_argument("--checkpoint", help="an export; by default the network we ship")
-    parser.add_argument("--every", type=int, default=1, help="take every so many of the groups")
-    options = parser.parse_args()
+    parser.add_argument("--sam_weights", help="mobile_sam.pt; by default it is downloaded")
+    parser.add_argument("--first", type=int, help="so many images of each class; by default all")
+    parser.add_argument("--log", type=Path, help="lines of JSON, from which a run goes on")
+    parser.add_argument("--prompts", action="store_true", help="measure the prompted image")
+    return parser.parse_args()
 
-    predictor = cosseg_jax.load(options.checkpoint)
-    split = options.split or SOURCES[options.dataset].splits[-1]
-    source = load_source(options.dataset, split, options.data_dir)
-    found: dict[str, list[tuple[float, float]]] = {"plain": [], "refined": []}
-    times = []
-    for group in tqdm(fives(source)[:: options.every], unit="group"):
-        examples = [source[index] for index in group.indices]
-        photos = predictor([example.image for example in examples]).images
-        for example, photo, counted in zip(examples, photos, group.counted, strict=True):
-            truth, valid = truth_of(example, group.category), ~example.void
-            if not counted or not truth.any():
-                continue
+
+def in_turns(source: Source, first: int | None) -> list[EvalGroup]:
+    """The groups of five: the first one of every class, then the second ones, and so on."""
+    classes: dict[int, list[EvalGroup]] = {}
+    for group in fives(source):
+        classes.setdefault(group.category, []).append(group)
+    most = None if first is None else -(-first // 5)
+    turns = zip_longest(*(groups[:most] for groups in classes.values()))
+    return [group for turn in turns for group in turn if group is not None]
+
+
+def refined_rows(predictor: Predictor, source: Source, group: EvalGroup) -> Iterator[Row]:
+    """The scores of each counted image, each way."""
+    examples = [source[index] for index in group.indices]
+    session = predictor.encode([example.image for example in examples])
+    for way in WAYS:
+        predictor.options = predictor.options._replace(refine="" if way == "none" else way)
+        images = session.segment().images
+        for place, (example, counted) in enumerate(zip(examples, group.counted, strict=True)):
+            truth = truth_of(example, group.category)
+            if counted and truth.any():
+                start = time.perf_counter()
+                mask = images[place].mask
+                seconds = time.perf_counter() - start
+                yield {
+                    "image": group.indices[place],
+                    "way": way,
+                    "seconds": seconds,
+                    **scores(mask, truth, example),
+                }
+
+
+def prompted_rows(predictor: Predictor, source: Source, group: EvalGroup) -> Iterator[Row]:
+    """The scores of the group's first image, prompted in it."""
+    examples = [source[index] for index in group.indices]
+    truth = truth_of(examples[0], group.category)
+    if not truth.any():
+        return
+    session = predictor.encode([example.image for example in examples])
+    for kind, prompt in prompts_of(truth).items():
+        for way in ("none", "sam"):
+            predictor.options = predictor.options._replace(refine="" if way == "none" else way)
+            image = session.segment(prompt=prompt).images[0]
             start = time.perf_counter()
-            sharp = refined(photo.probability_map, example.image)
-            times.append(time.perf_counter() - start)
-            for name, probability in (
-                ("plain", resized(photo.probability_map, truth.shape)),
-                ("refined", sharp),
-            ):
-                mask = probability > 0.5
-                union = ((mask | truth) & valid).sum()
-                score = (mask & truth & valid).sum() / union
-                found[name].append((float(score), boundary_f(mask, truth, valid)))
-    print(f"{source.name} {split}: {len(times)} photographs, {1e3 * np.median(times):.0f} ms each")
-    for name, values in found.items():
-        score, outline = 100 * np.mean(values, axis=0)
-        print(f"{name:8} J {score:.1f}  boundary F {outline:.1f}")
+            mask = image.mask
+            seconds = time.perf_counter() - start
+            yield {
+                "image": group.indices[0],
+                "way": f"{kind}, {way}",
+                "seconds": seconds,
+                **scores(mask, truth, examples[0]),
+            }
+
+
+def prompts_of(truth: Bool[Ndarray, "H W"]) -> dict[str, Prompt]:
+    """A point and a box for image 0, as an ideal user gives them."""
+    rows, columns = np.nonzero(truth)
+    depth = distance_transform_edt(np.pad(truth, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    return {
+        "point": Prompt(0, point=(int(column) + 0.5, int(row) + 0.5)),
+        "box": Prompt(0, box=box),
+    }
+
+
+def scores(
+    mask: Bool[Ndarray, "H W"], truth: Bool[Ndarray, "H W"], example: Example
+) -> dict[str, float]:
+    """J, P and boundary F of a mask, 0..1."""
+    valid = ~example.void
+    union = ((mask | truth) & valid).sum()
+    return {
+        "J": float((mask & truth & valid).sum() / union),
+        "P": float(((mask == truth) & valid).sum() / valid.sum()),
+        "F": boundary_f(mask, truth, valid),
+    }
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """Lines of Markdown: each way's figures, then J and F of each class."""
+    classes = sorted({row["class"] for row in rows})
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    yield "| | J | P | boundary F | median seconds |\n| --- | --- | --- | --- | --- |"
+    for way in ways:
+        J, P, F = (np.mean([mean(rows, way, name, figure) for name in classes]) for figure in "JPF")
+        seconds = np.median([row["seconds"] for row in rows if row["way"] == way])
+        yield f"| {way} | {100 * J:.1f} | {100 * P:.1f} | {100 * F:.1f} | {seconds:.2f} |"
+    yield f"\n| J, F of a class | {' | '.join(ways)} |\n| --- |{' --- |' * len(ways)}"
+    for name in classes:
+        pairs = [
+            f"{100 * mean(rows, way, name, 'J'):.1f}, {100 * mean(rows, way, name, 'F'):.1f}"
+            for way in ways
+        ]
+        yield f"| {name} | {' | '.join(pairs)} |"
+
+
+def mean(rows: list[Row], way: str, name: str, figure: str) -> float:
+    return float(
+        np.mean([row[figure] for row in rows if row["way"] == way and row["class"] == name])
+    )
+
+
+def read_log(path: Path | None) -> list[Row]:
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def append_log(path: Path | None, rows: list[Row]) -> None:
+    if path is not None:
+        with path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
         dict(
             image_size=0,  # side of the network's input in pixels, a multiple of 32; 0: image_size
             mirror=False,  # average the probabilities of images and their mirror images
-            refine=False,  # refine edges at the images' own size; see predict/guided_filter.py
+            refine="",  # or "guided", "sam": masks at the images' own size; predict/refinement.py
         )
     )
 

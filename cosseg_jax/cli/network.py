@@ -40,9 +40,13 @@ def load_predictor(options: argparse.Namespace, *, cold: bool = True) -> Predict
     cold: whether it segments one group only.
     """
     limit_pixels()
-    predictor = load(options.checkpoint, cold=cold, chunk_size=options.chunk)
+    predictor = load(
+        options.checkpoint, cold=cold, chunk_size=options.chunk, sam_weights=options.sam_weights
+    )
     if options.refine is not None:
-        predictor.options = predictor.options._replace(refine=options.refine)
+        kind = "" if options.refine == "none" else options.refine
+        predictor.options = predictor.options._replace(refine=kind)
+    predictor.refiner()  # what is missing for it is said before the network runs
     return predictor
 
 

@@ -12,6 +12,7 @@ from cosseg_jax.errors import UserError
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_CHUNK = 5
 PROMPTS = ("point", "box", "mask")
+REFINEMENTS = ("guided", "sam", "none")
 
 
 class Command(NamedTuple):
@@ -86,9 +87,15 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--refine",
-        action=argparse.BooleanOptionalAction,
-        help="move the edges of masks to those of the photos (default: as the network's config "
-        "says)",
+        choices=REFINEMENTS,
+        help="guided: move the edges of masks to those of the photos; sam: let MobileSAM redraw "
+        "each part of a mask; none (default: as the network's config says)",
+    )
+    group.add_argument(
+        "--sam-weights",
+        type=path,
+        metavar="FILE",
+        help="MobileSAM's weights, mobile_sam.pt (default: --refine sam downloads them once)",
     )
 
 

@@ -24,6 +24,7 @@ from cosseg_jax.evaluation.paper import TABLES
 from cosseg_jax.evaluation.results import Figure, Result, over_partitions, summaries
 from cosseg_jax.evaluation.segmenter import Segmenter
 from cosseg_jax.predict.predictor import load
+from cosseg_jax.predict.refinement import Refine
 
 SHIPPED_LABEL = "cosseg_jax"  # in tables, the network that comes with the package
 ALWAYS = ("original", "ssnm")  # protocols that are always evaluated, before all others
@@ -47,27 +48,31 @@ class Network(NamedTuple):
     """A network to be evaluated.
 
     name: the folder that it came from.
-    refine: whether its masks go through the guided filter.
+    refine: what its masks go through, or None (`predict.refinement`).
     load_inputs: from an image's index to the network's input; by default the resized image.
     """
 
     name: str
     config: ConfigDict
     segmenter: Segmenter
-    refine: bool = False
+    refine: Refine | None = None
     load_inputs: Callable[[int], Any] | None = None
 
 
 def load_network(
-    folder: str | Path | None = None, *, cache_gigabytes: float = CACHE_GIGABYTES
+    folder: str | Path | None = None,
+    *,
+    cache_gigabytes: float = CACHE_GIGABYTES,
+    **options: Any,
 ) -> Network:
     """An exported network, by default the shipped one; raises as `predictor.load` does.
 
     cache_gigabytes: of encodings that are kept while images are evaluated in several groups.
+    options: `refine` and `sam_weights`, as `Predictor` takes them.
     """
-    predictor = load(folder, encoding_bytes=int(cache_gigabytes * 1e9))
+    predictor = load(folder, encoding_bytes=int(cache_gigabytes * 1e9), **options)
     name = SHIPPED_LABEL if folder is None else str(folder)
-    return Network(name, predictor.config, predictor.network, predictor.options.refine)
+    return Network(name, predictor.config, predictor.network, predictor.refiner())
 
 
 def load_unmodulated(folder: str | Path, **options: Any) -> Network:

@@ -25,7 +25,7 @@ from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.read_ahead import ReadAhead
 from cosseg_jax.evaluation.segmenter import Segmenter
 from cosseg_jax.predict.chunked import THRESHOLD
-from cosseg_jax.predict.guided_filter import refined
+from cosseg_jax.predict.refinement import Refine
 from cosseg_jax.types import Example, Ndarray
 
 GROUPS_AHEAD = 3  # whose images are decoded while the network is busy, and scored behind it
@@ -101,7 +101,7 @@ def evaluate(
     source: Source,
     lists: Mapping[str, GroupList],
     *,
-    refine: bool = False,
+    refine: Refine | None = None,
     progress: bool | str = False,
     load_inputs: Callable[[int], Any] | None = None,
 ) -> dict[str, Evaluation]:
@@ -111,7 +111,7 @@ def evaluate(
         segmenter: predicts groups.
         source: the images and their true masks.
         lists: the groups to evaluate, by the name of the result.
-        refine: whether probabilities go through the guided filter before they are scored.
+        refine: what probabilities go through before they are scored (`predict.refinement`).
         progress: whether to draw a progress bar on stderr; a text is its label.
         load_inputs: from an image's index to the network's input; by default the resized image.
 
@@ -238,7 +238,7 @@ def _score_behind(
     source: Source,
     lists: Mapping[str, GroupList],
     predicted: Iterator[list[_Predicted]],
-    refine: bool,
+    refine: Refine | None,
 ) -> Iterator[_Scored]:
     """Yields scored images in order; they are scored while the network predicts later groups."""
     waiting: collections.deque[list[concurrent.futures.Future[_Scored]]] = collections.deque()
@@ -252,12 +252,12 @@ def _score_behind(
         yield from (future.result() for future in futures)
 
 
-def _score(image: _Predicted, source: Source, each: GroupList, refine: bool) -> _Scored:
+def _score(image: _Predicted, source: Source, each: GroupList, refine: Refine | None) -> _Scored:
     example, category = image.example, image.group.category
     truth = truth_of(example, category)
     probability = image.probability_map
-    if refine:
-        probability = refined(probability, example.image)
+    if refine is not None:
+        probability = refine(probability, example.image)
     present = image.presence > THRESHOLD
     counts = [
         metrics.count(metrics.PROTOCOLS[protocol], probability, truth, example.void, present)

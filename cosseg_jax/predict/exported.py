@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.ssnm import from_config, initial_variables
+from cosseg_jax.predict.refinement import kind_of
 
 CONFIG_FILE = "config.json"
 VARIABLES = "variables"
@@ -28,18 +29,19 @@ class PredictionOptions(NamedTuple):
 
     image_size: S, the side in pixels to which images are resized.
     mirror: whether probabilities are averaged with those of the mirrored image.
-    refine: whether masks at an image's own size go through the guided filter.
+    refine: how masks are refined at an image's own size, one of `refinement.KINDS`.
     """
 
     image_size: int
     mirror: bool
-    refine: bool
+    refine: str
 
 
 def prediction_options(config: ConfigDict) -> PredictionOptions:
     """The options of a config; its `prediction.image_size` 0 stands for the size of training."""
     given = config.prediction
-    return PredictionOptions(given.image_size or config.image_size, given.mirror, given.refine)
+    size = given.image_size or config.image_size
+    return PredictionOptions(size, given.mirror, kind_of(given.refine))
 
 
 def check_export_folder(folder: Path) -> None:

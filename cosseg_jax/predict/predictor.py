@@ -6,6 +6,7 @@ budget.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ from cosseg_jax.predict.chunked import (
 )
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
 from cosseg_jax.predict.exported import load_exported, prediction_options
+from cosseg_jax.predict.refinement import kind_of, refine_by
 from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import GroupPrediction
 
@@ -88,7 +90,7 @@ class Session:
             None if prompt is None else self._region(prompt),
             report=_in_images(progress, len(self._images), network.steps),
         )
-        return self._result(found)
+        return self._result(found, prompt)
 
     def _region(self, prompt: Prompt) -> PromptedRegion:
         if not 0 <= prompt.image < len(self):
@@ -98,8 +100,13 @@ class Session:
         image = self._images[prompt.image]
         return PromptedRegion(prompt.image, region(prompt, image.height, image.width))
 
-    def _result(self, found: GroupPrediction) -> GroupResult:
-        refine = self._predictor.options.refine
+    def _result(self, found: GroupPrediction, prompt: Prompt | None) -> GroupResult:
+        refine = [self._predictor.refiner()] * len(self)
+        presence = [float(value) for value in found.presence]
+        if prompt is not None and self._predictor.options.refine == "sam":
+            # The prompted image shows what the prompt means, whatever the group shares.
+            refine[prompt.image] = functools.partial(refine[prompt.image].prompted, prompt)
+            presence[prompt.image] = 1.0
         images = tuple(
             ImageResult(
                 image.name,
@@ -107,12 +114,12 @@ class Session:
                 image.width,
                 probability_map=np.asarray(probability_map),
                 prior=np.asarray(prior),
-                presence=float(presence),
-                refine=refine,
+                presence=presence[number],
+                refine=refine[number],
                 source=image.source,
             )
-            for image, probability_map, prior, presence in zip(
-                self._images, *found[:3], strict=True
+            for number, (image, probability_map, prior) in enumerate(
+                zip(self._images, *found[:2], strict=True)
             )
         )
         probabilities = (float(p) for p in found.class_probabilities)
@@ -135,6 +142,8 @@ class Predictor:
         chunk_size: how many images the network sees at once. More need more memory; results differ
             by rounding only.
         encoding_bytes: how many bytes of encodings are kept for further prompts and iterations.
+        refine: "", "guided" or "sam", instead of what the config says (`predict.refinement`).
+        sam_weights: a file of MobileSAM's weights; by default it is downloaded when needed.
     """
 
     def __init__(
@@ -145,12 +154,18 @@ class Predictor:
         cold: bool = False,
         chunk_size: int = CHUNK_SIZE,
         encoding_bytes: int = ENCODING_BYTES,
+        refine: str | None = None,
+        sam_weights: str | Path | None = None,
     ):
         if chunk_size < 1:
             raise UserError(f"chunk_size is {chunk_size}; it must be 1 or more")
         self.config = config
         self.categories = tuple(config.categories)
         self.options = prediction_options(config)
+        if refine is not None:
+            self.options = self.options._replace(refine=kind_of(refine))
+        self._refiners: dict[str | bool, Any] = {}
+        self._sam_weights = sam_weights
         network = from_config(config.model, len(self.categories))
         dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
         network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
@@ -162,6 +177,13 @@ class Predictor:
             encoding_bytes=encoding_bytes,
             mirror=self.options.mirror,
         )
+
+    def refiner(self) -> Any:
+        """What `options.refine` names, loaded when first asked for; see `refine_by`."""
+        kind = self.options.refine
+        if kind not in self._refiners:
+            self._refiners[kind] = refine_by(kind, self._sam_weights)
+        return self._refiners[kind]
 
     def __call__(
         self,

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from cosseg_jax.data.images import Reopenable
 from cosseg_jax.drawing import resized
 from cosseg_jax.predict.chunked import THRESHOLD, binary_mask
-from cosseg_jax.predict.guided_filter import refined
+from cosseg_jax.predict.refinement import Refine
 from cosseg_jax.types import Ndarray
 
 
@@ -22,7 +22,7 @@ class ImageResult:
     probability_map: of the shared object, 0..1, at the network's size.
     prior: S, the spatial prior; positive where the spatial modulator expects the object.
     presence: the probability that the object is in the image at all, 0..1.
-    refine: whether edges are moved to those of the image.
+    refine: from the map and the image to the probability at the image's own size, or None.
     source: what the image can be read from again.
     """
 
@@ -32,7 +32,7 @@ class ImageResult:
     probability_map: Float[Ndarray, "S S"]
     prior: Float[Ndarray, "h w"]
     presence: float
-    refine: bool
+    refine: Refine | None
     source: Reopenable
 
     @property
@@ -43,8 +43,8 @@ class ImageResult:
     @property
     def probability(self) -> Float[Ndarray, "H W"]:
         """The probability of the shared object at the image's own size, computed when asked."""
-        if self.refine:
-            return refined(self.probability_map, self.image)
+        if self.refine is not None:
+            return self.refine(self.probability_map, self.image)
         return resized(self.probability_map, (self.height, self.width))
 
     @property

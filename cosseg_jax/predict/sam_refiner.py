@@ -130,7 +130,7 @@ class SamRefiner:
             return self(resized(prompt.mask.astype(np.float32), (side, side)), image)
         embedded = self.embed(image)
         box, points = prompt.box, [] if prompt.point is None else [prompt.point]
-        corners = None if box is None else to_frame(np.reshape(box, (2, 2)), embedded.frame).ravel()
+        corners = None if box is None else to_frame([box[:2], box[2:]], embedded.frame).ravel()
         logits, iou = self._masks(
             prompt_of(to_frame(points, embedded.frame), box=corners), embedded, None
         )

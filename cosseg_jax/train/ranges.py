@@ -15,6 +15,7 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.spatial import DESCRIPTORS, GRADIENTS, SCALES, SIGNS, SOLVERS
 from cosseg_jax.models.ssnm import DTYPES
+from cosseg_jax.predict.refinement import KINDS
 from cosseg_jax.train.losses import SEG_WEIGHTINGS
 
 MOST_STEPS = 2**31 - 2  # a step is an int32
@@ -153,7 +154,7 @@ FIELDS: dict[str, Range] = {
     "cache_mirror": SWITCH,
     "prediction.image_size": Whole(32, 4096, step=32, also=0),
     "prediction.mirror": SWITCH,
-    "prediction.refine": SWITCH,
+    "prediction.refine": Choice(KINDS),
     "loss.seg_weighting": Choice(tuple(SEG_WEIGHTINGS)),
     "loss.spatial_weight": WEIGHT,
     "loss.semantic_weight": WEIGHT,

@@ -125,10 +125,14 @@ def test_a_threshold_of_one_finds_nothing(golden, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("kinds", "refine", "most"),
-    [("masks,json", False, 1), ("masks,json", True, 2), ("masks,cutouts,overlays,json", True, 2)],
+    [
+        ("masks,json", "", 1),
+        ("masks,json", "guided", 2),
+        ("masks,cutouts,overlays,json", "guided", 2),
+    ],
 )
 def test_each_photo_is_decoded_once_and_once_more_for_its_files(
-    golden, tmp_path: Path, monkeypatch, kinds: str, refine: bool, most: int
+    golden, tmp_path: Path, monkeypatch, kinds: str, refine: str, most: int
 ):
     photos = write_shapes(tmp_path / "photos")
     options = predictor().options
@@ -281,4 +285,5 @@ def test_the_network_is_loaded_as_the_options_say(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(network, "load", load)
     photos = write_shapes(tmp_path / "photos")
     assert segment(photos, "--out", tmp_path / "out", "--checkpoint", EXPORT, "--chunk", 2) == 0
-    assert loaded == [(EXPORT, {"cold": True, "chunk_size": 2})]
+    expected = {"cold": True, "chunk_size": 2, "sam_weights": None}
+    assert loaded == [(EXPORT, expected)]

@@ -157,7 +157,7 @@ def test_images_may_come_in_any_form(predictor, pictures, result, tmp_path):
 
 
 def test_refined_edges_follow_the_image(predictor, pictures, result, monkeypatch):
-    monkeypatch.setattr(predictor, "options", predictor.options._replace(refine=True))
+    monkeypatch.setattr(predictor, "options", predictor.options._replace(refine="guided"))
     image = predictor(pictures).images[3]
     np.testing.assert_array_equal(image.image, pictures[3])
     np.testing.assert_array_equal(image.probability, refined(image.probability_map, pictures[3]))

@@ -146,7 +146,7 @@ class FakeSession(NamedTuple):
             probability,
             prior=np.zeros((2, 2), np.float32),
             presence=self.predictor.presence,
-            refine=False,
+            refine=None,
             source=reopenable(content, name),
         )
 
