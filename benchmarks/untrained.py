@@ -1,11 +1,11 @@
-"""What one could have instead of a trained network, each as a `Predict` of the evaluator.
+"""Methods without training that stand in for a network, each as a function from a group to masks.
 
-    middle_box   half of each side, in the middle
-    prior        the spatial modulator's S on ImageNet features, where S > 0 (section 3.2)
+    middle_box   a centred box with half of the image's height and width
+    prior        the spatial modulator's S on ImageNet features (section 3.2); S > 0 is the object
     kmeans       clusters of the same features over the whole group; one of them is the object
-    saliency     a salient-object network of the family of U2-Net (Qin et al. 2020), as ONNX
+    saliency     a salient-object network of the U2-Net family (Qin et al. 2020), as ONNX
 
-`prior` and `kmeans` look at the group. The other two see one photograph at a time.
+`prior` and `kmeans` use the group. The other two see one image at a time.
 """
 
 import hashlib
@@ -19,34 +19,45 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from cosseg_jax.evaluation.evaluator import Predict
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise_images
 from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
-from cosseg_jax.types import FeatureMaps, GroupMasks, Ndarray
+from cosseg_jax.types import FeatureMaps, Ndarray
 
-RANDOM = "random"  # instead of ImageNet weights, to try the programs
-TOGETHER = 5  # photographs that the backbone sees at once, so that it is compiled once
+RANDOM = "random"  # instead of ImageNet weights, for trying the programs
+CHUNK = 5  # images that the backbone sees at once, so that it is compiled once
 RESTARTS = 4  # of k-means
+PRIORS = {
+    "prior": SpatialOptions(),
+    "principal direction": SpatialOptions(descriptors="centred", sign="activation"),
+}
+
+Maps = tuple[Float[Array | Ndarray, "N S S"], Float[Array | Ndarray, "N h w"]]
 
 
 class Method(NamedTuple):
-    """A way to masks. sees_group: whether a photograph's mask depends on the others'."""
+    """A way to segment groups.
 
-    predict: Predict
+    predict: from the images [N, S, S, 3] of a group to probability maps and a spatial prior.
+    image_size: S.
+    uses_group: whether the mask of an image depends on the other images.
+    """
+
+    predict: Callable[[UInt8[Ndarray, "N S S 3"]], Maps]
     image_size: int
-    sees_group: bool
+    uses_group: bool
 
 
 class Features:
-    """Maps of a backbone, each descriptor of length 1; each photograph is computed once.
+    """The feature maps of a backbone; every image is computed once.
 
-    They are kept in half precision: with ResNet-50 at stride 16 and 224 pixels 0.4 MB a photograph.
+    They are kept in half precision: 0.4 MB per image with ResNet-50 at stride 16 and 224 pixels.
 
-    backbone: a name of `models.backbones.BACKBONES`.
-    pretrained, data_dir: as `models.pretrained.load_pretrained` takes them, or `RANDOM`.
-    strides: of the maps that will be asked for.
+    backbone: a name in `models.backbones.BACKBONES`.
+    pretrained, data_dir: as for `models.pretrained.load_pretrained`, or `RANDOM`.
+    strides: those of the maps that will be used.
     """
 
     def __init__(
@@ -64,77 +75,78 @@ class Features:
         def compute(variables: Any, images: Array) -> dict[int, Array]:
             x = normalise_images(images.astype(jnp.float32) / 255, backbone)
             maps = cast(FeatureMaps, network.apply(variables, x, train=False))
-            return {stride: _of_length_1(jnp.asarray(maps[i])) for stride, i in levels.items()}
+            return {s: jnp.asarray(maps[i]).astype(jnp.float16) for s, i in levels.items()}
 
         self._compute = lambda images: compute(variables, images)
         self._known: dict[bytes, dict[int, np.ndarray]] = {}
 
-    def __call__(
-        self, images: UInt8[Ndarray, "B N H W 3"], stride: int
-    ) -> Float[Ndarray, "B N h w C"]:
-        """The maps of one stride, float16."""
-        flat = images.reshape(-1, *images.shape[2:])  # [B*N, H, W, 3]
-        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in flat]
+    def __call__(self, images: UInt8[Ndarray, "N H W 3"], stride: int) -> Float[Ndarray, "N h w C"]:
+        """The maps at one stride, in float16."""
+        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
         missing = {key: i for i, key in enumerate(keys) if key not in self._known}
         places = list(missing.values())
-        for start in range(0, len(places), TOGETHER):
-            chunk = places[start : start + TOGETHER]
-            filled = np.resize(chunk, TOGETHER)  # repeated, to one shape
-            maps = jax.device_get(self._compute(flat[filled]))
+        for start in range(0, len(places), CHUNK):
+            chunk = places[start : start + CHUNK]
+            filled = np.resize(chunk, CHUNK)  # repeats some, so that the shape is always the same
+            maps = jax.device_get(self._compute(images[filled]))
             for row, place in enumerate(chunk):
                 self._known[keys[place]] = {s: maps[s][row] for s in maps}
-        found = np.stack([self._known[key][stride] for key in keys])
-        return found.reshape(*images.shape[:2], *found.shape[1:])  # [B, N, h, w, C]
+        return np.stack([self._known[key][stride] for key in keys])  # [N, h, w, C]
 
 
 def middle_box(image_size: int = 224) -> Method:
-    """The box between the first and the last quarter of either side."""
+    """The box between the first and the last quarter of both sides."""
 
-    def predict(images: UInt8[Ndarray, "B N S S 3"]) -> GroupMasks:
+    def predict(images: UInt8[Ndarray, "N S S 3"]) -> Maps:
         box = np.zeros(images.shape[:-1], np.float32)
         quarter = image_size // 4
-        box[:, :, quarter:-quarter, quarter:-quarter] = 1
-        return GroupMasks(box, _no_prior(images))
+        box[:, quarter:-quarter, quarter:-quarter] = 1
+        return box, _no_prior(images)
 
-    return Method(predict, image_size, sees_group=False)
+    return Method(predict, image_size, uses_group=False)
 
 
-def prior(features: Features, stride: int, image_size: int = 224) -> Method:
-    """S of the modulator's default options, nothing trained; the probability is sigmoid(S)."""
+def prior(
+    features: Features,
+    stride: int,
+    image_size: int = 224,
+    options: SpatialOptions = PRIORS["prior"],
+) -> Method:
+    """S of the spatial modulator without any training; the probability is sigmoid(S)."""
 
     @jax.jit
-    def compute(maps: Array) -> GroupMasks:
-        prior = spatial_modulator(maps, SpatialOptions()).values
-        return GroupMasks(jax.nn.sigmoid(_enlarged(prior, image_size)), prior)
+    def compute(maps: Array) -> Maps:
+        [values] = spatial_modulator(maps[None], options).values  # [N, h, w]
+        return jax.nn.sigmoid(_enlarged(values, image_size)), values
 
-    return Method(lambda images: compute(features(images, stride)), image_size, sees_group=True)
+    return Method(lambda images: compute(features(images, stride)), image_size, uses_group=True)
 
 
 def kmeans(features: Features, stride: int, clusters: int = 2, image_size: int = 224) -> Method:
-    """k-means over the group's descriptors; see `object_cells` for which cluster is the object.
+    """k-means over the group's descriptors of length 1; `object_cells` chooses the object.
 
     Raises ImportError without scikit-learn.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
     def cells(maps: Float[Ndarray, "N h w C"]) -> np.ndarray:
         solver = KMeans(clusters, n_init=RESTARTS, random_state=0)
         x = maps.reshape(-1, maps.shape[-1]).astype(np.float32)  # [N*h*w, C]
-        with threadpool_limits(1):  # threads that wait for each other take longer than the work
+        x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+        with threadpool_limits(1):  # with more threads, waiting takes longer than the work
             labels = solver.fit_predict(x)
         return object_cells(labels.reshape(maps.shape[:-1]))  # [N, h, w]
 
-    def predict(images: UInt8[Ndarray, "B N S S 3"]) -> GroupMasks:
-        found = np.stack([cells(maps) for maps in features(images, stride)])  # [B, N, h, w]
-        prior = found.astype(np.float32)
-        return GroupMasks(_enlarged(jnp.asarray(prior), image_size), 2 * prior - 1)
+    def predict(images: UInt8[Ndarray, "N S S 3"]) -> Maps:
+        found = cells(features(images, stride)).astype(np.float32)  # [N, h, w]
+        return _enlarged(jnp.asarray(found), image_size), 2 * found - 1
 
-    return Method(predict, image_size, sees_group=True)
+    return Method(predict, image_size, uses_group=True)
 
 
 def object_cells(labels: Int[Ndarray, "N h w"]) -> Ndarray:
-    """True on the cluster with the least share of its own cells on the photographs' borders."""
+    """True on the cluster with the smallest share of its cells on the images' borders."""
     border = np.ones(labels.shape, bool)
     border[:, 1:-1, 1:-1] = False
     names = np.unique(labels)
@@ -143,32 +155,39 @@ def object_cells(labels: Int[Ndarray, "N h w"]) -> Ndarray:
 
 
 def saliency(onnx_file: str | Path) -> Method:
-    """A network of U2-Net's inputs and outputs, by onnxruntime on the processors.
+    """A network with the inputs and outputs of U2-Net, run by onnxruntime on the CPU.
 
-    Raises ImportError without onnxruntime, FileNotFoundError without the file, ValueError for a
-    network of other inputs.
+    Raises:
+        ImportError: without onnxruntime.
+        MissingFileError: if the file does not exist.
+        UserError: for a network with other inputs.
     """
     import onnxruntime
 
     if not Path(onnx_file).is_file():
-        raise FileNotFoundError(f"--saliency_onnx names {onnx_file}, and there is no such file")
+        raise MissingFileError(f"--saliency_onnx is {onnx_file}, which does not exist")
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others decode
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # threads that decode need the cores
     session = onnxruntime.InferenceSession(
         os.fspath(onnx_file), options, providers=["CPUExecutionProvider"]
     )
-    [entry] = session.get_inputs()
-    *_, height, width = entry.shape
-    if len(entry.shape) != 4 or height != width or not isinstance(height, int):
-        raise ValueError(f"{onnx_file} takes {entry.shape}; expected [1, 3, S, S] as of U2-Net")
+    [network_input] = session.get_inputs()
+    *_, height, width = network_input.shape
+    if len(network_input.shape) != 4 or height != width or not isinstance(height, int):
+        raise UserError(
+            f"{onnx_file} takes inputs of shape {network_input.shape}; give a network that takes "
+            "[1, 3, S, S], as U2-Net does"
+        )
     first = session.get_outputs()[0].name
-    return saliency_of(lambda x: session.run([first], {entry.name: x})[0], height)
+    return saliency_of(lambda x: session.run([first], {network_input.name: x})[0], height)
 
 
 def saliency_of(run: Callable[[np.ndarray], Any], image_size: int) -> Method:
-    """The method of a network from [1, 3, S, S] to [1, 1, S, S], prepared as U2-Net documents it.
+    """A network from [1, 3, S, S] to [1, 1, S, S], with the preprocessing that U2-Net documents.
 
-    A photograph is divided by its greatest value and normalised by ImageNet's mean and standard
+    An image is divided by its largest value and normalised by ImageNet's mean and standard
     deviation; the map is stretched to 0..1.
     """
 
@@ -181,11 +200,10 @@ def saliency_of(run: Callable[[np.ndarray], Any], image_size: int) -> Method:
         found = np.asarray(run(x), np.float32)[0, 0]  # [S, S]
         return (found - found.min()) / max(float(np.ptp(found)), 1e-6)
 
-    def predict(images: UInt8[Ndarray, "B N S S 3"]) -> GroupMasks:
-        maps = [predict_one(image) for image in images.reshape(-1, *images.shape[2:])]
-        return GroupMasks(np.stack(maps).reshape(images.shape[:-1]), _no_prior(images))
+    def predict(images: UInt8[Ndarray, "N S S 3"]) -> Maps:
+        return np.stack([predict_one(image) for image in images]), _no_prior(images)
 
-    return Method(predict, image_size, sees_group=False)
+    return Method(predict, image_size, uses_group=False)
 
 
 def _variables(network: Any, backbone: str, pretrained: str, data_dir: str | Path | None) -> Any:
@@ -196,14 +214,9 @@ def _variables(network: Any, backbone: str, pretrained: str, data_dir: str | Pat
     return load_pretrained(pretrained, backbone, shapes, data_dir)
 
 
-def _of_length_1(x: Float[Array, "M h w C"]) -> Float[Array, "M h w C"]:
-    length = jnp.linalg.norm(x, axis=-1, keepdims=True)
-    return (x / jnp.maximum(length, 1e-6)).astype(jnp.float16)
+def _enlarged(maps: Float[Array, "N h w"], side: int) -> Float[Array, "N S S"]:
+    return jax.image.resize(maps, (maps.shape[0], side, side), "linear")
 
 
-def _enlarged(maps: Float[Array, "B N h w"], side: int) -> Float[Array, "B N S S"]:
-    return jax.image.resize(maps, (*maps.shape[:2], side, side), "linear")
-
-
-def _no_prior(images: UInt8[Ndarray, "B N S S 3"]) -> np.ndarray:
-    return np.zeros((*images.shape[:2], 1, 1), np.float32)
+def _no_prior(images: UInt8[Ndarray, "N S S 3"]) -> np.ndarray:
+    return np.zeros((len(images), 1, 1), np.float32)

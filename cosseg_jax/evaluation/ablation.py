@@ -1,4 +1,4 @@
-"""The four networks of table 5: which modulators each has, and where their exports lie."""
+"""The four networks of table 5: their modulators and the folders of their exports."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from cosseg_jax.errors import check_choice
+from cosseg_jax.errors import MissingFileError, UserError, check_choice
 from cosseg_jax.predict.exported import CONFIG_FILE, load_config
 
 
 class Variant(NamedTuple):
-    """Fields of a config's `model`."""
+    """The fields of a config's `model` that a variant sets."""
 
     use_spatial: bool
     use_semantic: bool
@@ -26,11 +26,11 @@ VARIANTS = {
 
 
 def set_variant(config: ConfigDict, name: str) -> ConfigDict:
-    """Turns the modulators of a config on and off. Raises ValueError for an unknown variant."""
+    """Turns the modulators of a config on or off. Raises a UserError for an unknown variant."""
     check_choice("variant", name, VARIANTS)
     config.model.update(VARIANTS[name]._asdict())
     if not config.model.use_semantic:
-        config.model.num_iterations = 1  # there is no gamma to compute anew
+        config.model.num_iterations = 1  # there is no gamma to compute again
     return config
 
 
@@ -38,8 +38,8 @@ def find_exports(folder: Path) -> dict[str, Path]:
     """The exported networks folder/full, folder/no_spatial and so on, by variant.
 
     Raises:
-        FileNotFoundError: if some are missing; with the commands that make them.
-        ValueError: if one is not the variant that its folder says.
+        MissingFileError: if some are missing; the message has the commands that make them.
+        UserError: if a network is not the variant that its folder is named after.
     """
     exports = {name: folder / name for name in VARIANTS}
     missing = [name for name, path in exports.items() if not (path / CONFIG_FILE).is_file()]
@@ -49,9 +49,9 @@ def find_exports(folder: Path) -> dict[str, Path]:
             f"--export {exports[name]}"
             for name in missing
         )
-        raise FileNotFoundError(
-            f"{folder} lacks the exported {', '.join(missing)}; table 5 takes all of "
-            f"{', '.join(VARIANTS)}. Make them (--config.data_dir says where the data are): "
+        raise MissingFileError(
+            f"{folder} lacks the exported {', '.join(missing)}; table 5 needs all of "
+            f"{', '.join(VARIANTS)}. Train them (--config.data_dir is the folder of the data): "
             f"{commands}"
         )
     for name, path in exports.items():
@@ -60,7 +60,7 @@ def find_exports(folder: Path) -> dict[str, Path]:
 
 
 def differing_fields(exports: dict[str, Path]) -> list[str]:
-    """Lines on what else than the modulators differs between the networks' configs."""
+    """Lines that state where the networks' configs differ, other than in the modulators."""
     configs = {name: _comparable(load_config(path)) for name, path in exports.items()}
     first, *others = configs
     return [
@@ -78,14 +78,14 @@ def _check_variant(path: Path, name: str) -> None:
     if found != VARIANTS[name]:
         listed = ", ".join(f"model.{field} = {value}" for field, value in found._asdict().items())
         others = [other for other, variant in VARIANTS.items() if variant == found]
-        raise ValueError(
+        raise UserError(
             f"{path} holds a network with {listed}, which is {others[0]!r}, not {name!r}; rename "
-            "the folder, or train and export the right one"
+            "the folder, or train and export the right network"
         )
 
 
 def _comparable(config: ConfigDict) -> dict[str, object]:
-    """A config's fields by their dotted names, without the modulators' switches and folders."""
+    """A config's fields by dotted name, without folders and what a variant sets."""
     fields: dict[str, object] = {}
 
     def add(part: dict[str, object], prefix: str) -> None:

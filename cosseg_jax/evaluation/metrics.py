@@ -1,21 +1,21 @@
 """P and J of binary masks, under the four protocols of the literature (section 4.2).
 
-P is the share of pixels labelled right, J the intersection over union of the foreground. A protocol
-says at which size masks are compared, how a probability becomes a mask, what an image without
-the object is worth, and over what J is averaged:
+P is pixel accuracy, the share of pixels with the right label. J is the IoU (Jaccard index) of the
+foreground. A protocol defines the size at which masks are compared, how a probability map becomes a
+mask, the J of an image without the object, and what J is averaged over:
 
-    original  own size, p > 0.5; an image without the object has no J; images, then classes
-              (the way of Rubinstein et al. 2013)
-    ssnm      224 x 224, p > min(mean + std, 0.8); no object: J = 0; all images of the data set
-              (the released code of the paper, so its tables)
+    original  own size, p > 0.5; an image without the object has no J; mean over the images of a
+              class, then over classes (as Rubinstein et al. 2013 do)
+    ssnm      224 x 224, p > min(mean + std, 0.8); without the object J = 0; mean over all images
+              (the paper's released code, so its tables)
     ufo       as ssnm, with min(mean + std, 0.5)
-    pooled    own size, p > 0.5; the pixels of a class pooled, then classes
+    pooled    own size, p > 0.5; over the pooled pixels of a class, then mean over classes
 
-Mean and standard deviation (of the population, in float64) run over all pixels of one image's map.
-Void pixels never count. Maps are resized by Pillow's bilinear filter on float values: half-pixel
-centres, and a triangle as wide as the step where a map shrinks. A resized truth or void mask is
-what lies above 0.5. A metric is a state (`start`, `update`, `merge`, `compute`) of a few sums
-for each category, so that memory does not depend on the size of the data set.
+The mean and standard deviation (of the population, in float64) are taken over all pixels of one
+image's map. Void pixels never count. Maps are resized by Pillow's bilinear filter on floats, with
+half-pixel centres and anti-aliasing; a resized truth or void mask is thresholded at 0.5. A metric
+is a state of a few sums for each category (`start`, `update`, `merge`, `compute`), so memory does
+not depend on the size of the data set.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,13 +27,18 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from PIL import Image
 
+from cosseg_jax.errors import check_choice
 from cosseg_jax.types import Ndarray
 
 THRESHOLD = 0.5  # of `original`, and of every mask that is written
 
 
 class Counts(NamedTuple):
-    """Pixels of one image outside void: labelled right, all, in both masks, in either."""
+    """Numbers of pixels of one image outside void.
+
+    right: pixels with the right label. pixels: all of them.
+    intersection, union: of the predicted and the true mask.
+    """
 
     right: int
     pixels: int
@@ -43,7 +48,7 @@ class Counts(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over images, one entry a category: the state of a metric."""
+    """Sums over images for each category: the state of a metric."""
 
     images: Float[Ndarray, " L"]
     precision: Float[Ndarray, " L"]
@@ -73,11 +78,11 @@ class ProtocolScores(NamedTuple):
 class Protocol(NamedTuple):
     """One way of computing P and J.
 
-    side: height and width at which masks are compared; None: the truth's own size.
-    threshold: what a probability must exceed to be foreground, given the map.
-    jaccard_without_object: J of an image without the object; None leaves the image out of J.
+    side: the height and width at which masks are compared; None: the truth's own size.
+    threshold: from a map to the probability that foreground must exceed.
+    jaccard_without_object: J of an image without the object; None leaves it out of the mean of J.
     pooled: whether the pixels of a class are counted as if they were one image.
-    over_classes: whether the data set's figure is the mean of its classes, not of its images.
+    over_classes: whether the result of a data set is the mean over classes, not over images.
     """
 
     side: int | None
@@ -109,9 +114,8 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def protocol_named(name: str) -> Protocol:
-    """Looks a protocol up. Raises ValueError, listing the valid names, for another one."""
-    if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}; valid: {', '.join(PROTOCOLS)}")
+    """The protocol of that name. Raises a UserError that lists the valid names for another one."""
+    check_choice("the protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
 
 
@@ -129,14 +133,17 @@ def count(
     probability: Float[Ndarray, "h w"],
     truth: Bool[Ndarray, "H W"],
     void: Bool[Ndarray, "H W"],
+    present: bool = True,
 ) -> Counts:
-    """Compares one image's prediction with its truth.
+    """Compares the prediction for one image with the truth.
 
     Args:
-        protocol: of `PROTOCOLS`.
+        protocol: one of `PROTOCOLS`.
         probability: of the foreground, 0..1, at any size.
-        truth: the object, at the image's own size.
+        truth: the mask of the object, at the image's own size.
         void: pixels that do not count, at the same size.
+        present: whether the predictor says that the object is in the image. Users get an empty mask
+            where it is not, so the protocols with the fixed threshold score an empty mask as well.
     """
     height, width = truth.shape if protocol.side is None else (protocol.side, protocol.side)
     size = (height, width)
@@ -144,8 +151,10 @@ def count(
     if truth.shape != size:
         truth = resize_map(truth.astype(np.float32), size) > 0.5
         void = resize_map(void.astype(np.float32), size) > 0.5
-    # compared in float32: a map that is constant never exceeds its own mean
+    # compared in float32, so that a constant map never exceeds its own mean
     predicted = probability > np.float32(protocol.threshold(probability))
+    if not present and protocol.threshold is _half:
+        predicted = np.zeros_like(predicted)
     valid = ~void
     truth = truth & valid
     return Counts(
@@ -174,7 +183,7 @@ def start(num_categories: int) -> Tally:
 
 
 def update(tally: Tally, protocol: Protocol, category: int, counts: Counts) -> Tally:
-    """The state after one more image of `category`; the one given stays as it is."""
+    """The state after one more image of `category`; the given state is not changed."""
     P, J = image_scores(protocol, counts)
     added = Tally(*(sums.copy() for sums in tally))
     if P is not None:
@@ -191,12 +200,12 @@ def update(tally: Tally, protocol: Protocol, category: int, counts: Counts) -> T
 
 
 def merge(first: Tally, second: Tally) -> Tally:
-    """The state after the images of both."""
+    """The state after the images of both states."""
     return Tally(*(a + b for a, b in zip(first, second, strict=True)))
 
 
 def compute(tally: Tally, protocol: Protocol, categories: Sequence[str]) -> ProtocolScores:
-    """P and J in percent, of each category that had images and of the whole data set."""
+    """P and J in percent, of the data set and of each category that had images."""
     if protocol.pooled:
         P = _ratio(100 * tally.right, tally.pixels)
         J = _ratio(100 * tally.intersection, tally.union)
@@ -208,7 +217,7 @@ def compute(tally: Tally, protocol: Protocol, categories: Sequence[str]) -> Prot
         for k in np.flatnonzero(tally.images)
     }
     if protocol.over_classes:
-        return ProtocolScores(_mean(P), _mean(J), per_class)
+        return ProtocolScores(_mean_without_nan(P), _mean_without_nan(J), per_class)
     return ProtocolScores(
         _defined(_ratio(tally.precision.sum(), tally.images.sum())),
         _defined(_ratio(tally.jaccard.sum(), tally.images_with_jaccard.sum())),
@@ -223,8 +232,8 @@ def batch_scores(
 ) -> dict[str, jax.Array]:
     """P and J in percent of a training batch at the network's size, p > 0.5, inside jit.
 
-    P is the mean over images with a pixel outside void, J over those that show the object; without
-    any such image, 0.
+    P is the mean over images with a pixel outside void, J over those that show the object; 0 if
+    there is no such image.
     """
     predicted, truth = (mask_logits > 0) & valid, (masks > 0.5) & valid
 
@@ -247,7 +256,7 @@ def _ratio(sums: np.ndarray | np.float64, counts: np.ndarray | np.float64) -> np
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _mean_without_nan(values: np.ndarray) -> float | None:
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else None
 

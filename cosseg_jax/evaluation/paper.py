@@ -1,7 +1,7 @@
-"""The figures that the paper prints for itself and for others, in percent (its tables 1 to 5).
+"""The numbers that the paper prints for its own and for other methods, in percent (tables 1 to 5).
 
-One misprint is corrected as its authors do, and marked: table 2, HRNet, car. What the tables leave
-out or others report differently is said in footnotes.
+One misprint is corrected as its authors do, and marked: table 2, HRNet, car. Footnotes state what
+the tables leave out or what others report differently.
 """
 
 from typing import NamedTuple
@@ -9,25 +9,28 @@ from typing import NamedTuple
 OURS_VGG16 = "paper, VGG16"
 OURS_HRNET = "paper, HRNet"
 
-Number = int | float  # whole where the paper prints whole numbers
+PrintedNumber = int | float  # an int where the paper prints whole numbers
 
 
 class Published(NamedTuple):
     """One row of a table; None where the table has a dash.
 
-    P, J: averages as printed, or of the printed classes where the table has no average.
-    per_class_P, per_class_J: one figure a class of the table, or empty.
+    P, J: averages as printed, or over the printed classes where the table has no average.
+    per_class_P, per_class_J: one number per class of the table, or empty.
     """
 
     method: str
-    P: Number | None
-    J: Number | None
-    per_class_J: tuple[Number | None, ...] = ()
-    per_class_P: tuple[Number | None, ...] = ()
+    P: PrintedNumber | None
+    J: PrintedNumber | None
+    per_class_J: tuple[PrintedNumber | None, ...] = ()
+    per_class_P: tuple[PrintedNumber | None, ...] = ()
 
 
 class Footnote(NamedTuple):
-    """A remark on a figure. method: of its row, "" for all; column: `J`, or `car J` of a class."""
+    """A remark on a number.
+
+    method: that of its row, or "" for all rows. column: `P` or `J`, or `car J` for a class.
+    """
 
     method: str
     column: str
@@ -38,7 +41,7 @@ class Table(NamedTuple):
     """One of the paper's tables.
 
     classes: as in the data sets of this package.
-    labels: the same classes as the paper heads its columns.
+    labels: the paper's headings for the same classes.
     """
 
     number: int
@@ -67,14 +70,14 @@ _MSRC = Table(
     ),
     (
         Footnote(
-            "Li et al. 2018", "J", "as the paper cites it; its authors' own page gives 95.4 / 82.9"
+            "Li et al. 2018", "J", "as the paper cites it; its authors' own page has 95.4 / 82.9"
         ),
     ),
 )
 
 
 def _pairs(method: str, *P_and_J: float | None) -> Published:
-    """A row of table 2: P and J of one class after the other, without an average."""
+    """A row of table 2: P and J of each class in turn."""
     P, J = P_and_J[0::2], P_and_J[1::2]
     return Published(method, _average(P), _average(J), per_class_J=J, per_class_P=P)
 
@@ -105,9 +108,9 @@ _INTERNET = Table(
         _pairs(OURS_HRNET, 94.8, 69.6, 91.6, 73.9, 94.4, 70.2),
     ),
     (
-        Footnote("", "P", "the mean of the printed classes; the table itself has no average"),
-        Footnote("", "J", "the mean of the printed classes; the table itself has no average"),
-        Footnote(OURS_HRNET, "car J", "82.5 in print, a misprint that its authors have corrected"),
+        Footnote("", "P", "the mean over the printed classes; the table itself has no average"),
+        Footnote("", "J", "the mean over the printed classes; the table itself has no average"),
+        Footnote(OURS_HRNET, "car J", "82.5 in print, a misprint that the authors have corrected"),
     ),
 )
 
@@ -146,8 +149,8 @@ _ICOSEG = Table(
 )
 
 
-def _whole(method: str, P: float, J: int, per_class_J: str = "") -> Published:
-    """A row of table 4, whose J are whole numbers: one string, so that it stays one line."""
+def _whole_numbers(method: str, P: float, J: int, per_class_J: str = "") -> Published:
+    """A row of table 4, whose J are whole numbers, given as one string."""
     return Published(method, P, J, tuple(int(value) for value in per_class_J.split()))
 
 
@@ -164,58 +167,62 @@ _PASCAL = Table(
         *("D.T.", "Dog", "Horse", "M.B.", "P.S.", "P.P.", "Sheep", "Sofa", "Train", "TV"),
     ),
     (
-        _whole(
+        _whole_numbers(
             "Faktor and Irani 2013",
             84.0,
             46,
             "65 14 49 47 44 61 55 49 20 59 22 39 52 51 31 27 51 32 55 35",
         ),
-        _whole(
+        _whole_numbers(
             "Lee et al. 2015",
             69.8,
             33,
             "50 15 29 37 27 55 35 34 13 40 10 37 49 44 24 21 51 30 42 16",
         ),
-        _whole(
+        _whole_numbers(
             "Chang and Wang 2015",
             82.4,
             29,
             "48 9 32 32 21 34 42 35 13 50 6 22 37 39 19 17 41 21 41 18",
         ),
-        _whole("Quan et al. 2016", 89.0, 52),
-        _whole(
+        _whole_numbers("Quan et al. 2016", 89.0, 52),
+        _whole_numbers(
             "Hati et al. 2016",
             72.5,
             25,
             "44 13 26 31 28 33 26 29 14 24 11 27 23 22 18 17 33 27 26 25",
         ),
-        _whole(
+        _whole_numbers(
             "Jerripothula et al. 2016",
             85.2,
             45,
             "64 20 54 48 42 64 55 57 21 61 19 49 57 50 34 28 53 39 56 38",
         ),
-        _whole(
+        _whole_numbers(
             "Jerripothula et al. 2017",
             80.1,
             40,
             "53 14 47 43 42 62 50 49 20 56 13 38 50 45 29 26 40 37 51 37",
         ),
-        _whole(
+        _whole_numbers(
             "Wang et al. 2017",
             84.3,
             52,
             "75 26 53 59 51 70 59 70 35 63 26 56 63 59 35 28 67 52 52 48",
         ),
-        _whole("Li et al. 2018", 94.2, 65),
-        _whole(
+        _whole_numbers("Li et al. 2018", 94.2, 65),
+        _whole_numbers(
             "Hsu et al. 2018",
             91.0,
             60,
             "77 27 70 61 58 79 76 79 29 75 28 63 66 65 37 42 75 67 68 51",
         ),
-        _whole(OURS_VGG16, 93.7, 66, "83 35 75 69 58 87 77 80 26 86 7 74 79 71 45 39 81 68 83 59"),
-        _whole(OURS_HRNET, 94.9, 71, "82 37 74 70 67 88 82 77 36 87 15 75 82 72 58 46 82 77 84 69"),
+        _whole_numbers(
+            OURS_VGG16, 93.7, 66, "83 35 75 69 58 87 77 80 26 86 7 74 79 71 45 39 81 68 83 59"
+        ),
+        _whole_numbers(
+            OURS_HRNET, 94.9, 71, "82 37 74 70 67 88 82 77 36 87 15 75 82 72 58 46 82 77 84 69"
+        ),
     ),
 )
 
@@ -226,7 +233,7 @@ TABLES: dict[str, Table] = {
     "pascal": _PASCAL,
 }
 
-# Table 5, on PASCAL-VOC, by variant of the network
+# table 5, on PASCAL-VOC, by variant of the network
 ABLATION: dict[str, Published] = {
     "full": Published("full", 94.9, 71),
     "no_spatial": Published("no_spatial", 94.5, 69),

@@ -1,4 +1,4 @@
-"""The four networks of table 5: their configs, and where their exports are found."""
+"""The four networks of table 5: their configs and their exports."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from configs import ablation as recipe
 from configs import quickstart, vgg16_voc
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.evaluation import ablation
 from cosseg_jax.evaluation.ablation import VARIANTS
 from cosseg_jax.evaluation.paper import ABLATION
@@ -34,7 +35,9 @@ def exports(tmp_path: Path) -> Path:
         ("neither", False, False),
     ],
 )
-def test_a_variant_is_the_recipe_with_modulators_off(choice: str, spatial: bool, semantic: bool):
+def test_a_variant_is_the_recipe_with_its_modulators_set(
+    choice: str, spatial: bool, semantic: bool
+):
     config = recipe.get_config(choice)
     assert (config.model.use_spatial, config.model.use_semantic) == (spatial, semantic)
     config.model.use_spatial = config.model.use_semantic = True
@@ -55,7 +58,7 @@ def test_another_recipe_is_named_after_a_comma():
     ],
 )
 def test_an_unknown_choice_lists_the_valid_ones(choice: str, message: str):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         recipe.get_config(choice)
 
 
@@ -70,7 +73,7 @@ def test_exports_are_found_by_variant(exports: Path):
 def test_missing_exports_are_named_with_the_commands_that_make_them(exports: Path):
     (exports / "full" / "config.json").unlink()
     (exports / "neither" / "config.json").unlink()
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(MissingFileError) as caught:
         ablation.find_exports(exports)
     message = str(caught.value)
     assert "lacks the exported full, neither;" in message
@@ -83,15 +86,15 @@ def test_missing_exports_are_named_with_the_commands_that_make_them(exports: Pat
 def test_an_export_in_the_folder_of_another_variant_is_refused(tmp_path: Path):
     for name in VARIANTS:
         export(tmp_path / name, recipe.get_config("full,quickstart"))
-    with pytest.raises(ValueError, match=r"no_spatial holds .*which is 'full', not 'no_spatial'"):
+    with pytest.raises(UserError, match=r"no_spatial holds .*which is 'full', not 'no_spatial'"):
         ablation.find_exports(tmp_path)
 
 
-def test_networks_that_differ_in_their_modulators_only_have_nothing_to_report(exports: Path):
+def test_networks_that_differ_only_in_their_modulators_have_no_other_differences(exports: Path):
     assert ablation.differing_fields(ablation.find_exports(exports)) == []
 
 
-def test_other_differences_are_reported(exports: Path):
+def test_other_differences_are_listed(exports: Path):
     path = exports / "neither" / "config.json"
     config = json.loads(path.read_text())
     config["steps"], config["optimizer"]["learning_rate"] = 7, 0.5

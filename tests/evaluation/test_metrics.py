@@ -1,4 +1,4 @@
-"""P and J against values computed by hand and against a slow computation, pixel by pixel."""
+"""P and J equal values computed by hand and by a slow computation, pixel by pixel."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cosseg_jax.errors import UserError
 from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.metrics import PROTOCOLS, Counts, ProtocolScores, Scores
 
@@ -14,7 +15,7 @@ def mask(*rows: str) -> np.ndarray:
     return np.array([[pixel == "#" for pixel in row] for row in rows])
 
 
-def nothing_void(truth: np.ndarray) -> np.ndarray:
+def no_void(truth: np.ndarray) -> np.ndarray:
     return np.zeros_like(truth)
 
 
@@ -22,7 +23,7 @@ def scores_of(name: str, images: list[tuple[int, np.ndarray, np.ndarray]]) -> Pr
     """Scores (category, probability, truth) under a protocol, without void."""
     tally = metrics.start(3)
     for category, probability, truth in images:
-        counts = metrics.count(PROTOCOLS[name], probability, truth, nothing_void(truth))
+        counts = metrics.count(PROTOCOLS[name], probability, truth, no_void(truth))
         tally = metrics.update(tally, PROTOCOLS[name], category, counts)
     return metrics.compute(tally, PROTOCOLS[name], ["ant", "bee", "cat"])
 
@@ -30,7 +31,7 @@ def scores_of(name: str, images: list[tuple[int, np.ndarray, np.ndarray]]) -> Pr
 def test_original_counts_by_hand():
     probability = np.array([[0.9, 0.6, 0.5], [0.2, 0.51, 0.0]], np.float32)
     truth = mask("##.", "##.")
-    counts = metrics.count(PROTOCOLS["original"], probability, truth, nothing_void(truth))
+    counts = metrics.count(PROTOCOLS["original"], probability, truth, no_void(truth))
     assert counts == Counts(right=5, pixels=6, intersection=3, union=4, has_object=True)
 
 
@@ -41,13 +42,13 @@ def test_void_pixels_count_neither_for_nor_against():
     assert counts == Counts(right=2, pixels=2, intersection=2, union=2, has_object=True)
 
 
-def test_an_object_wholly_under_void_is_an_image_without_the_object():
+def test_an_object_entirely_under_void_counts_as_no_object():
     truth = mask("#.")
     counts = metrics.count(PROTOCOLS["original"], np.zeros((1, 2), np.float32), truth, truth)
     assert metrics.image_scores(PROTOCOLS["original"], counts) == Scores(100.0, None)
 
 
-def test_an_image_that_is_all_void_leaves_the_average_alone():
+def test_an_image_that_is_all_void_does_not_count():
     protocol, truth = PROTOCOLS["ssnm"], mask("#.")
     counts = metrics.count(protocol, np.zeros((1, 2), np.float32), truth, np.ones_like(truth))
     tally = metrics.update(metrics.start(1), protocol, 0, counts)
@@ -55,7 +56,7 @@ def test_an_image_that_is_all_void_leaves_the_average_alone():
 
 
 def test_ssnm_threshold_is_mean_plus_standard_deviation():
-    # half 0.2, half 0.4: mean 0.3, deviation 0.1; a few pixels above 0.4 are all that passes
+    # half 0.2, half 0.4: mean 0.3, deviation 0.1; only pixels above 0.4 pass
     probability = np.full((224, 224), 0.2, np.float32)
     probability[:112] = 0.4
     truth = np.zeros((224, 224), bool)
@@ -66,8 +67,8 @@ def test_ssnm_threshold_is_mean_plus_standard_deviation():
 
 
 @pytest.mark.parametrize(("name", "cap"), [("ssnm", 0.8), ("ufo", 0.5)])
-def test_threshold_is_capped(name: str, cap: float):
-    # mean + std is above 0.9: only the cap decides
+def test_the_threshold_is_capped(name: str, cap: float):
+    # mean + std is above 0.9, so that only the cap decides
     probability = np.full((224, 224), 0.0, np.float32)
     probability[:112] = 1.0
     probability[0, :2] = cap - 0.01, cap + 0.01
@@ -76,19 +77,19 @@ def test_threshold_is_capped(name: str, cap: float):
     assert counts.union == 112 * 224 - 1
 
 
-def test_a_constant_map_exceeds_no_mean():
+def test_a_constant_map_does_not_exceed_its_mean():
     truth = np.zeros((224, 224), bool)
     constant = np.full((224, 224), 0.3, np.float32)
     assert metrics.count(PROTOCOLS["ssnm"], constant, truth, truth).union == 0
 
 
-def test_ssnm_compares_at_224_whatever_the_sizes():
+def test_ssnm_compares_at_224_for_any_size():
     truth = np.zeros((300, 500), bool)
     truth[:, :250] = True
     probability = np.zeros((64, 64), np.float32)
     probability[:32] = 1.0
-    counts = metrics.count(PROTOCOLS["ssnm"], probability, truth, nothing_void(truth))
-    # row 111, at 0.64, is the one between 0.5 and the threshold of 0.8
+    counts = metrics.count(PROTOCOLS["ssnm"], probability, truth, no_void(truth))
+    # row 111 has 0.64, above 0.5 and below the threshold of 0.8
     assert counts.pixels == 224 * 224
     assert counts.intersection == 111 * 112
     assert counts.union == 111 * 224 + 113 * 112
@@ -101,11 +102,11 @@ def test_ssnm_resizes_void_with_the_truth():
     assert counts.pixels == 112 * 224
 
 
-def test_ssnm_drops_an_object_that_vanishes_at_its_size():
+def test_ssnm_has_no_object_if_it_vanishes_at_224():
     truth = np.zeros((2240, 2240), bool)
-    truth[:4, :4] = True  # of the ten by ten pixels behind one
+    truth[:4, :4] = True  # of the ten by ten pixels that become one
     counts = metrics.count(
-        PROTOCOLS["ssnm"], np.zeros((224, 224), np.float32), truth, nothing_void(truth)
+        PROTOCOLS["ssnm"], np.zeros((224, 224), np.float32), truth, no_void(truth)
     )
     assert not counts.has_object
 
@@ -114,11 +115,11 @@ def test_original_compares_at_the_size_of_the_truth():
     truth = np.zeros((30, 50), bool)
     truth[:, :25] = True
     probability = np.array([[1.0, 0.0]], np.float32)  # crosses 0.5 in the middle
-    counts = metrics.count(PROTOCOLS["original"], probability, truth, nothing_void(truth))
+    counts = metrics.count(PROTOCOLS["original"], probability, truth, no_void(truth))
     assert counts == Counts(1500, 1500, 750, 750, has_object=True)
 
 
-def test_maps_grow_bilinearly_with_half_pixel_centres():
+def test_maps_are_enlarged_bilinearly_with_half_pixel_centres():
     values = np.random.default_rng(0).random((5, 7), np.float32)
     grown = metrics.resize_map(values, (12, 20))
     slow = np.zeros((12, 20))
@@ -153,8 +154,18 @@ NONE = mask("..", "..")
     ],
 )
 def test_empty_truths_and_predictions(name, probability, truth, expected):
-    counts = metrics.count(PROTOCOLS[name], probability, truth, nothing_void(truth))
+    counts = metrics.count(PROTOCOLS[name], probability, truth, no_void(truth))
     assert metrics.image_scores(PROTOCOLS[name], counts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("name", "predicted"), [("original", 0), ("pooled", 0), ("ssnm", 100)])
+def test_the_mask_is_empty_where_the_object_is_not_present(name: str, predicted: int):
+    """The protocols with the fixed threshold score the mask that users get."""
+    truth = np.zeros((224, 224), bool)
+    probability = np.zeros((224, 224), np.float32)
+    probability[:10, :10] = 0.9
+    counts = metrics.count(PROTOCOLS[name], probability, truth, truth, present=False)
+    assert counts.union == predicted
 
 
 IMAGES = [(0, FULL, LEFT), (0, EMPTY, LEFT), (0, FULL, NONE), (1, FULL, ~NONE)]
@@ -198,14 +209,14 @@ def test_averages_by_hand(name: str, expected: ProtocolScores):
         assert found.per_class[category] == pytest.approx(scores)
 
 
-def test_a_class_without_any_object_has_no_jaccard_and_leaves_the_mean_alone():
+def test_a_class_without_any_object_has_no_J_and_does_not_count():
     found = scores_of("original", [(0, EMPTY, NONE), (1, FULL, LEFT)])
     assert found.per_class["ant"] == Scores(100.0, None)
     assert (found.P, found.J) == (75.0, 50.0)
 
 
 def slow_resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear in float64: a triangle around each new pixel's centre, wider where a map shrinks."""
+    """Bilinear in float64; the filter is wider where a map shrinks."""
 
     def weights(old: int, new: int) -> np.ndarray:
         step = old / new
@@ -222,7 +233,7 @@ def slow_resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def slow_scores(name: str, images: list) -> ProtocolScores:
-    """Like the real thing, but one pixel at a time and with every image kept."""
+    """The same scores, computed one pixel at a time from all images."""
     pixels = {category: [] for category, *_ in images}
     for category, probability, truth, void in images:
         size = (224, 224) if name in ("ssnm", "ufo") else truth.shape
@@ -277,7 +288,7 @@ def slow_scores(name: str, images: list) -> ProtocolScores:
 
 
 def random_images(seed: int, side: int) -> list:
-    """Masks of random density, some truths, predictions and whole classes empty, some void."""
+    """Masks of random density; some truths, predictions and a class are empty, some have void."""
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(8):
@@ -307,9 +318,9 @@ def test_agrees_with_a_slow_computation(name: str, seed: int):
 
 
 def odd_sized_images(seed: int) -> list:
-    """Photographs smaller and larger than 224; some truths and predictions empty, some void.
+    """Images smaller and larger than 224; some truths and predictions are empty, some have void.
 
-    Sizes are odd, so that no resized pixel is 0.5 exactly; maps are smooth, as a network's are.
+    Sizes are odd, so that no resized pixel is exactly 0.5; maps are smooth, like a network's.
     """
     rng = np.random.default_rng(seed)
     images = []
@@ -326,7 +337,7 @@ def odd_sized_images(seed: int) -> list:
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_agrees_with_a_slow_computation_at_any_size(name: str):
-    """A pixel or two may fall on the other side of a threshold: 0.004 points of an image's P."""
+    """A pixel or two may be on the other side of a threshold, which is 0.004 points of P."""
     protocol = PROTOCOLS[name]
     images = odd_sized_images(seed=0)
     tally = metrics.start(3)
@@ -350,18 +361,18 @@ def test_merged_states_equal_one_stream():
         np.testing.assert_allclose(left, right)
 
 
-def test_update_leaves_the_old_state_alone():
+def test_update_does_not_change_the_old_state():
     before = metrics.start(1)
     metrics.update(before, PROTOCOLS["original"], 0, Counts(1, 1, 1, 1, has_object=True))
     assert all((sums == 0).all() for sums in before)
 
 
-def test_unknown_protocol_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"'iou'; .*original, ssnm, ufo, pooled"):
+def test_an_unknown_protocol_lists_the_valid_ones():
+    with pytest.raises(UserError, match=r"'iou'; .*original, ssnm, ufo, pooled"):
         metrics.protocol_named("iou")
 
 
-def test_training_scores_leave_void_and_images_without_the_object_out():
+def test_training_scores_ignore_void_and_J_ignores_images_without_the_object():
     logits = jnp.array([[[[1.0, 1.0], [-1.0, -1.0]], [[1.0, -1.0], [-1.0, -1.0]]]])  # [1, 2, 2, 2]
     masks = jnp.array([[[[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]])
     valid = jnp.ones(masks.shape, bool).at[0, 0, 1, 0].set(False)
