@@ -12,7 +12,7 @@ from small_ssnm import (
     assert_finite,
     blank,
     maps_of,
-    photographs,
+    square_images,
     variables_of,
 )
 
@@ -60,7 +60,7 @@ def test_no_iteration_pools_outside_a_prompt(share):
 
 
 def test_the_first_iteration_is_the_papers_network():
-    images = photographs(2, 3)
+    images = square_images(2, 3)
     once, twice = call(NETWORK, images), call(TWO, images)
     assert once.earlier == ()
     (first,) = twice.earlier
@@ -85,7 +85,7 @@ def test_the_second_iteration_pools_under_the_masks():
 
 
 def test_permuting_the_images_permutes_the_masks_of_every_iteration():
-    images, order = photographs(1, 3), np.array([2, 0, 1])
+    images, order = square_images(1, 3), np.array([2, 0, 1])
     one, other = call(TWO, images), call(TWO, images[:, order])
     assert_close(other.mask_logits, one.mask_logits[:, order])
     assert_close(other.gamma, one.gamma)

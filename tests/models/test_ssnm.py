@@ -17,7 +17,7 @@ from small_ssnm import (
     assert_finite,
     blank,
     maps_of,
-    photographs,
+    square_images,
     variables_of,
 )
 
@@ -44,7 +44,7 @@ def compiled_on_maps(network: SSNM):
 
 @pytest.fixture(scope="module")
 def images():
-    return photographs(2, 3)
+    return square_images(2, 3)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_permuting_the_photographs_leaves_gamma_alone(images, predicted):
 
 def test_groups_do_not_hear_one_another(images, predicted):
     changed = images.copy()
-    changed[0] = photographs(1, 3, seed=1)[0]
+    changed[0] = square_images(1, 3, seed=1)[0]
     other = compiled(NETWORK)(variables_of(NETWORK), changed)
     for one, before in zip(jax.tree.leaves(other), jax.tree.leaves(predicted), strict=True):
         assert_close(one[1], before[1])

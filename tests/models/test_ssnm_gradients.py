@@ -13,7 +13,7 @@ from small_ssnm import (
     assert_finite,
     blank,
     maps_of,
-    photographs,
+    square_images,
     variables_of,
 )
 from toy_networks import ToyBackbone, drawn_variables
@@ -57,7 +57,7 @@ def gradient_of(network: SSNM):
 
 @pytest.mark.parametrize("kind", ["varied", "black", "identical"])
 def test_gradients_are_finite(kind):
-    images = photographs(1, 2)
+    images = square_images(1, 2)
     if kind == "black":
         images = np.zeros_like(images)
     elif kind == "identical":
@@ -88,7 +88,7 @@ def test_gradients_are_finite_for_a_single_descriptor():
 def test_freezing_stops_the_backbones_gradient_and_statistics(monkeypatch):
     monkeypatch.setitem(BACKBONES, "toy", ToyBackbone)
     network = dataclasses.replace(PAPER, backbone="toy", freeze_backbone=True)
-    images = photographs(1, 2)
+    images = square_images(1, 2)
     variables = drawn_variables(network, images)
     gradients, statistics = gradient_of(network)(variables, images)
     for part in gradients:
