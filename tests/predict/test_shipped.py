@@ -1,7 +1,7 @@
 """The network that comes with the package, on pictures that the project draws itself.
 
-`goldens/shipped` holds its probabilities, as written by `python tests/test_shipped.py` whenever the
-network is exchanged.
+`goldens/shipped` holds its probabilities, as written by `python tests/predict/test_shipped.py`
+whenever the network is exchanged.
 """
 
 from pathlib import Path
