@@ -23,7 +23,7 @@ from cosseg_jax.data.prompts import coverage
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
-from cosseg_jax.predict.programs import Programs, mirror_mean
+from cosseg_jax.predict.programs import mirror_mean, programs_of
 from cosseg_jax.types import (
     GroupContext,
     GroupPrediction,
@@ -68,7 +68,7 @@ class ChunkedNetwork:
     ):
         self.image_size, self.chunk_size, self.mirror = image_size, chunk_size, mirror
         self.num_iterations = network.num_iterations
-        self._programs = Programs(network, image_size)
+        self._programs = programs_of(network, image_size)
         self._variables = jax.device_put(dict(variables))
         self._kept = KeptEncodings(encoding_bytes)
 

@@ -47,6 +47,9 @@ class Programs:
         return self.network.apply(variables, encoding, context, self.size, method="segment")
 
 
+programs_of = functools.lru_cache(maxsize=8)(Programs)  # equal networks share what is compiled
+
+
 def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
     """The encodings of uint8 RGB images [M, S, S, 3], or of FeatureMaps [M, h, w, C]."""
     if not isinstance(inputs, FeatureMaps):
