@@ -4,6 +4,7 @@ Uvicorn alone waits for ever for a request's header, for the next part of its bo
 client that does not read its answer.
 """
 
+import itertools
 from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ BUSY = (
     b"content-type: application/json\r\ncontent-length: 63\r\n\r\n"
     b'{"error": "Too many connections; try again in a few seconds."}\n'
 )
+_numbers = itertools.count()
 
 
 class _Waiting(NamedTuple):
@@ -36,7 +38,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.made_at = self.loop.time()
+        self.number = next(_numbers)
         self._received = self._pauses = 0
         self._sending = False
         self._waiting: _Waiting | None = None
@@ -114,5 +116,5 @@ def _closed_one(connections: Iterable[Any]) -> bool:
     """Closes the oldest connection without a request; False if there is none."""
     idle = [each for each in connections if each.is_idle]
     if idle:
-        min(idle, key=lambda each: each.made_at).transport.abort()
+        min(idle, key=lambda each: each.number).transport.abort()
     return bool(idle)

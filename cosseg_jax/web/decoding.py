@@ -4,8 +4,9 @@ A file from anybody may be made to occupy a decoder for minutes, to fill the mem
 library. In a process of its own it harms no other user. A file that passes is decoded again later,
 in the server's process, with the same effort.
 
-The parent sends a line of JSON (name, size, limits) and the file. The child answers with a line of
-JSON (width, height and size of the preview, or an error) and the preview.
+The child says that it is ready, once it is. Then the parent sends a line of JSON (name, size,
+limits) and the file, and the child answers with a line of JSON (width, height and size of the
+preview, or an error) and the preview.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from cosseg_jax.web.uploads import Upload, read_upload, shown_name
 PROCESSES = 2
 PIXEL_BYTES = 48  # memory that decoding takes for each pixel, at most; 28 were measured (WebP)
 SPARE_BYTES = 1_000_000_000
+READY = b"ready\n"
 SAVE_AGAIN = "save it again with an image editor, as an ordinary JPEG or PNG"
 
 
@@ -63,10 +65,11 @@ class DecodingPool:
 
 
 class _DecodingProcess:
-    """A process that is started when it is needed, and again after it had to be ended."""
+    """A process that is started when it is first needed, and again after it had to be ended."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
 
     def start(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -77,6 +80,7 @@ class _DecodingProcess:
                 env=os.environ
                 | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
             )
+            self._is_ready = False
         return self._process
 
     def end(self) -> None:
@@ -86,7 +90,7 @@ class _DecodingProcess:
             self._process = None
 
     def read_upload(self, content: bytes, name: str, limits: Limits) -> Upload:
-        process = self.start()
+        process = self._ready()
         late = threading.Event()
         timer = threading.Timer(limits.decode_s, lambda: (late.set(), process.kill()))
         timer.start()
@@ -95,17 +99,31 @@ class _DecodingProcess:
         except (OSError, ValueError) as error:  # it was ended, or a library crashed
             what = f"takes longer than {limits.decode_s:g} s to decode"
             what = what if late.is_set() else "cannot be decoded"
-            self.end()
+            self._restart()
             raise UserError(f"{shown_name(name)} {what}; {SAVE_AGAIN}") from error
         finally:
             timer.cancel()
         if late.is_set():
-            self.end()
+            self._restart()
         if "fault" in answer:
             raise RuntimeError(answer["fault"])
         if "error" in answer:
             raise UserError(answer["error"])
         return Upload(shown_name(name), content, answer["width"], answer["height"], preview)
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        """The process, which has started; its start does not count as decoding."""
+        process = self.start()
+        assert process.stdout is not None
+        if not self._is_ready and process.stdout.readline() != READY:
+            self.end()
+            raise RuntimeError("the process that decodes uploads did not start")
+        self._is_ready = True
+        return process
+
+    def _restart(self) -> None:
+        self.end()
+        self.start()
 
 
 def _asked(
@@ -130,6 +148,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries may print
+    answers.write(READY)
+    answers.flush()
     while line := sys.stdin.buffer.readline():
         answer, preview = _answered(json.loads(line), sys.stdin.buffer)
         with contextlib.suppress(BrokenPipeError):

@@ -1,9 +1,11 @@
-"""The page itself in a browser without a window: from the files to the zip.
+"""The page itself in a browser without a window: from the files to the zip file.
 
 To run it: apt-get install chromium, or playwright install chromium. CI does (`.ci/run`).
 """
 
 import io
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from web_client import Client, Told, discs, png, running
+from web_client import Client, FakePredictor, discs, png, running
 
 from cosseg_jax.web.limits import Limits
+from cosseg_jax.web.sessions import UserSessions
 
 playwright = pytest.importorskip(
     "playwright.sync_api",
@@ -30,7 +33,7 @@ canvas => {
   for (let k = 3; k < data.length; k += 4) clear += data[k] < 128;
   return 4 * clear / data.length;
 }
-"""  # the share of a cut-out's canvas through which the photograph is seen
+"""  # the share of a cut-out's canvas through which the photo is seen
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def browser() -> Iterator[Any]:
 
 
 def launched(driver: Any, path: str | None) -> Any:
-    """The browser at a path, or playwright's own; None where it does not start."""
+    """The browser at a path, or playwright's own; None if it does not start."""
     try:
         return driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
     except playwright.Error:
@@ -55,15 +58,15 @@ def launched(driver: Any, path: str | None) -> Any:
 
 @pytest.fixture(scope="module")
 def small(network) -> Iterator[Client]:
-    """A server of the quick start's network that takes six photographs of 2 MB."""
-    network([png()] * 5)  # compiles, for which no test has to wait
+    """A server with the quick start's network, which takes six photos of 2 MB."""
+    network([png()] * 5)  # compiles, so that no test has to wait for it
     with running(network, Limits(photos=6, file_bytes=2_000_000)) as client:
         yield client
 
 
 @pytest.fixture
 def page(browser, small) -> Iterator[Any]:
-    """The page, just opened on a desktop; nothing may go wrong in it."""
+    """The page, just opened on a desktop; a script error or a foreign request fails the test."""
     yield from opened(browser, small, width=1280, height=900)
 
 
@@ -73,6 +76,7 @@ def opened(browser: Any, client: Client, **viewport: int) -> Iterator[Any]:
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.extend(complaint(message)))
     page.on("request", lambda sent: faults.extend(foreign(sent.url, client.port)))
     page.goto(f"http://127.0.0.1:{client.port}/")
     yield page
@@ -80,8 +84,14 @@ def opened(browser: Any, client: Client, **viewport: int) -> Iterator[Any]:
     assert faults == []
 
 
+def complaint(message: Any) -> list[str]:
+    """The text of an error in the console; refused uploads are part of the tests."""
+    is_refusal = message.text.startswith("Failed to load resource")
+    return [message.text] if message.type == "error" and not is_refusal else []
+
+
 def foreign(address: str, port: int) -> list[str]:
-    """The address, if it leads elsewhere."""
+    """The address, if it is not one of the page's server."""
     return [] if address.startswith((f"http://127.0.0.1:{port}/", "data:")) else [address]
 
 
@@ -98,13 +108,13 @@ def choose(page: Any, *chosen: dict[str, Any]) -> None:
 
 
 def wait_for(page: Any, status: str) -> None:
-    """Waits until nothing is computed any more; the status then begins so."""
+    """Waits until nothing is computed any more, and checks how the status begins."""
     page.locator("#photos[aria-busy=false]").wait_for(state="attached")
     assert page.locator("#status").inner_text().startswith(status)
 
 
 def seen(page: Any, number: int) -> float:
-    """The share of a photograph's cut-out that is drawn, once the next frame is."""
+    """The share of a photo's cut-out that is drawn, after the next frame."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
     return page.locator("canvas").nth(number).evaluate(OPAQUE)
 
@@ -113,10 +123,10 @@ def set_threshold(page: Any, percent: int) -> None:
     page.locator("#threshold").fill(str(percent))
 
 
-def test_from_photographs_to_masks(page):
-    """Files, overlay, slider, a mark, one left out, and the zip."""
+def test_from_photos_to_masks(page):
+    """Files, overlay, slider, a prompt, a photo left out, and the zip file."""
     choose(page, *files())
-    wait_for(page, "5 photographs segmented")
+    wait_for(page, "5 photos segmented")
     assert page.locator(".says").all_inner_texts() == [
         f"present, {share} %" for share in shares(page)
     ]
@@ -136,13 +146,13 @@ def test_from_photographs_to_masks(page):
     assert asked == []
 
     page.locator(".stage").nth(0).click(position={"x": 55, "y": 175})
-    wait_for(page, "5 photographs segmented")
-    assert page.locator(".mark").nth(0).is_visible()
+    wait_for(page, "5 photos segmented")
+    assert page.locator(".prompt").nth(0).is_visible()
     page.locator(".clear").nth(0).click()
-    assert not page.locator(".mark").nth(0).is_visible()
+    assert not page.locator(".prompt").nth(0).is_visible()
 
     page.locator(".leave").nth(2).click()
-    wait_for(page, "4 photographs segmented")
+    wait_for(page, "4 photos segmented")
     assert page.locator(".says").nth(2).inner_text() == "left out"
 
     with page.expect_download() as waiting:
@@ -158,17 +168,57 @@ def test_from_photographs_to_masks(page):
     assert np.mean(mask == 255) == pytest.approx(seen(page, 0), abs=0.005)
 
 
+def test_a_photo_that_was_just_left_out_is_not_in_the_zip(page):
+    """Playwright clicks as soon as the button can be clicked."""
+    choose(page, *files()[:3])
+    wait_for(page, "3 photos segmented")
+    page.locator(".leave").nth(1).click()
+    assert page.locator("#download").is_disabled()
+    with page.expect_download() as waiting:
+        page.click("#download")
+    with zipfile.ZipFile(waiting.value.path()) as file:
+        masks = {name for name in file.namelist() if name.startswith("masks/")}
+    assert masks == {"masks/disc-dot-1.png", "masks/disc-dot-3.png"}
+
+
+def test_a_closed_page_gives_up_its_session(browser, monkeypatch):
+    left, leave = threading.Event(), UserSessions.leave
+    monkeypatch.setattr(UserSessions, "leave", lambda *of: (leave(*of), left.set()))
+    with running(FakePredictor(), Limits(left_s=0.5)) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, files()[0])
+            wait_for(page, "1 photo segmented")
+            client.id = page.evaluate("sessionStorage.getItem('cosseg-session')")
+            assert client.own("GET", "").status == 200
+            page.goto("about:blank")
+            assert left.wait(PATIENCE_MS / 1000)
+            time.sleep(1)
+            assert client.own("GET", "").status == 404
+
+
+def test_a_busy_server_is_asked_again(browser, monkeypatch):
+    monkeypatch.setattr("cosseg_jax.web.server.RETRY_S", 1)
+    with running(FakePredictor(), Limits(sessions=1)) as client:
+        first = Client(client.port).begin()
+        first.add(png())
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, files()[0])
+            page.wait_for_function("document.getElementById('status').textContent.includes('busy')")
+            first.own("DELETE", "")
+            wait_for(page, "1 photo segmented")
+
+
 def shares(page: Any) -> list[int]:
     widths = page.locator(".bar span").evaluate_all("bars => bars.map(b => b.style.width)")
     return [round(float(width.removesuffix("%"))) for width in widths]
 
 
 def test_a_box_is_drawn_by_dragging(browser):
-    told = Told()
-    with running(told) as client:
+    predictor = FakePredictor()
+    with running(predictor) as client:
         for page in opened(browser, client, width=1280, height=900):
             choose(page, *files()[:2])
-            wait_for(page, "2 photographs segmented")
+            wait_for(page, "2 photos segmented")
             stage = page.locator(".stage").nth(1).bounding_box()
             corners = [(0.25, 0.25), (0.75, 0.5)]
             (x, y), (right, bottom) = [
@@ -179,42 +229,44 @@ def test_a_box_is_drawn_by_dragging(browser):
             page.mouse.down()
             page.mouse.move(right, bottom, steps=4)
             page.mouse.up()
-            page.wait_for_selector(".mark.box")
-            wait_for(page, "2 photographs segmented")
-        assert told.calls[-1]["prompt"].image == 1
-        assert told.calls[-1]["prompt"].box == pytest.approx((80, 80, 240, 160), abs=2)
+            page.wait_for_selector(".prompt.box")
+            wait_for(page, "2 photos segmented")
+        assert predictor.calls[-1]["prompt"].image == 1
+        assert predictor.calls[-1]["prompt"].box == pytest.approx((80, 80, 240, 160), abs=2)
 
 
-def test_keys_mark_too(browser):
-    told = Told()
-    with running(told) as client:
+def test_keys_set_a_point_too(browser):
+    predictor = FakePredictor()
+    with running(predictor) as client:
         for page in opened(browser, client, width=1280, height=900):
             choose(page, files()[0])
-            wait_for(page, "1 photograph segmented")
+            wait_for(page, "1 photo segmented")
             page.locator(".stage").focus()
             for key in ("Enter", "ArrowRight", "Shift+ArrowUp", "Enter"):
                 page.keyboard.press(key)
-            page.wait_for_selector(".mark")
-            wait_for(page, "1 photograph segmented")
-        assert told.calls[-1]["prompt"].point == pytest.approx((0.52 * 320, 0.42 * 320), abs=0.5)
+            page.wait_for_selector(".prompt")
+            wait_for(page, "1 photo segmented")
+        assert predictor.calls[-1]["prompt"].point == pytest.approx(
+            (0.52 * 320, 0.42 * 320), abs=0.5
+        )
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_segmented(page):
-    bad = file_of("letter.png", b"no picture")
+def test_unreadable_files_are_named_and_the_rest_is_segmented(page):
+    bad = file_of("letter.png", b"no image")
     big = file_of("big.png", bytes(2_000_001))
     choose(page, bad, big, *files()[:2])
-    wait_for(page, "2 photographs segmented")
+    wait_for(page, "2 photos segmented")
     notices = page.locator("#notices p").all_inner_texts()
-    assert [notice.partition(" is ")[0] for notice in notices] == ["big.png", "letter.png"]
+    assert [notice.partition(" ")[0] for notice in notices] == ["big.png", "letter.png"]
 
 
 def test_a_group_survives_a_reload(page):
     page.click("[data-example=car]")
-    wait_for(page, "5 photographs segmented")
+    wait_for(page, "5 photos segmented")
     page.locator(".leave").nth(1).click()
-    wait_for(page, "4 photographs segmented")
+    wait_for(page, "4 photos segmented")
     page.reload()
-    wait_for(page, "4 photographs segmented")
+    wait_for(page, "4 photos segmented")
     assert page.locator(".says").nth(1).inner_text() == "left out"
     page.click("#restart")
     page.reload()
@@ -222,34 +274,34 @@ def test_a_group_survives_a_reload(page):
 
 
 @pytest.mark.parametrize("size", [(900, 200), (200, 900), (300, 200)])
-def test_photographs_keep_their_shape(page, size):
+def test_photos_keep_their_shape(page, size):
     choose(page, file_of("long.png", png(*size)))
-    wait_for(page, "1 photograph segmented")
+    wait_for(page, "1 photo segmented")
     box = page.locator(".stage").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.01)
 
 
-def test_very_long_photographs_are_squeezed_so_that_they_can_be_marked(browser):
-    told = Told()
-    with running(told) as client:
+def test_very_long_photos_are_squeezed_so_that_one_can_click_on_them(browser):
+    predictor = FakePredictor()
+    with running(predictor) as client:
         for page in opened(browser, client, width=1280, height=900):
             long = {"wide.png": (2000, 5), "high.png": (5, 2000)}
             choose(page, *(file_of(name, png(*size)) for name, size in long.items()))
-            wait_for(page, "2 photographs segmented")
+            wait_for(page, "2 photos segmented")
             for number, ratio in enumerate((10, 1 / 6)):
                 box = page.locator(".stage").nth(number).bounding_box()
                 assert box["width"] / box["height"] == pytest.approx(ratio, rel=0.01)
             page.locator(".stage").nth(0).click()
-            page.wait_for_selector(".mark")
-            wait_for(page, "2 photographs segmented")
-        assert told.calls[-1]["prompt"].point == pytest.approx((1000, 2.5), rel=0.05)
+            page.wait_for_selector(".prompt")
+            wait_for(page, "2 photos segmented")
+        assert predictor.calls[-1]["prompt"].point == pytest.approx((1000, 2.5), rel=0.05)
 
 
-def test_on_a_phone_the_whole_status_is_seen(browser, small):
+def test_on_a_phone_the_whole_status_is_visible(browser, small):
     for page in opened(browser, small, width=390, height=844):
-        said = "15 photographs segmented; it looks like “pottedplant” (95 %)."
+        said = "15 photos segmented; it looks like “pottedplant” (95 %)."
         page.click("[data-example=car]")
-        wait_for(page, "5 photographs segmented")
+        wait_for(page, "5 photos segmented")
         page.locator("#status").evaluate("(node, said) => (node.textContent = said)", said)
         fits = "node => node.scrollHeight <= node.clientHeight + 1"
         assert page.locator("#status").evaluate(fits)
@@ -262,14 +314,14 @@ def test_nothing_is_wider_than_the_window(browser, small, width):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             if page.locator("#welcome").is_visible():
                 page.click("[data-example=car]")
-                wait_for(page, "5 photographs segmented")
+                wait_for(page, "5 photos segmented")
         page.click("#restart")
         page.wait_for_timeout(200)
 
 
 def test_every_control_has_a_name(page):
     page.click("[data-example=car]")
-    wait_for(page, "5 photographs segmented")
+    wait_for(page, "5 photos segmented")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("#work button, #work input, #work [role=button]")]
             .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length))

@@ -18,7 +18,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return make_parser().parse_args(["app", *arguments])
 
 
-def test_what_is_asked_for_reaches_the_server(monkeypatch):
+def test_the_options_reach_the_server(monkeypatch):
     served = []
     monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
     given = ("--port", "0", "--checkpoint", "net", "--max-photos", "7", "--max-megabytes", "0.5")
@@ -41,9 +41,9 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
         APP.run(parsed())
 
 
-def test_a_port_that_is_taken_is_named():
-    with server.pool("127.0.0.1", 0) as taken:
+def test_a_port_in_use_is_named():
+    with server.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert server.address_of(taken, "127.0.0.1") == f"http://127.0.0.1:{port}/"
         with pytest.raises(UserError, match=f"cannot listen at port {port} of 127.0.0.1"):
-            server.pool("127.0.0.1", port)
+            server.listen("127.0.0.1", port)

@@ -109,7 +109,9 @@ def test_the_server_takes_allowed_names():
         assert client.ask("GET", "/", headers={"Host": "other.example.org"}).status == 403
 
 
-@pytest.mark.parametrize("bad", ["", "http://a.example", "a.example:80", "a.example/", "[bad", "*:"])
+@pytest.mark.parametrize(
+    "bad", ["", "http://a.example", "a.example:80", "a.example/", "[bad", "*:"]
+)
 def test_an_allowed_name_has_to_be_a_host_name(bad):
     with pytest.raises(UserError, match="--allow-host takes a host name"):
         checked_host_name(bad)

@@ -58,7 +58,8 @@ def test_an_address_that_leads_nowhere_gets_one_line(client, caplog, method, pat
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/%00", "/static/" + "x" * 5000, "/static/../server.py", "/static/%2e%2e/api.py"]
+    "path",
+    ["/static/%00", "/static/" + "x" * 5000, "/static/../server.py", "/static/%2e%2e/api.py"],
 )
 def test_only_the_files_of_the_page_are_served(client, caplog, path):
     assert client.ask("GET", path).status == 404
