@@ -9,6 +9,8 @@ each group the object is prompted by the point deepest inside its true mask, and
 """
 
 import argparse
+import dataclasses
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.boundary import boundary_f
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.predict.predictor import Predictor
+from cosseg_jax.predict.result import ImageResult
 from cosseg_jax.types import Example, Ndarray
 
 WAYS = ("none", "guided", "sam")
@@ -83,44 +86,43 @@ def in_turns(source: Source, first: int | None) -> list[EvalGroup]:
 def refined_rows(predictor: Predictor, source: Source, group: EvalGroup) -> Iterator[Row]:
     """The scores of each counted image, each way."""
     examples = [source[index] for index in group.indices]
-    session = predictor.encode([example.image for example in examples])
-    for way in WAYS:
-        predictor.options = predictor.options._replace(refine="" if way == "none" else way)
-        images = session.segment().images
-        for place, (example, counted) in enumerate(zip(examples, group.counted, strict=True)):
-            truth = truth_of(example, group.category)
-            if counted and truth.any():
-                start = time.perf_counter()
-                mask = images[place].mask
-                seconds = time.perf_counter() - start
-                yield {
-                    "image": group.indices[place],
-                    "way": way,
-                    "seconds": seconds,
-                    **scores(mask, truth, example),
-                }
+    images = predictor([example.image for example in examples]).images
+    refiners = refiners_of(predictor)
+    for image, index, example, counted in zip(
+        images, group.indices, examples, group.counted, strict=True
+    ):
+        truth = truth_of(example, group.category)
+        if counted and truth.any():
+            for way, refine in refiners.items():
+                found = dataclasses.replace(image, refine=refine)
+                yield {"image": index, "way": way, **scores(found, truth, example)}
 
 
 def prompted_rows(predictor: Predictor, source: Source, group: EvalGroup) -> Iterator[Row]:
-    """The scores of the group's first image, prompted in it."""
+    """The scores of the group's first image, prompted in it, without MobileSAM and with it."""
     examples = [source[index] for index in group.indices]
     truth = truth_of(examples[0], group.category)
     if not truth.any():
         return
     session = predictor.encode([example.image for example in examples])
+    sam = refiners_of(predictor)["sam"]
     for kind, prompt in prompts_of(truth).items():
-        for way in ("none", "sam"):
-            predictor.options = predictor.options._replace(refine="" if way == "none" else way)
-            image = session.segment(prompt=prompt).images[0]
-            start = time.perf_counter()
-            mask = image.mask
-            seconds = time.perf_counter() - start
-            yield {
-                "image": group.indices[0],
-                "way": f"{kind}, {way}",
-                "seconds": seconds,
-                **scores(mask, truth, examples[0]),
-            }
+        image = session.segment(prompt=prompt).images[0]
+        by_sam = functools.partial(sam.prompted, prompt)
+        ways = {"none": image, "sam": dataclasses.replace(image, refine=by_sam, presence=1.0)}
+        for way, found in ways.items():
+            figures = scores(found, truth, examples[0])
+            yield {"image": group.indices[0], "way": f"{kind}, {way}", **figures}
+
+
+def refiners_of(predictor: Predictor) -> dict[str, Any]:
+    """The refiner of each way, loaded once; the predictor itself keeps refining nothing."""
+    found = {}
+    for way in WAYS:
+        predictor.options = predictor.options._replace(refine="" if way == "none" else way)
+        found[way] = predictor.refiner()
+    predictor.options = predictor.options._replace(refine="")
+    return found
 
 
 def prompts_of(truth: Bool[Ndarray, "H W"]) -> dict[str, Prompt]:
@@ -135,16 +137,18 @@ def prompts_of(truth: Bool[Ndarray, "H W"]) -> dict[str, Prompt]:
     }
 
 
-def scores(
-    mask: Bool[Ndarray, "H W"], truth: Bool[Ndarray, "H W"], example: Example
-) -> dict[str, float]:
-    """J, P and boundary F of a mask, 0..1."""
+def scores(image: ImageResult, truth: Bool[Ndarray, "H W"], example: Example) -> dict[str, float]:
+    """J, P and boundary F of an image's mask, 0..1, and the time that the mask took."""
+    start = time.perf_counter()
+    mask = image.mask
+    seconds = time.perf_counter() - start
     valid = ~example.void
     union = ((mask | truth) & valid).sum()
     return {
         "J": float((mask & truth & valid).sum() / union),
         "P": float(((mask == truth) & valid).sum() / valid.sum()),
         "F": boundary_f(mask, truth, valid),
+        "seconds": seconds,
     }
 
 

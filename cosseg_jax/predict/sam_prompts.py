@@ -15,12 +15,8 @@ from cosseg_jax.types import Ndarray
 
 MIN_AREA = 0.002  # of the image; smaller parts are not refined
 MOST_PARTS = 8  # that are refined, the largest ones
-INNER_POINTS = 3  # in each part
-OTHER_POINTS = 2  # in other parts
-BACKGROUND_POINTS = 1  # in the background inside the part's box
-BACKGROUND = 0.1  # probability below which a pixel counts as background for such a point
-MIN_DEPTH = 0.02  # of the map's side, by which a background point is inside the background
-NUM_POINTS = INNER_POINTS + OTHER_POINTS + BACKGROUND_POINTS + 2  # with a box's corners
+INNER_POINTS = 3  # in each part; negative points beside them lowered J (docs/edges.md)
+NUM_POINTS = INNER_POINTS + 2  # with a box's corners
 CERTAIN = 1e-3  # probabilities are clipped to this and 1 minus this before they become logits
 
 
@@ -47,20 +43,10 @@ def parts_of(mask: Bool[Ndarray, "S S"]) -> list[Part]:
     return [_part(labels == k, boxes[k - 1]) for k in order[:MOST_PARTS]]
 
 
-def prompt_for(
-    number: int, parts: list[Part], probability: Float[Ndarray, "S S"], frame: Frame
-) -> Prompt:
-    """The prompt of one part: its box, points in it, and points in other parts and beside it."""
-    part = parts[number]
-    others = [each.inner[0] for place, each in enumerate(parts) if place != number]
-    nearest = sorted(others, key=lambda point: float(np.hypot(*(point - part.inner[0]))))
-    beside = _beside(part, probability)
-    negative = np.concatenate([np.reshape(nearest[:OTHER_POINTS], (-1, 2)), beside])
-    return prompt_of(
-        in_frame(part.inner, frame),
-        in_frame(negative, frame),
-        in_frame(part.box.reshape(2, 2), frame).ravel(),
-    )
+def prompt_for(part: Part, frame: Frame) -> Prompt:
+    """The prompt of a part: its box and points inside it, in pixels of the encoder's input."""
+    corners = in_frame(part.box.reshape(2, 2), frame)
+    return prompt_of(in_frame(part.inner, frame), box=corners.ravel())
 
 
 def mask_logits(part: Part, probability: Float[Ndarray, "S S"]) -> Float[Ndarray, "S S"]:
@@ -71,18 +57,15 @@ def mask_logits(part: Part, probability: Float[Ndarray, "S S"]) -> Float[Ndarray
     return np.where(other, -logits, logits).astype(np.float32)
 
 
-def inner_points(region: Bool[Ndarray, "S S"], count: int, depth: float = 0) -> np.ndarray:
-    """(x, y) in pixels of the deepest points of a region, apart from each other; [<= count, 2].
-
-    depth: the least distance of a point to the region's border.
-    """
+def inner_points(region: Bool[Ndarray, "S S"], count: int) -> np.ndarray:
+    """(x, y) in pixels of the deepest points of a region, apart from each other; [<= count, 2]."""
     distance = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]  # the border ends a region
     rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
     points = []
     for _ in range(count):
         row, column = np.unravel_index(int(distance.argmax()), distance.shape)
         deepest = distance[row, column]
-        if deepest <= depth:
+        if deepest <= 0:
             break
         points.append((column, row))
         near = (rows - row) ** 2 + (columns - column) ** 2 < (1.5 * deepest) ** 2
@@ -101,15 +84,3 @@ def _part(region: Bool[Ndarray, "S S"], box: tuple[slice, slice]) -> Part:
     corners = np.asarray([[columns.start, rows.start], [columns.stop, rows.stop]])
     inner = (inner_points(region, INNER_POINTS) + 0.5) / sides
     return Part(region, inner, (corners / sides).ravel())
-
-
-def _beside(part: Part, probability: Float[Ndarray, "S S"]) -> Float[Ndarray, "n 2"]:
-    """Points of the background inside the part's box."""
-    sides = np.asarray(probability.shape[::-1])
-    left, top, right, bottom = np.round(part.box * np.tile(sides, 2)).astype(int)
-    inside = np.zeros(probability.shape, bool)
-    inside[top:bottom, left:right] = True
-    found = inner_points(
-        inside & (probability < BACKGROUND), BACKGROUND_POINTS, MIN_DEPTH * sides.max()
-    )
-    return (found + 0.5) / sides

@@ -1,10 +1,10 @@
 """Masks refined by MobileSAM, and the masks of users' prompts.
 
-Each connected part of our mask prompts the decoder with its box, points inside it, and points in
-other parts and in the background, once without and once with our probability as mask input. Of the
-decoder's masks the one that overlaps most with ours is taken; where none overlaps by half, ours is
-kept. The result is the median of three probabilities: ours and the two of the decoder. Holes in
-our mask stay open. docs/edges.md has the measurements behind these choices.
+Each connected part of our mask prompts the decoder with its box and points inside it, once without
+and once with our probability as mask input. Of the decoder's masks the one that overlaps most with
+ours is taken; where none overlaps by half, ours is kept. The result is the median of three
+probabilities: ours and the two of the decoder. Holes in our mask stay open. docs/edges.md has the
+measurements behind these choices.
 """
 
 import hashlib
@@ -40,6 +40,7 @@ from cosseg_jax.types import Ndarray
 SMALL, LARGE = 512, 1024  # sides of SAM's input, for small images and for others
 SMALL_IMAGE = 640  # pixels of the longer side, up to which an image is small
 MIN_OVERLAP = 0.5  # IoU with our mask, below which ours is kept
+ESTIMATE_WEIGHT = 0.1  # of the decoder's estimated IoU, in the choice of a prompt's mask
 HOLE = 0.3  # probability below which a pixel surrounded by our mask is a hole
 KEPT = 64  # embeddings that are kept, 1 to 4 MB each
 WITHOUT, WITH = False, True  # our probability as mask input
@@ -103,7 +104,7 @@ class SamRefiner:
         parts = parts_of(probability_map > 0.5)
         size = embedded.frame.image
         ours = resized(probability_map, size)
-        found = [self._decode(n, parts, probability_map, embedded) for n in range(len(parts))]
+        found = [self._decode(part, probability_map, embedded) for part in parts]
         voted = _median(
             ours,
             *(_joined(ours, probability_map, parts, found, way, embedded.frame) for way in WAYS),
@@ -122,8 +123,8 @@ class SamRefiner:
         """The probability of what a user's prompt shows in its image, at the image's own size.
 
         prompt: a point, a box or a mask in this image.
-        probability_map: of the object that the group shares under this prompt; of the three masks
-            that a point may mean, it helps to choose one.
+        probability_map: of the object that the group shares under this prompt; it chooses among the
+            three masks that a point or a box may mean.
         """
         if prompt.mask is not None:
             side = probability_map.shape[0]
@@ -134,7 +135,7 @@ class SamRefiner:
         logits, iou = self._masks(
             prompt_of(to_frame(points, embedded.frame), box=corners), embedded, None
         )
-        chosen = 0 if box is not None else _likeliest(logits[0], iou[0], probability_map, embedded)
+        chosen = _likeliest(logits[0], iou[0], probability_map, embedded)
         return _probability(logits[0, chosen], embedded.frame)
 
     def _encoded(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
@@ -145,17 +146,11 @@ class SamRefiner:
         return Embedded(np.asarray(embedding[0], np.float16), frame)
 
     def _decode(
-        self,
-        number: int,
-        parts: list[Part],
-        probability_map: Float[Ndarray, "S S"],
-        embedded: Embedded,
+        self, part: Part, probability_map: Float[Ndarray, "S S"], embedded: Embedded
     ) -> dict[bool, Float[Ndarray, "h4 w4"] | None]:
         """The logits of a part's mask each way; None where no mask overlaps enough with ours."""
-        part, frame = parts[number], embedded.frame
-        mask = to_mask_prompt(mask_logits(part, probability_map), frame)
-        prompt = prompt_for(number, parts, probability_map, frame)
-        logits, _ = self._masks(prompt, embedded, mask)
+        mask = to_mask_prompt(mask_logits(part, probability_map), embedded.frame)
+        logits, _ = self._masks(prompt_for(part, embedded.frame), embedded, mask)
         return {way: _overlapping(logits[int(way)], mask > 0) for way in WAYS}
 
     def _masks(
@@ -201,9 +196,12 @@ def _likeliest(
     probability_map: Float[Ndarray, "S S"],
     embedded: Embedded,
 ) -> int:
-    """Of the masks that a point may mean, the one that the decoder and the group agree on most."""
+    """Of the masks that a prompt may mean, the one that overlaps most with what the group shares.
+
+    Where that leaves a doubt, the decoder's own estimate decides.
+    """
     shared = to_mask_prompt(probability_map, embedded.frame) > 0.5
-    scores = [float(iou[n]) + _iou(logits[n] > 0, shared) for n in range(1, 4)]
+    scores = [_iou(logits[n] > 0, shared) + ESTIMATE_WEIGHT * float(iou[n]) for n in range(1, 4)]
     return 1 + int(np.argmax(scores))
 
 
