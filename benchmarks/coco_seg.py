@@ -2,10 +2,10 @@
 
     python benchmarks/coco_seg.py --processes 1 2
 
-makes a folder of COCO's layout with as many instances and categories a photograph, and JPEGs as
-large, as train2017 has on the average; a few hundred different ones under many names. It prints,
-for each number of processes, the time, the processors' time, the greatest memory of the parent and
-of a worker, and the time that the whole of train2017 would take at that rate.
+makes a folder of COCO's layout with as many instances and categories an image, and JPEGs as large,
+as train2017 has on average: a few hundred different ones under many names. For each number of
+processes it prints the time, the CPU time, the peak memory of the parent and of a worker, and the
+time that the whole of train2017 would take at that rate.
 """
 
 import argparse
@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosseg_jax.data.builders.coco import builder
-from cosseg_jax.data.builders.coco.rule import EXPECTED, TRAIN2017_IMAGES
+from cosseg_jax.data.builders.coco.builder import prepare_coco_seg
+from cosseg_jax.data.builders.coco.rule import PAPER_COUNTS, TRAIN2017_IMAGES
 
 HEIGHT, WIDTH = 480, 640
-INSTANCES = 7  # of a photograph; 860,001 in 118,287
-CORNERS = 24  # of a polygon, which makes the annotation file as long as the real one
-PIXELS_OF = {True: (45, 120), False: (8, 25)}  # radii of instances that count and that do not
+INSTANCES = 7  # of an image; 860,001 in 118,287
+CORNERS = 24  # of a polygon; with so many the annotation file is as long as the real one
+RADII = {True: (45, 120), False: (8, 25)}  # of instances that count, and of those that do not
 
 
-def encoded_photograph(rng: np.random.Generator) -> bytes:
-    """A JPEG with detail at several scales, of about the 160 kB that is train2017's average."""
+def encoded_image(rng: np.random.Generator) -> bytes:
+    """A JPEG with detail at several scales, of about 160 kB, which is train2017's average."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for scale, strength in ((80, 45), (16, 35), (4, 30), (2, 40)):
         coarse = rng.random((HEIGHT // scale, WIDTH // scale, 3), np.float32)
@@ -43,8 +43,8 @@ def encoded_photograph(rng: np.random.Generator) -> bytes:
 
 
 def polygon(rng: np.random.Generator, counts: bool) -> tuple[list[float], float]:
-    """An ellipse's corners, x and y in turns, and its area."""
-    a, b = rng.uniform(*PIXELS_OF[counts], 2)
+    """An ellipse's corners, as x and y in turns, and its area."""
+    a, b = rng.uniform(*RADII[counts], 2)
     x, y = rng.uniform(a, WIDTH - a), rng.uniform(b, HEIGHT - b)
     angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     corners = np.stack([x + a * np.cos(angles), y + b * np.sin(angles)], axis=1)  # [corners, 2]
@@ -52,33 +52,33 @@ def polygon(rng: np.random.Generator, counts: bool) -> tuple[list[float], float]
 
 
 def write_split(root: Path, split: str, num_images: int, jpegs: list[Path]) -> None:
-    """Writes a split; its entries are shared out so that all categories have alike many."""
+    """Writes a split in which all categories have the same number of images."""
     rng = np.random.default_rng(num_images)
     folder = root / f"{split}2017"
     folder.mkdir(parents=True)
-    entries = np.arange(num_images + 1) * sum(EXPECTED.values()) // TRAIN2017_IMAGES
+    counted = np.arange(num_images + 1) * sum(PAPER_COUNTS.values()) // TRAIN2017_IMAGES
     images, annotations = [], []
     for image in range(num_images):
         file = f"{image:012d}.jpg"
         os.link(jpegs[image % len(jpegs)], folder / file)
         images.append({"id": image, "file_name": file, "height": HEIGHT, "width": WIDTH})
-        members = range(entries[image], entries[image + 1])
+        members = range(counted[image], counted[image + 1])
         for number in range(INSTANCES):
             counts = number < len(members)
-            category = members[number] if counts else int(rng.integers(len(EXPECTED)))
+            category = members[number] if counts else int(rng.integers(len(PAPER_COUNTS)))
             corners, area = polygon(rng, counts)
             annotations.append(
                 {
                     "id": len(annotations),
                     "image_id": image,
-                    "category_id": int(category) % len(EXPECTED),
+                    "category_id": int(category) % len(PAPER_COUNTS),
                     "area": area,
                     "iscrowd": 0,
                     "segmentation": [corners],
                     "bbox": [0.0, 0.0, 0.0, 0.0],
                 }
             )
-    categories = [{"id": i, "name": name} for i, name in enumerate(EXPECTED)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(PAPER_COUNTS)]
     lists = {"images": images, "annotations": annotations, "categories": categories}
     (root / "annotations").mkdir(exist_ok=True)
     (root / f"annotations/instances_{split}2017.json").write_text(json.dumps(lists))
@@ -91,18 +91,18 @@ def write_coco(root: Path, num_images: int, distinct: int) -> None:
     (root / "jpegs").mkdir(parents=True)
     for number in range(min(distinct, num_images)):
         jpegs.append(root / "jpegs" / f"{number}.jpg")
-        jpegs[-1].write_bytes(encoded_photograph(rng))
+        jpegs[-1].write_bytes(encoded_image(rng))
     write_split(root, "train", num_images, jpegs)
     write_split(root, "val", 2, jpegs)
     annotations = root / "annotations/instances_train2017.json"
     print(
-        f"{num_images} photographs of {np.mean([j.stat().st_size for j in jpegs]) / 1e3:.0f} kB, "
+        f"{num_images} images of {np.mean([j.stat().st_size for j in jpegs]) / 1e3:.0f} kB, "
         f"annotations of {annotations.stat().st_size / 1e6:.0f} MB"
     )
 
 
 def peak_memory(process: int | str) -> int:
-    """The greatest resident memory that a process has had, in bytes; 0 when it has ended."""
+    """The peak resident memory of a process in bytes; 0 when it has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -112,7 +112,7 @@ def peak_memory(process: int | str) -> int:
 
 
 def measured(root: Path, data_dir: Path, processes: int, results: Connection) -> None:
-    """Prepares; sends seconds, those of the processors, and bytes of this process and a worker."""
+    """Prepares; sends wall and CPU seconds, and the peak bytes of this process and of a worker."""
     workers: dict[int | None, int] = {}
     ended = threading.Event()
 
@@ -123,7 +123,7 @@ def measured(root: Path, data_dir: Path, processes: int, results: Connection) ->
 
     threading.Thread(target=watch, daemon=True).start()
     start = time.perf_counter()
-    builder.prepare(root, data_dir, processes=processes, min_images=1)
+    prepare_coco_seg(root, data_dir, processes=processes, min_images=1)
     seconds = time.perf_counter() - start
     ended.set()
     busy = sum(os.times()[:4])  # of this process and of those that it has waited for
@@ -132,15 +132,17 @@ def measured(root: Path, data_dir: Path, processes: int, results: Connection) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Times the preparation of coco_seg.")
-    parser.add_argument("--images", type=int, default=TRAIN2017_IMAGES // 10 + 1)
-    parser.add_argument("--distinct", type=int, default=300, help="different photographs")
+    parser.add_argument(
+        "--images", type=int, default=TRAIN2017_IMAGES // 10 + 1, help="images to train on"
+    )
+    parser.add_argument("--distinct", type=int, default=300, help="number of different images")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--folder", type=Path, help="where to write; default: a temporary one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         root = Path(folder) / "coco"
         write_coco(root, arguments.images, arguments.distinct)
-        columns = ("processes", "s", "CPU s", "photos/s", "parent MB", "worker MB")
+        columns = ("processes", "s", "CPU s", "images/s", "parent MB", "worker MB")
         print(" ".join(f"{column:>9s}" for column in columns))
         for processes in arguments.processes:
             context = multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""Small folders of COCO's layout, made on the spot."""
+"""Small folders of COCO's layout, made by the tests."""
 
 import itertools
 import json
@@ -26,14 +26,14 @@ def box(left: int, top: int, right: int, bottom: int) -> list[list[float]]:
 
 
 def annotation(image: int, category: int, segmentation: Any = None, **fields: Any) -> dict:
-    """An annotation, of a rectangle of 12 pixels if nothing is said."""
+    """An annotation, by default of a rectangle of 12 pixels."""
     described = {"id": next(IDS), "image_id": image, "category_id": category, "iscrowd": 0}
     segmentation = box(1, 2, 5, 5) if segmentation is None else segmentation
     return described | {"area": 12.0, "segmentation": segmentation} | fields
 
 
 def lists(images: list[int], annotations: list[dict]) -> dict[str, Any]:
-    """The content of an annotation file, for images of 12 x 10 pixels called after their ids."""
+    """The content of an annotation file, for images of 12 x 10 pixels named after their ids."""
     size = {"width": WIDTH, "height": HEIGHT}
     return {
         "info": {"version": "1.0"},

@@ -1,4 +1,4 @@
-"""Preparing coco_seg from folders made on the spot: records, splits, bad sources."""
+"""Preparing coco_seg from folders made by the tests: records, splits, bad sources."""
 
 import json
 import unicodedata
@@ -81,7 +81,7 @@ def test_masks_and_void_of_a_record(raw, tmp_path):
     np.testing.assert_array_equal(example.void, void & ~mask)
 
 
-def test_a_image_of_two_categories_has_both_masks_and_they_may_overlap(raw, tmp_path):
+def test_an_image_of_two_categories_has_both_masks_and_they_may_overlap(raw, tmp_path):
     prepare(raw, tmp_path)
     example = load_source("coco_seg", "train", tmp_path)[2]
     cat, dog = np.zeros((2, HEIGHT, WIDTH), bool)
@@ -98,7 +98,7 @@ def test_val_has_the_categories_of_train(raw, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_the_image_is_the_files_own_whatever_its_mode(raw, tmp_path, mode):
+def test_the_image_is_that_of_the_file_in_any_mode(raw, tmp_path, mode):
     file = raw / "train2017/000000000001.jpg"
     Image.open(file).convert(mode).save(file)
     prepare(raw, tmp_path)
@@ -111,7 +111,7 @@ def test_the_image_is_the_files_own_whatever_its_mode(raw, tmp_path, mode):
     np.testing.assert_array_equal(example.image, np.array(Image.open(file).convert("RGB")))
 
 
-def test_tfds_prepares_the_same_by_itself(raw, tmp_path):
+def test_tfds_itself_prepares_the_same_data(raw, tmp_path):
     prepare(raw, tmp_path / "ours")
     tfds_builder = builder.CocoSeg(
         rule=Rule(8.0, 2), data_dir=tmp_path / "tfds", file_format="array_record"
@@ -161,7 +161,7 @@ def test_a_folder_without_val_has_the_split_train_alone(raw, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["annotations/instances_val2017.json", "train2017", "val2017"])
-def test_a_folder_that_is_not_whole(raw, tmp_path, missing):
+def test_an_incomplete_folder(raw, tmp_path, missing):
     (raw / missing).rename(raw / "elsewhere")
     with pytest.raises(FileNotFoundError, match=f"{missing} is missing: expected COCO 2017"):
         prepare(raw, tmp_path)
@@ -172,14 +172,14 @@ def test_a_folder_of_something_else(tmp_path):
         prepare(tmp_path, tmp_path / "out")
 
 
-def test_a_missing_image_is_told_before_anything_is_written(raw, tmp_path):
+def test_a_missing_image_is_reported_before_anything_is_written(raw, tmp_path):
     (raw / "train2017/000000000003.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"000000000003\.jpg is missing, though image 3"):
         prepare(raw, tmp_path)
     assert not list(tmp_path.rglob("*.array_record*"))
 
 
-def test_a_image_of_another_size(raw, tmp_path):
+def test_an_image_of_another_size(raw, tmp_path):
     Image.new("RGB", (HEIGHT, WIDTH)).save(raw / "train2017/000000000002.jpg")
     with pytest.raises(UserError, match=r"000000000002\.jpg is 10 x 12 .* has 12 x 10 for image 2"):
         prepare(raw, tmp_path)
@@ -208,7 +208,7 @@ def test_images_of_a_size_that_no_image_has(raw, tmp_path):
 
 
 def test_an_image_of_a_hundred_thousand_categories(raw, tmp_path):
-    """Their masks would take 12 GB at COCO's size, and Pillow would not read them."""
+    """Its masks would take 30 GB at the size of COCO's images, and Pillow would not read them."""
 
     def edit(content):
         content["images"][1].update(height=48, width=64)

@@ -99,7 +99,7 @@ def test_elements_that_python_cannot_decode(file, element, reason):
         list(elements(file))
 
 
-def test_other_bytes_than_text(file):
+def test_bytes_that_are_not_text(file):
     file.write_bytes(b'{"a": "\xff\xfe"}')
     with pytest.raises(UserError, match="is not an annotation file"):
         list(elements(file))

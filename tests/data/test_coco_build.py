@@ -1,4 +1,4 @@
-"""How coco_seg is built: by several processes, whole or not at all, going on after a kill."""
+"""How coco_seg is built: by several processes, whole or not at all, and resumed after a kill."""
 
 import multiprocessing
 import os
@@ -51,7 +51,7 @@ def test_several_processes_write_what_one_writes(raw, tmp_path):
     assert contents(several) == contents(one)
 
 
-def test_an_interrupted_build_goes_on_and_ends_in_the_same(raw, tmp_path, monkeypatch):
+def test_an_interrupted_build_goes_on_and_has_the_same_result(raw, tmp_path, monkeypatch):
     whole = prepare(raw, tmp_path / "whole")
     write, written = shards._write_shard, []
 
@@ -131,13 +131,13 @@ def test_a_worker_that_is_killed(raw, tmp_path):
     assert len(load_source("coco_seg", "train", tmp_path)) == 4
 
 
-def test_an_error_in_a_worker_is_the_users(raw, tmp_path):
+def test_an_error_in_a_worker_reaches_the_user(raw, tmp_path):
     (raw / "train2017/000000000001.jpg").write_bytes(b"\xff\xd8 no more")
     with pytest.raises(UserError, match=r"000000000001\.jpg does not decode"):
         prepare(raw, tmp_path, processes=2)
 
 
-def test_of_two_builds_at_once_the_second_waits_and_takes_the_firsts(raw, tmp_path, monkeypatch):
+def test_a_second_build_waits_for_the_first_and_takes_its_result(raw, tmp_path, monkeypatch):
     plan, started, go_on, results = builder.write_plan, [], threading.Event(), []
 
     def slow(*arguments):
@@ -171,7 +171,7 @@ def test_a_source_may_be_moved_meanwhile(raw, tmp_path, monkeypatch):
     assert len(load_source("coco_seg", "train", tmp_path / "out")) == 4
 
 
-def test_what_is_there_is_kept(raw, tmp_path, monkeypatch):
+def test_a_finished_data_set_is_kept(raw, tmp_path, monkeypatch):
     prepare(raw, tmp_path)
     monkeypatch.setattr(builder, "write_plan", forbidden)
     assert prepare(raw, tmp_path).is_dir()
@@ -183,7 +183,7 @@ def test_nothing_but_the_result_is_left(raw, tmp_path):
     assert list(final.parent.iterdir()) == [final]
 
 
-def test_what_was_made_from_other_files_is_replaced_by_force_only(raw, tmp_path):
+def test_a_data_set_of_other_files_is_replaced_only_by_force(raw, tmp_path):
     prepare(raw, tmp_path)
     Image.new("RGB", (WIDTH, HEIGHT), "white").save(raw / "train2017/000000000001.jpg")
     with pytest.raises(ValueError, match=r"was made from other files or options; .*force"):
@@ -201,7 +201,7 @@ def test_other_thresholds_make_another_data_set(raw, tmp_path):
     assert load_source("coco_seg", "train", tmp_path).categories == tuple(CATEGORIES.values())
 
 
-def test_what_an_abandoned_build_of_other_files_has_left_is_removed(raw, tmp_path):
+def test_an_abandoned_build_of_other_files_is_removed(raw, tmp_path):
     image = raw / "train2017/000000000004.jpg"
     whole = image.read_bytes()
     image.write_bytes(b"")
@@ -214,9 +214,9 @@ def test_what_an_abandoned_build_of_other_files_has_left_is_removed(raw, tmp_pat
     assert list(final.parent.iterdir()) == [final]
 
 
-def test_another_build_that_is_under_way_is_let_alone(raw, tmp_path):
+def test_a_running_build_of_other_files_is_left_alone(raw, tmp_path):
     other = tmp_path / "out/coco_seg.building-other"
-    with build.locked(other):
+    with build.folder_lock(other):
         prepare(raw, tmp_path / "out")
         assert other.is_dir()
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from coco_toys import CAT, DOG, KITE, annotation, box
 
-from cosseg_jax.data.builders.coco.annotations import CocoImage, Instance
+from cosseg_jax.data.builders.coco.annotations import AnnotatedImage, Instance
 from cosseg_jax.data.builders.coco.masks import decoded_runs, mask_api, masks_and_void, union_of
 from cosseg_jax.errors import MissingPackageError, UserError
 
 pytest.importorskip("pycocotools")
 
-IMAGE = CocoImage(1, "1.jpg", height=10, width=12)
+IMAGE = AnnotatedImage(1, "1.jpg", height=10, width=12)
 
 
 def instance(segmentation, category=CAT, crowd=False) -> Instance:
@@ -23,7 +23,7 @@ def instance(segmentation, category=CAT, crowd=False) -> Instance:
 
 
 def drawn(*boxes) -> np.ndarray:
-    """The pixels of rectangles (left, top, right, bottom), the last two left out."""
+    """The pixels of rectangles (left, top, right, bottom), of which the last two are exclusive."""
     mask = np.zeros((10, 12), bool)
     for left, top, right, bottom in boxes:
         mask[top:bottom, left:right] = True
@@ -97,7 +97,7 @@ def test_void_is_where_only_the_crowd_of_a_category_lies():
     np.testing.assert_array_equal(void, drawn((4, 0, 8, 4)))
 
 
-def test_compressed_run_lengths_are_pycocotools_own():
+def test_compressed_run_lengths_decode_as_in_pycocotools():
     rng = np.random.default_rng(0)
     for repeat in (1, 40, 900):
         column = rng.random((30, 8)) < 0.4

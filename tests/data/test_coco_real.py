@@ -76,7 +76,7 @@ def test_every_image_of_a_kept_category_is_there(split):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_masks_are_pycocotools_own_unions(split, real):
+def test_masks_are_the_unions_that_pycocotools_makes(split, real):
     source, _, name = split
     with contextlib.redirect_stdout(io.StringIO()):
         reference = pycocotools.COCO(str(real / f"annotations/instances_{name}2017.json"))

@@ -34,7 +34,7 @@ def test_no_image_of_any_category():
         kept_categories({}, NAMES, PAPER_RULE)
 
 
-def test_the_paper_has_78_categories_and_200932_entries():
+def test_the_paper_has_78_categories_and_200932_images_in_them():
     assert (len(PAPER_COUNTS), sum(PAPER_COUNTS.values())) == (78, 200_932)
 
 
@@ -54,7 +54,7 @@ def test_differences_are_listed():
     ]
 
 
-def test_the_entries_are_named_only_where_they_differ():
+def test_the_total_is_named_only_where_it_differs():
     counts = PAPER_COUNTS | {"dog": 3377, "cat": 3755}
     lines = differences_from_rule(TRAIN2017_IMAGES, counts, PAPER_RULE)
     assert [line.split(":")[0] for line in lines] == ["cat", "dog"]

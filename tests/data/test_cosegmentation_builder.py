@@ -1,4 +1,4 @@
-"""From a distribution to examples: entries, masks of every kind, bad files, what is reported."""
+"""From a distribution to examples: classes, masks of every kind, bad files, what is reported."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ LEFT[:, :3], RIGHT[:, 8:] = True, True
 
 @pytest.fixture
 def pack(tmp_path):
-    """Two classes that share a image, each with a mask of its own."""
+    """Two classes that share an image, each with a mask of its own."""
     return write_pack(
         tmp_path / "PASCAL_VOC", {"horse/b": RIGHT, "cow/b": LEFT, "horse/a": RIGHT, "cow/z": LEFT}
     )
@@ -34,20 +34,20 @@ def only_example(folder):
 
 
 def turned(path, pixels, orientation):
-    """Writes a image that its EXIF tag asks to be turned."""
+    """Writes an image that its EXIF tag asks to be turned."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(pixels).save(path, exif=exif)
 
 
-def test_an_entry_for_every_class_of_a_image(pack):
+def test_an_image_of_several_classes_is_listed_in_each(pack):
     source = load_source("pascal", "test", pack)
     assert list(source.names) == ["cow/b", "cow/z", "horse/a", "horse/b"]
     assert source.categories == ("cow", "horse")
     assert [members.tolist() for members in source.members] == [[0, 1], [2, 3]]
 
 
-def test_each_entry_has_the_mask_of_its_own_class(pack):
+def test_each_listed_image_has_the_mask_of_its_own_class(pack):
     source = load_source("pascal", "test", pack)
     np.testing.assert_array_equal(source[0].masks, LEFT[None])
     np.testing.assert_array_equal(source[3].masks, RIGHT[None])
@@ -58,7 +58,7 @@ def test_nothing_is_void(pack):
     assert not load_source("pascal", "test", pack)[0].void.any()
 
 
-def test_image_is_the_files_own(pack):
+def test_image_is_that_of_the_file(pack):
     direct = np.array(Image.open(pack / "image/horse/a.jpg"))
     np.testing.assert_array_equal(load_source("pascal", "test", pack)[2].image, direct)
 
@@ -131,7 +131,7 @@ def test_cut_out_as_mask(one):
     np.testing.assert_array_equal(only_example(one).masks[0], LEFT)
 
 
-def test_a_class_without_any_object_is_told_of(tmp_path, capsys):
+def test_a_class_without_any_object_is_noted(tmp_path, capsys):
     pack = write_pack(tmp_path, {"cow/a": LEFT, "dog/b": ~LEFT & LEFT, "dog/c": ~LEFT & LEFT})
     (note,) = load_source("pascal", "test", pack).notes
     file = pack / "groundtruth/dog/b.png"
@@ -139,7 +139,7 @@ def test_a_class_without_any_object_is_told_of(tmp_path, capsys):
     assert f"note: pascal: {note}" in capsys.readouterr().err
 
 
-def test_a_class_in_which_some_mask_has_an_object_is_not(tmp_path):
+def test_a_class_in_which_some_mask_has_an_object_is_not_noted(tmp_path):
     pack = write_pack(tmp_path, {"cow/a": LEFT, "cow/b": ~LEFT & LEFT})
     assert load_source("pascal", "test", pack).notes == ()
 
@@ -208,8 +208,8 @@ def test_image_without_a_mask_is_all_void(tmp_path):
 def test_void_of_a_layout_is_void(one, monkeypatch):
     labels = np.where(LEFT, 1, np.where(RIGHT, VOID_LABEL, 0)).astype(np.uint8)
     layout, root = cosegmentation.locate("msrc", one)
-    (entry,) = layout.images(root)
-    with_void = [entry._replace(decode=lambda mask: labels)]
+    (image,) = layout.images(root)
+    with_void = [image._replace(decode=lambda mask: labels)]
     changed = layout._replace(images=lambda root: with_void)
     monkeypatch.setitem(cosegmentation.LAYOUTS, "msrc", (changed,))
     example = only_example(one)
@@ -252,10 +252,10 @@ def test_the_first_layout_that_fits_counts(pack, monkeypatch):
     assert cosegmentation.locate("pascal", pack.parent) == (first, pack)
 
 
-def test_two_entries_of_one_name(tmp_path):
-    entries = [LabelledImage("cow", "a", tmp_path / f"{n}.jpg", None, np.zeros) for n in (1, 2)]
+def test_two_images_of_one_name(tmp_path):
+    images = [LabelledImage("cow", "a", tmp_path / f"{n}.jpg", None, np.zeros) for n in (1, 2)]
     with pytest.raises(ValueError, match=r"1\.jpg and .*2\.jpg are both called 'cow/a'"):
-        cosegmentation.check_names(entries)
+        cosegmentation.check_names(images)
 
 
 def test_differences_are_kept_with_the_data_and_told_once(one, capsys):
@@ -271,7 +271,7 @@ def test_a_note_says_what_is_missing(one, capsys):
     assert f"note: msrc differs from the paper's: no images of {missing}" in capsys.readouterr().err
 
 
-def test_checksum_is_of_what_is_shown_not_of_the_files(tmp_path):
+def test_checksum_depends_on_pixels_and_not_on_files(tmp_path):
     first = write_pack(tmp_path / "a", {"cow/a": LEFT}, ".bmp")
     second = write_pack(tmp_path / "b", {"cow/renamed": LEFT}, ".png")
     third = write_pack(tmp_path / "c", {"cow/a": RIGHT}, ".bmp")
@@ -279,12 +279,12 @@ def test_checksum_is_of_what_is_shown_not_of_the_files(tmp_path):
     assert sums[0] == sums[1] != sums[2]
 
 
-def test_a_image_that_changes_its_class_is_prepared_anew(tmp_path, monkeypatch):
+def test_an_image_that_changes_its_class_is_prepared_anew(tmp_path, monkeypatch):
     """Some distributions say in a list of names, not in folders, what belongs to a class."""
     pack = write_pack(tmp_path, {"cow/a": LEFT})
     load_source("msrc", "test", pack)
     (layout,) = [layout for layout in cosegmentation.LAYOUTS["msrc"] if layout.find(pack)]
-    as_dogs = [entry._replace(category="dog") for entry in layout.images(pack)]
+    as_dogs = [image._replace(category="dog") for image in layout.images(pack)]
     monkeypatch.setitem(
         cosegmentation.LAYOUTS, "msrc", (layout._replace(images=lambda root: as_dogs),)
     )
@@ -305,7 +305,7 @@ def test_original_distribution_of_internet(tmp_path):
 
 
 def test_original_distribution_of_pascal(tmp_path):
-    """A image in two classes of the list; its label file has both, and void."""
+    """An image in two classes of the list; its label file has both, and void."""
     values = np.where(LEFT, 10, np.where(RIGHT, 13, 0))  # cow, horse
     values[0] = 255
     devkit = write_devkit(tmp_path, {"train": {"2007_1": values}})
@@ -317,7 +317,7 @@ def test_original_distribution_of_pascal(tmp_path):
     np.testing.assert_array_equal(source[1].void, values == 255)
 
 
-def test_the_pack_goes_before_the_original_distribution(one):
+def test_the_pack_takes_precedence_over_the_original_distribution(one):
     parent = one.parent
     for part in ("Images", "GroundTruth"):
         (parent / "MSRC_ObjCategImageDatabase_v2" / part).mkdir(parents=True)

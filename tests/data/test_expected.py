@@ -1,4 +1,4 @@
-"""What the paper says of its benchmarks, and how differences_from_paper from it are told."""
+"""What the paper says of its benchmarks, and how differences from it are reported."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cosseg_jax.evaluation import paper
 
 
 def as_expected(name):
-    """The class of every entry of a benchmark that is as the paper says."""
+    """The class of each image of a benchmark that is as the paper says."""
     return [c for c, number in BENCHMARKS[name].counts.items() for _ in range(number or 3)]
 
 
@@ -31,7 +31,7 @@ def test_the_benchmark_itself_does_not_differ(name):
     assert differences_from_paper(name, as_expected(name), BENCHMARKS[name].checksum) == []
 
 
-def test_a_missing_entry():
+def test_a_missing_image():
     assert differences_from_paper("msrc", as_expected("msrc")[1:], "") == [
         "9 images of bird, the paper has 10",
         "69 images in all, the paper has 70",
@@ -68,7 +68,7 @@ def checksum(*entries):
     return whole.hexdigest()
 
 
-def test_checksum_is_a_function_of_the_entries():
+def test_checksum_is_a_function_of_the_images():
     assert checksum(("cow", IMAGE, LABELS)) == checksum(("cow", IMAGE.copy(), LABELS.copy()))
 
 

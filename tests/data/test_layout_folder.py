@@ -17,7 +17,7 @@ MASK = np.eye(6, 10, dtype=bool)
 
 
 def write(root, *names):
-    """Writes a image or, below a tree of masks, a mask for each name."""
+    """Writes an image or, below a tree of masks, a mask for each name."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def write(root, *names):
 
 
 def listed(root):
-    """Class, stem, and whether there is a mask, of each entry of a tree that is found."""
+    """Class, stem, and whether there is a mask, of each image of a tree that is found."""
     assert FOLDER.find(root) == root
     return [(e.category, e.stem, e.mask is not None) for e in FOLDER.images(root)]
 
@@ -49,7 +49,7 @@ def test_images_with_masks(tmp_path, tree, masks):
     np.testing.assert_array_equal(load_source("folder", "test", tmp_path)[1].masks[0], MASK)
 
 
-def test_images_in_no_class_are_one_called_after_the_root(tmp_path):
+def test_images_outside_class_folders_form_a_class_named_after_the_root(tmp_path):
     root = write(tmp_path / "my cows", "b.jpg", "a.jpg")
     assert listed(root) == [("my cows", "a", False), ("my cows", "b", False)]
 
@@ -59,7 +59,7 @@ def test_one_class_with_masks_needs_no_class_folder(tmp_path):
     assert listed(root) == [("cows", "a", True)]
 
 
-def test_what_else_lies_beside_class_folders_is_passed_over(tmp_path):
+def test_other_files_beside_class_folders_are_passed_over(tmp_path):
     write(tmp_path, "cow/a.jpg")
     (tmp_path / "README.txt").write_text("mine")
     assert listed(tmp_path) == [("cow", "a", False)]
@@ -123,7 +123,7 @@ def test_images_of_every_format_that_is_read(tmp_path, suffix):
     assert listed(tmp_path) == [("cow", "a", False)]
 
 
-def test_suffixes_are_those_of_the_formats_that_are_read():
+def test_every_suffix_of_the_formats_that_are_read_is_known():
     Image.init()
     known = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
     assert known <= set(IMAGE_SUFFIXES)
@@ -137,7 +137,7 @@ SIDECARS = (
 
 
 @pytest.mark.parametrize("tree", ["", "image/"])
-def test_sidecars_and_what_systems_leave_are_passed_over(tmp_path, tree):
+def test_sidecars_and_system_files_are_passed_over(tmp_path, tree):
     write(tmp_path, f"{tree}cow/a.jpg", "masks/cow/a.png")
     for name in SIDECARS:
         for start in (tree, "masks/"):
@@ -164,7 +164,7 @@ def test_one_name_in_both_unicode_forms(tmp_path):
 
 
 @pytest.mark.parametrize("tree", ["Images", "IMAGE"])
-def test_trees_are_found_in_whatever_case(tmp_path, tree):
+def test_trees_are_found_in_upper_and_lower_case(tmp_path, tree):
     write(tmp_path, f"{tree}/cow/a.jpg", "Masks/cow/a.png")
     assert listed(tmp_path) == [("cow", "a", True)]
 
@@ -192,7 +192,7 @@ def test_masks_in_a_folder_called_mask(tmp_path):
     assert listed(root) == [("cats", "1", True)]
 
 
-def test_a_folder_called_mask_that_may_be_either(tmp_path):
+def test_a_folder_called_mask_that_may_be_a_class_or_a_tree(tmp_path):
     write(tmp_path, "cat/1.jpg", "cat/2.jpg", "mask/1.png", "mask/2.png")
     with pytest.raises(UserError, match=r"mask may be a class, or hold the masks .*/image, or"):
         FOLDER.images(tmp_path)

@@ -1,4 +1,4 @@
-"""iCoseg's own distribution, made on the spot: groups and their names, JPEG copies, bad copies."""
+"""iCoseg's own distribution, made by the tests: groups and their names, JPEG copies, bad copies."""
 
 import pickle
 
@@ -37,9 +37,9 @@ def write(root, groups):
     return root
 
 
-def labels_of(entry):
-    assert entry.mask is not None
-    return entry.decode(entry.mask)
+def labels_of(image):
+    assert image.mask is not None
+    return image.decode(image.mask)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def root(tmp_path):
 
 
 def names(root):
-    return [f"{entry.category}/{entry.stem}" for entry in icoseg.ICOSEG.images(root)]
+    return [f"{image.category}/{image.stem}" for image in icoseg.ICOSEG.images(root)]
 
 
 def test_the_papers_eight_groups(root):
@@ -70,7 +70,7 @@ def test_classes_of_the_distributions_folders(folder):
         *(("2 alaskan brown bear", "bear2"), ("Cheetahs of Kenya", None), ("panda2", "panda2")),
     ],
 )
-def test_classes_of_folders_that_are_called_otherwise(folder, category):
+def test_classes_of_folders_with_other_names(folder, category):
     assert icoseg.class_of(folder) == category
 
 
@@ -79,8 +79,8 @@ def test_folders_called_as_the_classes(tmp_path):
 
 
 def test_masks(root):
-    (entry, *_) = pickle.loads(pickle.dumps(icoseg.ICOSEG.images(root)))
-    np.testing.assert_array_equal(labels_of(entry), MASK.astype(np.uint8))
+    (image, *_) = pickle.loads(pickle.dumps(icoseg.ICOSEG.images(root)))
+    np.testing.assert_array_equal(labels_of(image), MASK.astype(np.uint8))
 
 
 def test_jpeg_copies_of_masks_and_leftovers_do_not_count(root):

@@ -1,4 +1,4 @@
-"""The Internet images' own distribution, made on the spot: classes, missing masks, bad copies."""
+"""The Internet images' own distribution, made by the tests: classes, missing masks, bad copies."""
 
 import pickle
 
@@ -15,7 +15,7 @@ LEFT[:, :2] = True
 
 
 def write(root, masks):
-    """Writes the three class folders; a image whose mask is None gets no file for it."""
+    """Writes the three class folders; an image whose mask is None gets no file for it."""
     for name in internet.CLASS_FOLDERS.values():
         (root / name / "GroundTruth").mkdir(parents=True, exist_ok=True)
     for name, mask in masks.items():
@@ -32,9 +32,9 @@ WHOLE = {
 }
 
 
-def labels_of(entry):
-    assert entry.mask is not None
-    return entry.decode(entry.mask)
+def labels_of(image):
+    assert image.mask is not None
+    return image.decode(image.mask)
 
 
 @pytest.fixture
@@ -42,25 +42,25 @@ def data(tmp_path):
     return write(tmp_path / "Data", WHOLE)
 
 
-def entries(root):
+def images(root):
     return {f"{e.category}/{e.stem}": e for e in internet.INTERNET.images(root)}
 
 
 def test_entries_by_class_and_stem(data):
     names = ["airplane/0001", "airplane/0002", "car/0001", "horse/0001", "horse/0003"]
-    assert list(entries(data)) == names
+    assert list(images(data)) == names
 
 
 def test_masks(data):
-    found = entries(data)
+    found = images(data)
     for name, mask in (("horse/0003", ~LEFT), ("airplane/0002", NONE)):
         np.testing.assert_array_equal(labels_of(found[name]), mask.astype(np.uint8))
 
 
 def test_image_without_mask_is_background_where_black_masks_were_left_out(data):
     (data / "Airplane100/GroundTruth/0002.png").unlink()
-    entry = entries(data)["airplane/0002"]
-    labels = labels_of(entry)
+    image = images(data)["airplane/0002"]
+    labels = labels_of(image)
     assert (labels.shape, labels.dtype, labels.max()) == ((4, 6), np.uint8, 0)
 
 
@@ -74,7 +74,7 @@ def test_missing_mask_beside_a_black_one(data):
 
 def test_more_than_half_of_the_masks_missing(data):
     write_noise(data / "Car100/0002.jpg", 6, 4)
-    assert len(entries(data)) == 6
+    assert len(images(data)) == 6
     write_noise(data / "Car100/0003.jpg", 6, 4)
     with pytest.raises(FileNotFoundError, match=r"2 missing.*Car100/0002\.jpg: more than half"):
         internet.INTERNET.images(data)
@@ -111,10 +111,10 @@ def test_root_is_found_at_the_folder_or_below_it(tmp_path, place):
     assert internet.INTERNET.find(tmp_path) == data
 
 
-def test_entries_can_be_pickled(data):
+def test_images_can_be_pickled(data):
     (data / "Airplane100/GroundTruth/0002.png").unlink()
-    _, entry, *_ = pickle.loads(pickle.dumps(internet.INTERNET.images(data)))
-    assert not labels_of(entry).any()
+    _, image, *_ = pickle.loads(pickle.dumps(internet.INTERNET.images(data)))
+    assert not labels_of(image).any()
 
 
 def test_as_a_data_set(data):

@@ -1,4 +1,4 @@
-"""MSRC's own distribution, made on the spot: colours, void, classes, the list, bad files."""
+"""MSRC's own distribution, made by the tests: colours, void, classes, the list, bad files."""
 
 import pickle
 
@@ -28,12 +28,12 @@ def write(root, files):
 
 
 def pairs(root):
-    return [(entry.category, entry.stem) for entry in msrc.MSRC.images(root)]
+    return [(image.category, image.stem) for image in msrc.MSRC.images(root)]
 
 
-def labels_of(entry):
-    assert entry.mask is not None
-    return entry.decode(entry.mask)
+def labels_of(image):
+    assert image.mask is not None
+    return image.decode(image.mask)
 
 
 @pytest.fixture
@@ -42,18 +42,18 @@ def root(tmp_path):
     return write(tmp_path / "MSRC_ObjCategImageDatabase_v2", files)
 
 
-def test_a_image_is_in_every_class_that_it_shows(root):
+def test_an_image_is_in_every_class_that_it_shows(root):
     assert pairs(root) == [("cow", "5_10_s"), ("cow", "5_2_s"), ("sheep", "5_2_s")]
 
 
 def test_labels_are_the_class_and_void_and_else_background(root):
-    cow, sheep = (entry for entry in msrc.MSRC.images(root) if entry.stem == "5_2_s")
+    cow, sheep = (image for image in msrc.MSRC.images(root) if image.stem == "5_2_s")
     assert labels_of(cow).tolist() == [[1, 1, VOID_LABEL, 0], [0, 0, 0, 0]]
     assert labels_of(sheep).tolist() == [[0, 0, VOID_LABEL, 0], [1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(("pixels", "counts"), [(3, True), (2, False)])
-def test_what_covers_too_little_is_no_member(tmp_path, pixels, counts):
+def test_an_object_that_covers_too_little_is_no_member(tmp_path, pixels, counts):
     colours = np.full((15, 20, 3), GRASS, np.uint8)  # 300 pixels, of which 1% are 3
     colours[0, :pixels] = CAR
     assert (pairs(write(tmp_path, {"17_1_s": colours})) == [("car", "17_1_s")]) == counts
@@ -104,9 +104,9 @@ def test_listed_image_that_is_not_there(root):
 
 def test_listed_image_without_its_class(root):
     (root / "cosegmentation.txt").write_text("cow 2_1_s")
-    (entry,) = msrc.MSRC.images(root)
+    (image,) = msrc.MSRC.images(root)
     with pytest.raises(ValueError, match=r"2_1_s_GT\.bmp has no pixel of class 'cow'"):
-        labels_of(entry)
+        labels_of(image)
 
 
 def test_image_without_its_label_file(root):
@@ -139,9 +139,9 @@ def test_other_folders_are_not_taken_for_it(tmp_path):
     assert msrc.MSRC.find(tmp_path) is None
 
 
-def test_entries_can_be_pickled(root):
-    (entry, *_) = pickle.loads(pickle.dumps(msrc.MSRC.images(root)))
-    assert labels_of(entry).tolist() == [[1, 0]]
+def test_images_can_be_pickled(root):
+    (image, *_) = pickle.loads(pickle.dumps(msrc.MSRC.images(root)))
+    assert labels_of(image).tolist() == [[1, 0]]
 
 
 def test_as_a_data_set(root):

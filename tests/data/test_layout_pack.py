@@ -16,15 +16,15 @@ def pack(tmp_path):
 
 
 def test_entries_by_class_and_stem(pack):
-    entries = LAYOUT.images(pack)
-    assert [(e.category, e.stem) for e in entries] == [("cow", "b"), ("cow", "z"), ("horse", "a")]
+    images = LAYOUT.images(pack)
+    assert [(e.category, e.stem) for e in images] == [("cow", "b"), ("cow", "z"), ("horse", "a")]
 
 
 def test_image_and_mask_of_one_name(pack):
-    entry = LAYOUT.images(pack)[1]
-    assert entry.image == pack / "image/cow/z.jpg"
-    assert entry.mask == pack / "groundtruth/cow/z.png"
-    np.testing.assert_array_equal(entry.decode(entry.mask), MASK)
+    image = LAYOUT.images(pack)[1]
+    assert image.image == pack / "image/cow/z.jpg"
+    assert image.mask == pack / "groundtruth/cow/z.png"
+    np.testing.assert_array_equal(image.decode(image.mask), MASK)
 
 
 def test_found_below_and_by_itself(pack):
@@ -61,10 +61,10 @@ def test_class_folders_stand_for_classes_of_the_tables(folder, expected):
     assert class_called(folder, ("airplane", "hotballoon", "panda1")) == expected
 
 
-def test_entries_of_renamed_classes_are_in_their_order(tmp_path):
+def test_images_of_renamed_classes_are_in_their_order(tmp_path):
     pack = write_pack(tmp_path, dict.fromkeys(("Car/a", "airplane/b"), MASK))
-    entries = pack_layout("Internet_Datasets300", ("airplane", "car")).images(pack)
-    assert [entry.category for entry in entries] == ["airplane", "car"]
+    images = pack_layout("Internet_Datasets300", ("airplane", "car")).images(pack)
+    assert [image.category for image in images] == ["airplane", "car"]
 
 
 def test_stems_may_hold_dots_and_spaces(tmp_path):

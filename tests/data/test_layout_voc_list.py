@@ -1,4 +1,4 @@
-"""A VOC devkit with a list of images, made on the spot: classes, void, the list, bad files."""
+"""A VOC devkit with a list of images, made by the tests: classes, void, the list, bad files."""
 
 import pickle
 
@@ -17,9 +17,9 @@ LABELS = {
 }
 
 
-def labels_of(entry):
-    assert entry.mask is not None
-    return entry.decode(entry.mask)
+def labels_of(image):
+    assert image.mask is not None
+    return image.decode(image.mask)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def listed(root):
 
 
 def test_listed_entries_by_class_and_id(listed):
-    found = [(entry.category, entry.stem) for entry in voc_list.VOC_LIST.images(listed)]
+    found = [(image.category, image.stem) for image in voc_list.VOC_LIST.images(listed)]
     assert found == [("cow", "2007_000032"), ("dog", "2007_000032"), ("dog", "2008_000007")]
 
 
@@ -85,9 +85,9 @@ def test_image_without_its_label_file(listed):
 
 def test_listed_image_without_its_class(root):
     (root / "cosegmentation.txt").write_text("cow 2008_000007")
-    (entry,) = voc_list.VOC_LIST.images(root)
+    (image,) = voc_list.VOC_LIST.images(root)
     with pytest.raises(ValueError, match=r"no pixel of class 'cow', but of \['dog'\]"):
-        labels_of(entry)
+        labels_of(image)
 
 
 def test_values_of_no_class(tmp_path):

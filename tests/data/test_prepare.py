@@ -1,4 +1,4 @@
-"""The preparing command: what it writes and says, what it refuses, what it leaves untouched."""
+"""The command that prepares data sets: what it writes, prints, refuses and leaves untouched."""
 
 import errno
 import os
@@ -117,7 +117,7 @@ def test_a_bad_source_leaves_nothing(options):
     assert list(options.data_dir.iterdir()) == []
 
 
-def test_with_force_a_bad_source_leaves_what_was_there(options):
+def test_a_bad_source_leaves_what_was_there_even_with_force(options):
     prepare_dataset("msrc", options)
     before = files_of(options.data_dir)
     (options.source / "MSRC7/image/cow/b.jpg").write_bytes(b"x")

@@ -59,7 +59,7 @@ def test_a_changed_file_is_prepared_anew(pack, cache):
     assert load_source("pascal", "test", pack)[0].image.min() == 255
 
 
-def test_an_added_entry_is_seen(pack, cache):
+def test_an_added_image_is_seen(pack, cache):
     load_source("pascal", "test", pack)
     write_pack(pack, {"dog/c": MASK})
     assert load_source("pascal", "test", pack).categories == ("cow", "dog")
@@ -106,14 +106,14 @@ def test_what_a_killed_preparation_of_the_same_files_left_does_not_count(pack, c
     assert [path.name for path in cache.iterdir()] == [finished.name]
 
 
-def test_a_preparation_that_is_under_way_is_let_alone(pack, cache):
+def test_a_running_preparation_is_left_alone(pack, cache):
     other = cache / "cosegmentation.building-other"
-    with build.locked(other):
+    with build.folder_lock(other):
         load_source("pascal", "test", pack)
         assert other.is_dir()
 
 
-def test_of_two_preparations_at_once_the_second_takes_the_firsts(pack, cache, monkeypatch):
+def test_a_second_preparation_waits_for_the_first_and_takes_its_result(pack, cache, monkeypatch):
     run, started, go_on, sources = build._run_builder, [], threading.Event(), []
 
     def slow(builder, root):

@@ -1,4 +1,4 @@
-"""The built-in data: what is drawn from (seed, index), and what nothing in a picture may tell."""
+"""The built-in data: what is drawn from (seed, index), and what an image alone must not reveal."""
 
 import functools
 
@@ -14,13 +14,13 @@ SIZE = 48
 
 @functools.cache
 def drawn(split: str, seed: int = 0) -> tuple[Shapes, list[Example]]:
-    """A split and its first 240 pictures, small ones."""
+    """A split and its first 240 images, small ones."""
     shapes = Shapes(split, seed=seed, size=SIZE)
     return shapes, [shapes[index] for index in range(240)]
 
 
 def held(split: str, index: int, **options) -> set[str]:
-    """Names of all categories in a picture, also of those that the split does not ask for."""
+    """Names of all categories in an image, including those that the split does not have."""
     return {SHAPES[c] for c in Shapes(split, **options)._categories_of(index)}
 
 
@@ -45,21 +45,21 @@ def test_every_part_of_an_unseen_category_is_seen():
         assert {name.split("-")[part] for name in UNSEEN} <= parts
 
 
-def test_a_picture_is_a_function_of_seed_and_index():
+def test_an_image_is_a_function_of_seed_and_index():
     shapes, again = Shapes("train", size=SIZE), Shapes("train", size=SIZE)
     backwards = {index: again[index] for index in (11_999, 7, 0)}
     assert all(same(shapes[index], backwards[index]) for index in (0, 7, 11_999))
 
 
 def test_seeds_and_indices_differ():
-    pictures = [Shapes("train", seed=seed, size=SIZE)[index] for seed, index in [(0, 0), (1, 0)]]
-    pictures.append(Shapes("train", size=SIZE)[12])  # of the same category first
-    for i, one in enumerate(pictures):
-        for other in pictures[:i]:
+    images = [Shapes("train", seed=seed, size=SIZE)[index] for seed, index in [(0, 0), (1, 0)]]
+    images.append(Shapes("train", size=SIZE)[12])  # of the same category first
+    for i, one in enumerate(images):
+        for other in images[:i]:
             assert np.mean(one.image != other.image) > 0.5
 
 
-def test_splits_have_streams_of_their_own():
+def test_splits_have_random_numbers_of_their_own():
     assert np.mean(drawn("train")[1][0].image != drawn("val")[1][0].image) > 0.5
     streams = [stream for _, stream, _ in SHAPE_SPLITS.values()]
     assert len(set(streams)) == len(SHAPE_SPLITS)
@@ -70,13 +70,13 @@ def test_no_unseen_category_is_drawn_for_training_or_validation(split):
     assert {name for index in range(240) for name in held(split, index)} == set(SEEN)
 
 
-def test_pictures_of_the_unseen_split_hold_unseen_ones_among_all_sixteen():
+def test_images_of_the_unseen_split_hold_unseen_ones_among_all_sixteen():
     every = [held("unseen", index) for index in range(240)]
     assert all(names & set(UNSEEN) for names in every)
     assert set.union(*every) == set(SHAPES)
 
 
-def test_the_first_category_goes_round():
+def test_the_first_category_takes_turns():
     for split in SHAPE_SPLITS:
         shapes = Shapes(split)
         for index in range(24):
@@ -84,28 +84,28 @@ def test_the_first_category_goes_round():
 
 
 @pytest.mark.parametrize("objects", [1, 4, 8])
-def test_the_objects_of_a_picture_are_of_different_categories(objects):
+def test_the_objects_of_an_image_are_of_different_categories(objects):
     for index in range(20):
         assert len(held("unseen", index, objects=objects)) == objects
 
 
 @pytest.mark.parametrize("split", ["val", "unseen"])
-def test_members_are_the_pictures_that_hold_the_category(split):
-    shapes, pictures = drawn(split)
+def test_members_are_the_images_that_hold_the_category(split):
+    shapes, images = drawn(split)
     found = [
-        [index for index, picture in enumerate(pictures) if category in picture.categories]
+        [index for index, image in enumerate(images) if category in image.categories]
         for category in range(len(shapes.categories))
     ]
     assert [members.tolist() for members in shapes.members] == found
-    assert sum(map(len, found)) == sum(len(picture.masks) for picture in pictures)
+    assert sum(map(len, found)) == sum(len(image.masks) for image in images)
 
 
 def test_a_mask_is_that_of_its_category():
     """A square fills its bounding box more than a triangle does."""
-    shapes, pictures = drawn("val")
+    shapes, images = drawn("val")
     filled = {outline: [] for outline in ("square", "triangle")}
-    for picture in pictures:
-        for category, mask in zip(picture.categories, picture.masks, strict=True):
+    for image in images:
+        for category, mask in zip(image.categories, image.masks, strict=True):
             outline = shapes.categories[category].split("-")[0]
             if outline in filled and mask.sum() > 100:
                 rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -114,28 +114,28 @@ def test_a_mask_is_that_of_its_category():
 
 
 def test_categories_ascend_and_have_a_mask_each():
-    for picture in drawn("unseen")[1]:
-        assert (np.diff(picture.categories) > 0).all()
-        assert picture.masks.shape == (len(picture.categories), SIZE, SIZE)
+    for image in drawn("unseen")[1]:
+        assert (np.diff(image.categories) > 0).all()
+        assert image.masks.shape == (len(image.categories), SIZE, SIZE)
 
 
 def test_masks_do_not_overlap():
-    assert all(picture.masks.sum(axis=0).max() <= 1 for picture in drawn("val")[1])
+    assert all(image.masks.sum(axis=0).max() <= 1 for image in drawn("val")[1])
 
 
 def test_objects_can_be_seen():
-    """Nearly every mask holds more than a hundredth of its picture."""
-    areas = np.concatenate([picture.masks.mean(axis=(1, 2)) for picture in drawn("val")[1]])
+    """Nearly every mask holds more than a hundredth of its image."""
+    areas = np.concatenate([image.masks.mean(axis=(1, 2)) for image in drawn("val")[1]])
     assert np.mean(areas > 0.01) > 0.98
 
 
 def test_no_pixel_is_void():
-    assert not any(picture.void.any() for picture in drawn("val")[1])
+    assert not any(image.void.any() for image in drawn("val")[1])
 
 
 def test_names_tell_split_and_index():
-    shapes, pictures = drawn("unseen")
-    assert pictures[17].name == shapes.names[17] == "unseen_00017"
+    shapes, images = drawn("unseen")
+    assert images[17].name == shapes.names[17] == "unseen_00017"
     assert len(set(shapes.names)) == len(shapes) == 240
 
 
@@ -159,7 +159,7 @@ def test_index_outside_of_the_split(index):
         Shapes("val")[index]
 
 
-# What a picture alone must not tell.
+# What an image alone must not reveal.
 
 
 def spread_ratio(values: np.ndarray, labels: np.ndarray) -> float:
@@ -171,7 +171,7 @@ def spread_ratio(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def surface_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean colour of an object without its rim and mark."""
+    """Mean colour of an object without its rim and symbol."""
     pixels = image[mask].astype(float)
     plain = (pixels.max(axis=1) < 220) & (pixels.min(axis=1) > 35)
     return pixels[plain].mean(axis=0)
@@ -179,11 +179,11 @@ def surface_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def objects():
-    """Category, surface colour and centre of every object in the validation pictures."""
+    """Category, surface colour and centre of every object in the validation images."""
     found = [
-        (category, *surface_colour(picture.image, mask), *np.argwhere(mask).mean(axis=0))
-        for picture in drawn("val")[1]
-        for category, mask in zip(picture.categories, picture.masks, strict=True)
+        (category, *surface_colour(image.image, mask), *np.argwhere(mask).mean(axis=0))
+        for image in drawn("val")[1]
+        for category, mask in zip(image.categories, image.masks, strict=True)
         if mask.sum() > 60
     ]
     return np.array(found)
@@ -199,36 +199,35 @@ def test_the_statistic_would_notice_a_twentieth_of_the_range(objects):
     assert spread_ratio(tinted, objects[:, 0]) > 2.2
 
 
-def contrast(picture: Example, mask: np.ndarray) -> float:
+def contrast(image: Example, mask: np.ndarray) -> float:
     """Distance of an object's mean colour from that of all pixels without an object."""
-    background = ~picture.masks.any(axis=0)
-    means = [picture.image[where].mean(axis=0) for where in (mask, background)]
+    background = ~image.masks.any(axis=0)
+    means = [image.image[where].mean(axis=0) for where in (mask, background)]
     return float(np.linalg.norm(means[0] - means[1]))
 
 
-def centrality(picture: Example, mask: np.ndarray) -> float:
+def centrality(image: Example, mask: np.ndarray) -> float:
     return -float(np.hypot(*(np.argwhere(mask).mean(axis=0) - SIZE / 2)))
 
 
 SALIENCE = {
-    "largest": lambda picture, mask: mask.sum(),
+    "largest": lambda image, mask: mask.sum(),
     "centre-most": centrality,
     "most contrasting": contrast,
-    "brightest": lambda picture, mask: picture.image[mask].mean(),
-    "most textured": lambda picture, mask: picture.image[mask].std(axis=0).mean(),
+    "brightest": lambda image, mask: image.image[mask].mean(),
+    "most textured": lambda image, mask: image.image[mask].std(axis=0).mean(),
 }
 
 
 @pytest.mark.parametrize("salience", SALIENCE)
 def test_no_salience_finds_the_shared_object(salience):
-    """The target of a picture is the category whose turn it is; chance finds one in four."""
+    """The target of an image is the category whose turn it is; chance finds one in four."""
     hits = []
     for seed in range(3):
-        shapes, pictures = drawn("val", seed)
-        for index, picture in enumerate(pictures):
+        shapes, images = drawn("val", seed)
+        for index, image in enumerate(images):
             scores = [
-                SALIENCE[salience](picture, mask) if mask.any() else -np.inf
-                for mask in picture.masks
+                SALIENCE[salience](image, mask) if mask.any() else -np.inf for mask in image.masks
             ]
-            hits.append(picture.categories[np.argmax(scores)] == index % len(shapes.categories))
+            hits.append(image.categories[np.argmax(scores)] == index % len(shapes.categories))
     assert np.mean(hits) == pytest.approx(0.25, abs=0.05)  # three standard deviations

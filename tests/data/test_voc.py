@@ -1,4 +1,4 @@
-"""A VOC devkit, made on the spot: categories, void, layouts, bad files."""
+"""A VOC devkit, made by the tests: categories, void, layouts, bad files."""
 
 import unicodedata
 
@@ -54,7 +54,7 @@ def test_masks_and_void(devkit):
     np.testing.assert_array_equal(example.void, label(0, 1, 0, 0) == 1)
 
 
-def test_image_is_the_files_own(devkit):
+def test_image_is_that_of_the_file(devkit):
     example = load_source("voc", "train", devkit)[0]
     direct = Image.open(devkit / "JPEGImages/a_cat.jpg").convert("RGB")
     np.testing.assert_array_equal(example.image, np.array(direct))

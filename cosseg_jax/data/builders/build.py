@@ -136,7 +136,7 @@ def build_once(
         return target.final
     try:
         _remove_abandoned(target)
-        with locked(target.work):
+        with folder_lock(target.work):
             if force or not is_built(target):  # by another process, meanwhile
                 _build(target, build, resumable)
             shutil.rmtree(target.work)
@@ -158,7 +158,7 @@ def is_built(target: Target) -> bool:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+def folder_lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Makes a folder and locks it for this process.
 
     While another process has it this one waits or, without `wait`, raises BlockingIOError.
@@ -202,7 +202,7 @@ def _remove_abandoned(target: Target) -> None:
     kind = target.work.name.partition(".building-")[0]
     for folder in target.work.parent.glob(f"{kind}.building-*"):
         if folder != target.work:
-            with contextlib.suppress(BlockingIOError), locked(folder, wait=False):
+            with contextlib.suppress(BlockingIOError), folder_lock(folder, wait=False):
                 shutil.rmtree(folder)
 
 

@@ -11,7 +11,7 @@ from cosseg_jax.data.builders.layouts.layout import composed
 from cosseg_jax.errors import UserError
 
 
-class CocoImage(NamedTuple):
+class AnnotatedImage(NamedTuple):
     """An element of `images`; height and width in pixels."""
 
     id: int
@@ -45,7 +45,7 @@ class Index(NamedTuple):
         images that belong to none.
     """
 
-    images: dict[int, CocoImage]
+    images: dict[int, AnnotatedImage]
     categories: dict[int, str]
     members: dict[int, set[int]]
 
@@ -83,9 +83,9 @@ def read_instances(file: Path) -> Iterator[Instance]:
         yield _instance(file, element)
 
 
-def _image(file: Path, element: Any) -> CocoImage:
+def _image(file: Path, element: Any) -> AnnotatedImage:
     kinds = {"id": int, "file_name": str, "height": int, "width": int}
-    image = CocoImage(**_fields(file, "image", element, kinds))
+    image = AnnotatedImage(**_fields(file, "image", element, kinds))
     if min(image.height, image.width) < 1:
         raise UserError(f"{file}: image {image.id} is {image.width} x {image.height} pixels")
     if not PurePosixPath(image.file_name).name:

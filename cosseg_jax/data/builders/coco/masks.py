@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from cosseg_jax.data.builders.coco.annotations import CocoImage, Instance
+from cosseg_jax.data.builders.coco.annotations import AnnotatedImage, Instance
 from cosseg_jax.errors import MissingPackageError, UserError
 from cosseg_jax.types import Ndarray
 
@@ -36,7 +36,7 @@ def mask_api() -> ModuleType:
 
 
 def masks_and_void(
-    image: CocoImage, categories: Sequence[int], instances: Sequence[Instance]
+    image: AnnotatedImage, categories: Sequence[int], instances: Sequence[Instance]
 ) -> tuple[Bool[Ndarray, "K H W"], Bool[Ndarray, "H W"]]:
     """The masks of an image's categories, in their order, and its void.
 
@@ -61,7 +61,7 @@ def masks_and_void(
     return masks, void
 
 
-def union_of(image: CocoImage, instances: Iterable[Instance]) -> Bool[Ndarray, "H W"]:
+def union_of(image: AnnotatedImage, instances: Iterable[Instance]) -> Bool[Ndarray, "H W"]:
     """The pixels of at least one of the instances. Raises UserError as `masks_and_void` does."""
     height, width = image.height, image.width
     regions = []

@@ -1,7 +1,7 @@
 """What a build of coco_seg will write, planned before it begins: a file for each shard.
 
 The plan takes the annotation files apart, so that whoever writes a shard reads what belongs to it
-and nothing else. A shard's file has JSON on each line: first its `Part`, then lists of annotations.
+and nothing else. A shard's file has JSON on each line: its `ShardPart`, then lists of annotations.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from cosseg_jax.data.builders.coco.annotations import (
-    CocoImage,
+    AnnotatedImage,
     Index,
     Instance,
     read_index,
@@ -36,11 +36,11 @@ Get 2017 Train images, Val images and Train/Val annotations from https://cocodat
 class Member(NamedTuple):
     """An image to write, with the ids of its categories, ascending."""
 
-    image: CocoImage
+    image: AnnotatedImage
     categories: tuple[int, ...]
 
 
-class Part(NamedTuple):
+class ShardPart(NamedTuple):
     """What goes into one shard: images of one split, in the order of the records."""
 
     split: str
@@ -124,7 +124,7 @@ def part_files(directory: Path, split: str) -> list[Path]:
     return sorted(directory.glob(f"{split}-*.jsonl"))
 
 
-def read_part(file: Path) -> tuple[Part, dict[int, list[Instance]]]:
+def read_part(file: Path) -> tuple[ShardPart, dict[int, list[Instance]]]:
     """A shard's part and, by image, the annotations of its categories."""
     instances: defaultdict[int, list[Instance]] = defaultdict(list)
     with file.open() as handle:
@@ -132,7 +132,9 @@ def read_part(file: Path) -> tuple[Part, dict[int, list[Instance]]]:
         for line in handle:
             for instance in (Instance(*fields) for fields in json.loads(line)):
                 instances[instance.image_id].append(instance)
-    return Part(split, [Member(CocoImage(*image), tuple(c)) for image, c in members]), instances
+    return ShardPart(
+        split, [Member(AnnotatedImage(*image), tuple(c)) for image, c in members]
+    ), instances
 
 
 def record_name(member: Member) -> str:
@@ -155,7 +157,7 @@ def _write_parts(root: Path, split: str, parts: list[list[Member]], directory: P
     categories_of: dict[int, tuple[int, ...]] = {}
     files = [directory / f"{split}-{number:05d}.jsonl" for number in range(len(parts))]
     for number, (file, members) in enumerate(zip(files, parts, strict=True)):
-        _append_line(file, Part(split, members))
+        _append_line(file, ShardPart(split, members))
         for image, categories in members:
             part_of[image.id] = number
             categories_of[image.id] = categories

@@ -21,7 +21,7 @@ from cosseg_jax.errors import UserError
 
 IMAGE_TREES = ("image", "images")
 MASK_TREES = ("ground_truth", "groundtruth", "mask", "masks")
-MOST_NAMED = 3  # files in one message
+MOST_FILES_NAMED = 3  # files in one message
 
 Key = tuple[str, str]  # class and stem
 
@@ -112,7 +112,7 @@ def _files_in(tree: Path, root: Path, mask_tree: Path | None) -> dict[Key, Path]
     return {
         (category, stem): file
         for category, folder in places.items()
-        for stem, file in _image_files(folder).items()
+        for stem, file in _files_of_class(folder).items()
     }
 
 
@@ -126,7 +126,7 @@ def _check_not_nested(folder: Path) -> None:
             )
 
 
-def _image_files(folder: Path) -> dict[str, Path]:
+def _files_of_class(folder: Path) -> dict[str, Path]:
     """A class folder's files by stem. Raises UserError for one that is not named as an image."""
     files = class_files(folder)
     others = [file for file in files.values() if file.suffix.lower() not in IMAGE_SUFFIXES]
@@ -163,5 +163,5 @@ def _check_pairs(
 
 
 def _first(files: list[Path]) -> str:
-    names = ", ".join(str(file) for file in files[:MOST_NAMED])
-    return names if len(files) <= MOST_NAMED else f"{names}, ..."
+    names = ", ".join(str(file) for file in files[:MOST_FILES_NAMED])
+    return names if len(files) <= MOST_FILES_NAMED else f"{names}, ..."

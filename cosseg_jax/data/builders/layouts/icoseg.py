@@ -21,14 +21,12 @@ from pathlib import Path
 
 from cosseg_jax.data.builders.layouts.layout import (
     IMAGE_SUFFIXES,
+    LOSSLESS_SUFFIXES,
     LabelledImage,
     Layout,
+    check_none_missing,
     class_folders,
     files_by_stem,
-)
-from cosseg_jax.data.builders.layouts.originals import (
-    LOSSLESS_SUFFIXES,
-    check_none_missing,
     root_at_or_below,
 )
 from cosseg_jax.data.builders.lists import LIST_NAME, ListLine, find_list, read_list

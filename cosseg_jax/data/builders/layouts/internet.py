@@ -21,13 +21,11 @@ from jaxtyping import UInt8
 
 from cosseg_jax.data.builders.layouts.layout import (
     IMAGE_SUFFIXES,
+    LOSSLESS_SUFFIXES,
     LabelledImage,
     Layout,
-    files_by_stem,
-)
-from cosseg_jax.data.builders.layouts.originals import (
-    LOSSLESS_SUFFIXES,
     check_none_missing,
+    files_by_stem,
     root_at_or_below,
 )
 from cosseg_jax.data.images import decode_image

@@ -6,14 +6,14 @@ since some systems store them decomposed (NFD).
 """
 
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxtyping import UInt8
 
 from cosseg_jax.data.masks import decode_object
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.types import Ndarray
 
 IMAGE_SUFFIXES = (  # of the formats that `data.opening` reads
@@ -21,7 +21,8 @@ IMAGE_SUFFIXES = (  # of the formats that `data.opening` reads
     *(".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"),
     *(".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-SIDECAR_SUFFIXES = (  # files that cameras, editors and annotation tools put beside an image
+LOSSLESS_SUFFIXES = (".bmp", ".png")  # of masks that count where JPEG copies lie beside them
+PASSED_OVER = (  # files that cameras, editors and annotation tools put beside an image
     *(".aae", ".csv", ".db", ".htm", ".html", ".ini", ".json", ".md", ".thm", ".txt", ".url"),
     *(".xml", ".xmp", ".yaml", ".yml"),
 )
@@ -103,7 +104,7 @@ def files_by_stem(folder: Path, suffixes: Collection[str] | None = None) -> dict
         {
             file: file.stem
             for file, suffix in files.items()
-            if (suffix not in SIDECAR_SUFFIXES if suffixes is None else suffix in suffixes)
+            if (suffix not in PASSED_OVER if suffixes is None else suffix in suffixes)
         }
     )
 
@@ -114,6 +115,26 @@ def class_files(folder: Path) -> dict[str, Path]:
     if not files:
         raise UserError(f"class folder {folder} is empty; add its images, or remove the folder")
     return files
+
+
+def root_at_or_below(folder: Path, places: Sequence[str], parts: Sequence[str]) -> Path | None:
+    """The first of a folder's places, each a path from it, that has all the parts as folders."""
+    for root in (folder / place for place in places):
+        if all((root / part).is_dir() for part in parts):
+            return root
+    return None
+
+
+def check_none_missing(missing: Iterable[Path | str], why: str) -> None:
+    """Raises MissingFileError, with their number and the first one, if any files are missing.
+
+    Args:
+      missing: the files.
+      why: what needs them, and what to do, as the rest of the sentence.
+    """
+    files = list(missing)
+    if files:
+        raise MissingFileError(f"{len(files)} missing, the first being {files[0]}: {why}")
 
 
 def _shown(folder: Path) -> list[Path]:

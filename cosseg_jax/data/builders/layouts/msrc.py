@@ -27,9 +27,10 @@ from cosseg_jax.data.builders.layouts.layout import (
     IMAGE_SUFFIXES,
     LabelledImage,
     Layout,
+    check_none_missing,
     files_by_stem,
+    root_at_or_below,
 )
-from cosseg_jax.data.builders.layouts.originals import check_none_missing, root_at_or_below
 from cosseg_jax.data.builders.lists import LIST_NAME, find_list, read_list
 from cosseg_jax.data.images import decode_image
 from cosseg_jax.data.masks import VOID_LABEL

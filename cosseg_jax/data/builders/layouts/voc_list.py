@@ -20,8 +20,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from cosseg_jax.data.builders.layouts.layout import LabelledImage, Layout, stored_file
-from cosseg_jax.data.builders.layouts.originals import check_none_missing, root_at_or_below
+from cosseg_jax.data.builders.layouts.layout import (
+    LabelledImage,
+    Layout,
+    check_none_missing,
+    root_at_or_below,
+    stored_file,
+)
 from cosseg_jax.data.builders.lists import LIST_NAME, find_list, read_list
 from cosseg_jax.data.builders.voc import VOC_CLASSES, check_class_values
 from cosseg_jax.data.masks import VOID_LABEL, decode_labels
