@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_source import FakeSource
+from toy_networks import ToyBackbone
 
 from benchmarks import baselines, untrained
+from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.spatial import SpatialOptions
 
 SIDE = 64
@@ -35,8 +37,13 @@ def found(method: untrained.Method, images: np.ndarray) -> np.ndarray:
     return np.asarray(probabilities) > 0.5
 
 
+@pytest.fixture(autouse=True)
+def toy_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "toy", ToyBackbone)
+
+
 def random_features() -> untrained.Features:
-    return untrained.Features("hrnet_tiny", untrained.RANDOM, (16, 32))
+    return untrained.Features("toy", untrained.RANDOM, (16, 32))
 
 
 def test_the_middle_box_is_half_of_each_side(squares: np.ndarray):
@@ -109,7 +116,7 @@ def test_the_command_prints_a_row_per_method_and_writes_json(
     source = FakeSource([(0,)] * 5 + [(1,)] * 3, categories=2)
     monkeypatch.setattr(baselines, "load_source", lambda name, split, data_dir: source)
     out = tmp_path / "baselines.json"
-    command = "--dataset shapes --methods box prior --backbone hrnet_tiny --pretrained random"
+    command = "--dataset shapes --methods box prior --backbone toy --pretrained random"
     baselines.main(
         [*command.split(), "--strides", "16", "32", "--image_size", str(SIDE), "--out", str(out)]
     )

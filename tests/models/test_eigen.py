@@ -1,4 +1,4 @@
-"""The eigen-solvers against float64 dense solutions."""
+"""The eigen-solvers agree with float64 dense solutions."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 
 
 def descriptors(kind: str, n: int, d: int) -> np.ndarray:
-    """Unit rows in float32 [n, d]; non-negative, as after a ReLU, wherever d > 1."""
+    """Unit rows in float32 [n, d]; non-negative, as after a ReLU, for d > 1."""
     rng = np.random.default_rng([n, d])
     noise = np.maximum(rng.standard_normal((n, d)), 0)
     if kind == "clustered":
@@ -36,16 +36,16 @@ def descriptors(kind: str, n: int, d: int) -> np.ndarray:
 
 
 def dense_reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, ascending, and eigenvectors of G in float64."""
+    """The eigenvalues of G in ascending order, and its eigenvectors, in float64."""
     x = x.astype(np.float64)
     return np.linalg.eigh(x @ x.T - 1)
 
 
 def reduced_reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two largest, when n is too large for a dense solution.
+    """The two largest eigenvalues and their vectors, for n too large for a dense solution.
 
-    G = M J M' with M = [x, 1] and J = diag(1, ..., 1, -1). With M = Q R it is Q (R J R') Q',
-    exactly: an eigenproblem of d + 1 rows. Its z gives s = Q z = G s / value = M J R'z / value.
+    G = M J M' with M = [x, 1] and J = diag(1, ..., 1, -1). With M = Q R it equals Q (R J R') Q',
+    an eigenproblem of d + 1 rows. Its z gives s = Q z = G s / value = M J R'z / value.
     """
     m = np.concatenate([x, np.ones((len(x), 1))], axis=1).astype(np.float64)
     r, signs = np.asarray(np.linalg.qr(m, mode="r")), np.append(np.ones(x.shape[1]), -1)
@@ -59,7 +59,7 @@ def reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def alignment(s: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> float:
-    """Cosine of s to the top eigenspace (to the top eigenvector where it is single)."""
+    """The cosine between s and the top eigenspace."""
     top = values > values[-1] - 1e-6 * max(1, abs(values[-1]))
     return float(np.linalg.norm(vectors[:, top].T @ s))
 
@@ -74,7 +74,7 @@ def run(solver: str, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n", "d"), [(500, 8), (500, 128)])
-def test_reduced_reference_is_the_dense_one(kind: str, n: int, d: int) -> None:
+def test_the_reduced_reference_equals_the_dense_one(kind: str, n: int, d: int) -> None:
     x = descriptors(kind, n, d)
     values, vectors = dense_reference(x)
     small_values, small_vectors = reduced_reference(x)
@@ -85,14 +85,14 @@ def test_reduced_reference_is_the_dense_one(kind: str, n: int, d: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("d", [1, 8, 512])
 @pytest.mark.parametrize("n", [1, 2, 5, 49])
-def test_dense_solver_on_few_descriptors(n: int, d: int, kind: str) -> None:
+def test_the_dense_solver_on_few_descriptors(n: int, d: int, kind: str) -> None:
     x = descriptors(kind, n, d)
     assert alignment(run("dense", x), *dense_reference(x)) > 0.9999
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", ["dense", "squaring"])
-def test_solvers_that_form_the_matrix_on_many_descriptors(solver: str, kind: str) -> None:
+def test_solvers_that_form_G_on_many_descriptors(solver: str, kind: str) -> None:
     x = descriptors(kind, 245, 512)
     assert alignment(run(solver, x), *dense_reference(x)) > 0.9999
 
@@ -113,13 +113,13 @@ def test_squaring_on_few_descriptors(n: int, d: int, kind: str) -> None:
         *[(65, 512), (245, 512), (513, 512), (980, 512), (4000, 512)],
     ],
 )
-def test_subspace_solver(n: int, d: int, kind: str) -> None:
+def test_the_subspace_solver(n: int, d: int, kind: str) -> None:
     x = descriptors(kind, n, d)
     assert alignment(run("subspace", x), *reference(x)) > 0.9999
 
 
-def test_subspace_solver_meets_a_closing_gap() -> None:
-    """Two noise eigenvalues 0.2% apart, at the edge of a continuum of others."""
+def test_the_subspace_solver_resolves_a_small_gap() -> None:
+    """Two eigenvalues of noise are 0.2% apart, at the edge of a continuum of others."""
     x = unit_rows(np.random.default_rng(7).random((4000, 512)))
     values, vectors = reference(x)
     assert 1e-3 < (values[-1] - values[-2]) / values[-1] < 3e-3
@@ -127,8 +127,8 @@ def test_subspace_solver_meets_a_closing_gap() -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_solver_stays_in_a_multiple_top_eigenspace(solver: str) -> None:
-    """Three orthogonal clusters of one size: the largest eigenvalue occurs twice."""
+def test_the_solution_lies_in_a_multiple_top_eigenspace(solver: str) -> None:
+    """With three orthogonal clusters of the same size, the largest eigenvalue occurs twice."""
     x = unit_rows(np.repeat(np.eye(3, 16), 60, axis=0))
     values, vectors = dense_reference(x)
     assert values[-1] - values[-2] < 1e-9
@@ -138,8 +138,8 @@ def test_solver_stays_in_a_multiple_top_eigenspace(solver: str) -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_zero_descriptors_leave_a_vector_orthogonal_to_the_constant(solver: str) -> None:
-    """G = -11': its largest eigenvalue, 0, belongs to everything orthogonal to the constant."""
+def test_zero_descriptors_give_a_vector_orthogonal_to_the_constant(solver: str) -> None:
+    """For G = -11', every vector orthogonal to the constant has the largest eigenvalue, 0."""
     s = run(solver, np.zeros((245, 8), np.float32))
     assert np.linalg.norm(s) == pytest.approx(1, abs=1e-5)
     assert abs(s.sum()) / 245**0.5 < 1e-4
@@ -147,20 +147,20 @@ def test_zero_descriptors_leave_a_vector_orthogonal_to_the_constant(solver: str)
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n", [2, 245, 980])
-def test_identical_descriptors_leave_a_unit_vector_of_the_largest_value(
+def test_identical_descriptors_give_a_unit_vector_of_the_largest_eigenvalue(
     solver: str, n: int
 ) -> None:
-    """G = 0 but for the rounding of x'x - 1, of size 1e-7 in each of n^2 entries."""
+    """G = 0 except for rounding of size 1e-7 in each of its n^2 entries."""
     if solver != "subspace" and n > 245:
-        pytest.skip("seconds where several processes share the cores")
+        pytest.skip("takes seconds")
     x = unit_rows(np.tile(np.random.default_rng(0).random((1, 16)), (n, 1)))
     s = run(solver, x)
     assert np.linalg.norm(s) == pytest.approx(1, abs=1e-5)
     assert abs(rayleigh(s, x)) < 2e-7 * n
 
 
-def test_the_eigenvalue_of_largest_magnitude_is_a_trap() -> None:
-    """With non-negative features it is negative, its vector near constant, and not ours."""
+def test_the_eigenvalue_of_largest_magnitude_is_the_wrong_one() -> None:
+    """With non-negative features it is negative and its eigenvector is near the constant one."""
     x = descriptors("clustered", 245, 64)
     values, vectors = dense_reference(x)
     largest = np.argmax(np.abs(values))
@@ -170,14 +170,14 @@ def test_the_eigenvalue_of_largest_magnitude_is_a_trap() -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_solver_follows_a_permutation(solver: str) -> None:
+def test_the_solution_follows_a_permutation(solver: str) -> None:
     x = descriptors("clustered", 180, 64)
     order = np.random.default_rng(1).permutation(len(x))
     s, permuted = run(solver, x), run(solver, x[order])
     assert abs(s[order] @ permuted) == pytest.approx(1, abs=1e-5)
 
 
-def test_orthonormal_complement_drops_what_the_basis_holds() -> None:
+def test_the_orthonormal_complement_drops_what_the_basis_contains() -> None:
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.standard_normal((40, 3)))[0].T
     new = rng.standard_normal((1, 40))
