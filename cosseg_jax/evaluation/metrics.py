@@ -28,9 +28,8 @@ from jaxtyping import Array, Bool, Float
 from PIL import Image
 
 from cosseg_jax.errors import check_choice
+from cosseg_jax.predict.chunked import THRESHOLD
 from cosseg_jax.types import Ndarray
-
-THRESHOLD = 0.5  # of `original`, and of every mask that is written
 
 
 class Counts(NamedTuple):

@@ -34,7 +34,7 @@ from cosseg_jax.types import (
 CHUNK_SIZE = 5  # images that the network sees at once
 THRESHOLD = 0.5  # probability above which a pixel belongs to the object
 
-Report = Callable[[int], None]  # called with a number of images that passed through a step
+Reporter = Callable[[int], None]  # called with a number of images that passed through a step
 
 
 class PromptedRegion(NamedTuple):
@@ -84,7 +84,7 @@ class ChunkedNetwork:
         """How often `segment` reports each image: once when pooled, then once per iteration."""
         return (1 + self.num_iterations) * (2 if self.mirror else 1)
 
-    def encode(self, group: Sequence[EncodedImage], report: Report = lambda count: None) -> None:
+    def encode(self, group: Sequence[EncodedImage], report: Reporter = lambda count: None) -> None:
         """Encodes images in advance, as far as the budget holds their encodings."""
         for chunk in self._chunks(group):
             if self._kept.room:
@@ -97,7 +97,7 @@ class ChunkedNetwork:
         prompt: PromptedRegion | None = None,
         *,
         wanted: Sequence[int] | None = None,
-        report: Report = lambda count: None,
+        report: Reporter = lambda count: None,
     ) -> GroupPrediction:
         """Predicts one group of N >= 1 images.
 
@@ -124,7 +124,7 @@ class ChunkedNetwork:
         group: Sequence[EncodedImage],
         prompt: PromptedRegion | None,
         wanted: Sequence[int] | None,
-        report: Report,
+        report: Reporter,
     ) -> GroupPrediction:
         programs, variables, chunks = self._programs, self._variables, self._chunks(group)
         weights = [self._prompt_weights(prompt, part, chunk) for part, chunk in enumerate(chunks)]
@@ -168,7 +168,7 @@ class ChunkedNetwork:
         chunks: Sequence[Sequence[EncodedImage]],
         group: Sequence[EncodedImage],
         compute: Callable[[int, ImageEncoding], Any],
-        report: Report,
+        report: Reporter,
     ) -> Any:
         """Computes a tree of arrays [M, ...] of every chunk; joins them to [1, N, ...]."""
         parts = []
