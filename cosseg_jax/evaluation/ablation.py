@@ -61,7 +61,7 @@ def find_exports(folder: Path) -> dict[str, Path]:
 
 def differing_fields(exports: dict[str, Path]) -> list[str]:
     """Lines that state where the networks' configs differ, other than in the modulators."""
-    configs = {name: _comparable(load_config(path)) for name, path in exports.items()}
+    configs = {name: _compared_fields(load_config(path)) for name, path in exports.items()}
     first, *others = configs
     return [
         f"{name} was trained with {field} = {json.dumps(configs[name].get(field))}, "
@@ -84,7 +84,7 @@ def _check_variant(path: Path, name: str) -> None:
         )
 
 
-def _comparable(config: ConfigDict) -> dict[str, object]:
+def _compared_fields(config: ConfigDict) -> dict[str, object]:
     """A config's fields by dotted name, without folders and what a variant sets."""
     fields: dict[str, object] = {}
 

@@ -76,7 +76,7 @@ _MSRC = Table(
 )
 
 
-def _pairs(method: str, *P_and_J: float | None) -> Published:
+def _row_by_class(method: str, *P_and_J: float | None) -> Published:
     """A row of table 2: P and J of each class in turn."""
     P, J = P_and_J[0::2], P_and_J[1::2]
     return Published(method, _average(P), _average(J), per_class_J=J, per_class_P=P)
@@ -93,19 +93,19 @@ _INTERNET = Table(
     ("airplane", "car", "horse"),
     ("airplane", "car", "horse"),
     (
-        _pairs("Joulin et al. 2012", 47.5, 11.7, 59.2, 35.2, 64.2, 29.5),
-        _pairs("Rubinstein et al. 2013", 88.0, 55.8, 85.4, 64.4, 82.8, 51.6),
-        _pairs("Chen et al. 2014", 90.2, 40.3, 87.6, 64.9, 86.2, 33.4),
-        _pairs("Jerripothula et al. 2016", 90.5, 61.0, 88.0, 71.0, 88.3, 60.0),
-        _pairs("Quan et al. 2016", 91.0, 56.3, 88.5, 66.8, 89.3, 58.1),
-        _pairs("Sun and Ponce 2016", 88.6, 36.3, 87.0, 73.4, 87.6, 54.7),
-        _pairs("Tao et al. 2017", 79.8, 42.8, 84.8, 66.4, 85.7, 55.3),
-        _pairs("Yuan et al. 2017", 92.6, 66.0, 90.4, 72.0, 90.2, 65.0),
-        _pairs("Li et al. 2018", 94.1, 65.4, 93.9, 82.8, 92.4, 69.4),
-        _pairs("Chen et al. 2018", None, 65.9, None, 76.9, None, 69.1),
-        _pairs("Chen et al. 2019", 94.1, 65.0, 94.0, 82.0, 92.2, 63.0),
-        _pairs(OURS_VGG16, 94.6, 66.7, 89.7, 68.1, 93.2, 66.2),
-        _pairs(OURS_HRNET, 94.8, 69.6, 91.6, 73.9, 94.4, 70.2),
+        _row_by_class("Joulin et al. 2012", 47.5, 11.7, 59.2, 35.2, 64.2, 29.5),
+        _row_by_class("Rubinstein et al. 2013", 88.0, 55.8, 85.4, 64.4, 82.8, 51.6),
+        _row_by_class("Chen et al. 2014", 90.2, 40.3, 87.6, 64.9, 86.2, 33.4),
+        _row_by_class("Jerripothula et al. 2016", 90.5, 61.0, 88.0, 71.0, 88.3, 60.0),
+        _row_by_class("Quan et al. 2016", 91.0, 56.3, 88.5, 66.8, 89.3, 58.1),
+        _row_by_class("Sun and Ponce 2016", 88.6, 36.3, 87.0, 73.4, 87.6, 54.7),
+        _row_by_class("Tao et al. 2017", 79.8, 42.8, 84.8, 66.4, 85.7, 55.3),
+        _row_by_class("Yuan et al. 2017", 92.6, 66.0, 90.4, 72.0, 90.2, 65.0),
+        _row_by_class("Li et al. 2018", 94.1, 65.4, 93.9, 82.8, 92.4, 69.4),
+        _row_by_class("Chen et al. 2018", None, 65.9, None, 76.9, None, 69.1),
+        _row_by_class("Chen et al. 2019", 94.1, 65.0, 94.0, 82.0, 92.2, 63.0),
+        _row_by_class(OURS_VGG16, 94.6, 66.7, 89.7, 68.1, 93.2, 66.2),
+        _row_by_class(OURS_HRNET, 94.8, 69.6, 91.6, 73.9, 94.4, 70.2),
     ),
     (
         Footnote("", "P", "the mean over the printed classes; the table itself has no average"),

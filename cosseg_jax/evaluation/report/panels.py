@@ -14,7 +14,7 @@ from cosseg_jax.evaluation.evaluator import ScoredImage, truth_of
 from cosseg_jax.types import Ndarray
 
 BOX = (150, 180)  # the largest height and width of a panel; the aspect ratio is kept
-JPEG_QUALITY = 80
+PANEL_QUALITY = 80  # of JPEG
 PANELS = ("photo", "S", "mask", "truth")
 
 
@@ -120,5 +120,5 @@ def _defined_mean(values: Sequence[float | None]) -> float | None:
 def _jpeg(panel: UInt8[Ndarray, "H W 3"]) -> bytes:
     encoded = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(panel))
-    image.save(encoded, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    image.save(encoded, format="JPEG", quality=PANEL_QUALITY, optimize=True)
     return encoded.getvalue()

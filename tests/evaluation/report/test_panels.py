@@ -27,8 +27,8 @@ def made(**changes) -> ScoredImage:
 
 
 def panel(image: ReportImage, name: str) -> np.ndarray:
-    with Image.open(io.BytesIO(image.panels[PANELS.index(name)])) as picture:
-        return np.asarray(picture, np.int64)
+    with Image.open(io.BytesIO(image.panels[PANELS.index(name)])) as opened:
+        return np.asarray(opened, np.int64)
 
 
 @pytest.mark.parametrize(
