@@ -88,7 +88,7 @@ class SamRefiner:
 
     def embed(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
         """The image's embedding, which is kept for further masks and prompts."""
-        key = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+        key = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         with self._lock:  # one image at a time: the encoder uses every core by itself
             if key not in self._kept:
                 self._kept[key] = self._encoded(image)
@@ -214,12 +214,15 @@ def _joined(
     frame: Frame,
 ) -> Float[Ndarray, "H W"]:
     """The probability of all parts one way: the decoder's, and ours where it was kept."""
-    refined = [n for n, logits in enumerate(found) if logits[way] is not None]
-    if not refined:
+    refined, masks = [], []
+    for part, logits in zip(parts, found, strict=True):
+        if (mask := logits[way]) is not None:
+            refined.append(part.region)
+            masks.append(mask)
+    if not masks:
         return ours
-    logits = np.max([found[n][way] for n in refined], axis=0)
-    kept = (probability_map > 0.5) & ~np.any([parts[n].region for n in refined], axis=0)
-    probability = _probability(logits, frame)
+    probability = _probability(np.max(masks, axis=0), frame)
+    kept = (probability_map > 0.5) & ~np.any(refined, axis=0)
     if not kept.any():
         return probability
     # Each pixel belongs to the nearest part: around a part that is kept, ours is taken.
