@@ -114,7 +114,7 @@ def table(results: Sequence[Result], seconds: Sequence[float]) -> Grid:
         scores = [value for summary in result.protocols.values() for value in summary[:2]]
         dependence = [result.group.get(name) for name in metrics]
         rows.append((result.checkpoint, *scores, *dependence, round(time_s)))
-    title = f"{first.dataset}: {first.images} images in {first.groups} groups"
+    title = f"{first.dataset}: {first.images} photos in {first.groups} groups"
     return Grid("baselines", title, tuple(columns), (rows,), notes=(P_AND_J,))
 
 

@@ -69,7 +69,7 @@ def test_results_are_written_as_json_and_printed(tmp_path: Path, capsys: pytest.
     assert list(results["protocols"]) == ["original", "ssnm", "ufo", "pooled"]
     assert results["protocols"]["original"]["per_class"]["a"] == {"P": 100.0, "J": 100.0}
     printed = capsys.readouterr()
-    assert "9 images in 3 groups" in printed.out
+    assert "9 photos in 3 groups" in printed.out
     assert "Table 4 of the paper" in printed.out
     assert "9/9" in printed.err
 

@@ -12,9 +12,9 @@ from cosseg_jax.evaluation.tables.grid import Cell, Column, Grid, Noted
 P_AND_J = "P is pixel accuracy, J is IoU (Jaccard) of the object; both in percent"
 
 PROTOCOL_NOTES = {
-    "original": "own size, p > 0.5, J without images that lack the object, mean of the classes",
-    "ssnm": "224 x 224, p > min(mean + std, 0.8), mean of all images: the paper's protocol",
-    "ufo": "224 x 224, p > min(mean + std, 0.5), mean of all images",
+    "original": "own size, p > 0.5, J without photos that lack the object, mean of the classes",
+    "ssnm": "224 x 224, p > min(mean + std, 0.8), mean of all photos: the paper's protocol",
+    "ufo": "224 x 224, p > min(mean + std, 0.5), mean of all photos",
     "pooled": "own size, p > 0.5, pixels of a class pooled, mean of the classes",
 }
 
@@ -32,7 +32,7 @@ GROUP_NOTES = {
 def report(result: Result) -> list[Grid]:
     """The tables of one data set."""
     title = (
-        f"{result.dataset}: {result.images} images in {result.groups} groups, "
+        f"{result.dataset}: {result.images} photos in {result.groups} groups, "
         f"{described(result.grouping)}"
     )
     notes = (*_metric_notes(result.protocols), *_differences(result))
@@ -112,7 +112,7 @@ def all_data_sets(results: Sequence[Result], missing: Mapping[str, str]) -> Grid
     """One row per data set: P and J under all protocols, and the group-dependence metrics."""
     protocols = list(results[0].protocols)
     metrics = [name for name in GROUP_NOTES if any(name in result.group for result in results)]
-    columns = [Column("data set"), Column("images")]
+    columns = [Column("data set"), Column("photos", "images")]
     columns += [Column(f"{name}\n{letter}") for name in protocols for letter in "PJ"]
     columns += [_metric_column(name) for name in metrics]
     rows: list[tuple[Cell, ...]] = []

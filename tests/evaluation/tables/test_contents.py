@@ -110,7 +110,7 @@ def test_averages_that_the_paper_does_not_print_are_marked():
 
 def test_a_report_explains_what_it_prints():
     first, second, third = contents.report(result_of(differences=("9 cows, the paper has 34",)))
-    assert first.title.startswith("pascal: 12 images in 3 groups, consecutive fives")
+    assert first.title.startswith("pascal: 12 photos in 3 groups, consecutive fives")
     assert first.notes[0] == contents.P_AND_J
     for name in EVALUATION.protocols:
         assert f"{name}: {contents.PROTOCOL_NOTES[name]}" in first.notes
