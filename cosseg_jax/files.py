@@ -54,7 +54,7 @@ def name_key(name: str) -> str:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Portable names of which no two are one file on any disk; duplicates get a numeric suffix.
+    """Makes names portable and different on every disk; duplicates get a numeric suffix.
 
     "a", "a", "a_2" become "a", "a_3", "a_2": a name that is given stays with its owner.
     """

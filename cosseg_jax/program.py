@@ -130,7 +130,7 @@ def _is_whole(content: bytes) -> bool:
         else:
             zlib.decompress(content)
     except ImportError:
-        return True  # cannot be told
+        return True  # nobody can say
     except Exception:  # zlib.error, zstandard.ZstdError
         return False
     return True

@@ -9,7 +9,7 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 EXTRA_PACKAGES = ("starlette", "uvicorn", "anyio")  # of the extra `app`
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run_app(options: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     try:
         from cosseg_jax.web.limits import MEGA, Limits
@@ -38,7 +38,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_app_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default=DEFAULT_HOST,
@@ -80,6 +80,6 @@ examples:
   cosseg app
   cosseg app --port 0 --max-photos 100
 """,
-    add_options=_add_options,
-    run=_run,
+    add_options=_add_app_options,
+    run=_run_app,
 )

@@ -8,7 +8,7 @@ EXPORT_FORMATS = ("stablehlo", "onnx")
 ANY_SIZE = "any"
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run_export(options: argparse.Namespace) -> None:
     """Writes the file, whole or not at all."""
     from cosseg_jax.files import check_writable, write_whole
 
@@ -33,7 +33,7 @@ def _group_size(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{error}, nor {ANY_SIZE!r}") from error
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=shared.path, metavar="FILE", help="to write")
     parser.add_argument("--format", choices=EXPORT_FORMATS, required=True)
     shared.add_checkpoint_option(parser)
@@ -57,6 +57,6 @@ examples:
   cosseg export network.stablehlo --format stablehlo
   cosseg export network.onnx --format onnx --group_size 5 --checkpoint DIR
 """,
-    add_options=_add_options,
-    run=_run,
+    add_options=_add_export_options,
+    run=_run_export,
 )

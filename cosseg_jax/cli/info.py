@@ -12,7 +12,7 @@ from cosseg_jax.cli import options as shared
 PACKAGES = ("cosseg-jax", "jax", "flax")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run_info(options: argparse.Namespace) -> None:
     """Prints the facts; raises UserError for a folder that is not an exported network."""
     from cosseg_jax.files import cache_dir
 
@@ -84,7 +84,7 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_info_options(parser: argparse.ArgumentParser) -> None:
     shared.add_checkpoint_option(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
@@ -98,6 +98,6 @@ examples:
   cosseg info
   cosseg info --checkpoint DIR --json
 """,
-    add_options=_add_options,
-    run=_run,
+    add_options=_add_info_options,
+    run=_run_info,
 )

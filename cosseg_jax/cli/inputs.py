@@ -1,6 +1,6 @@
 """From the paths on a command line to groups of photos: files, folders, folders of groups.
 
-Only names are looked at here. The predictor reads every file, and tells of those it cannot read.
+Only names are looked at here. The predictor reads the files, and reports those it cannot read.
 """
 
 import argparse
@@ -83,7 +83,9 @@ def groups_in(folders: Sequence[Path], out: Path) -> list[PhotoGroup]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; --groups takes folders of folders")
-        subfolders = [path for path in _visible(folder) if path.is_dir() and not _same(path, out)]
+        subfolders = [
+            path for path in _visible(folder) if path.is_dir() and not _is_same_file(path, out)
+        ]
         found = {path.name: photos for path in subfolders if (photos := _photos_in(path))}
         if not found:
             raise UserError(f"{folder} has no subfolders with photos; leave --groups out?")
@@ -100,7 +102,7 @@ def with_prompted(group: PhotoGroup, prompted: Path) -> tuple[PhotoGroup, Path]:
     Raises UserError if it is neither, or if several photos have the name.
     """
     for position, photo in enumerate(group.photos):
-        if _same(photo.path, prompted):
+        if _is_same_file(photo.path, prompted):
             photos = list(group.photos)
             photos[position] = photo._replace(explicit=True)
             return group._replace(photos=tuple(photos)), photo.path
@@ -115,9 +117,9 @@ def with_prompted(group: PhotoGroup, prompted: Path) -> tuple[PhotoGroup, Path]:
 
 def without_mask(group: PhotoGroup, mask: Path | None, prompted: Path) -> PhotoGroup:
     """The group without the file of the prompt's mask, which may lie among the photos."""
-    if mask is None or _same(mask, prompted):
+    if mask is None or _is_same_file(mask, prompted):
         return group
-    return group._replace(photos=tuple(x for x in group.photos if not _same(x.path, mask)))
+    return group._replace(photos=tuple(x for x in group.photos if not _is_same_file(x.path, mask)))
 
 
 def check_apart(photos: Iterable[ListedPhoto], written: Iterable[Path]) -> None:
@@ -182,7 +184,7 @@ def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:
 
 
 def _is_broken_link(path: Path) -> bool:
-    """Whether it leads nowhere: a photo that is missing, of which the user is told."""
+    """Whether it leads nowhere: a missing photo, for which there is a warning."""
     return path.is_symlink() and not path.exists()
 
 
@@ -196,7 +198,7 @@ def _is_of_system(path: Path) -> bool:
     return path.name.casefold() in SYSTEM_FOLDERS
 
 
-def _same(one: Path, other: Path) -> bool:
+def _is_same_file(one: Path, other: Path) -> bool:
     return not _identity(one).isdisjoint(_identity(other))
 
 

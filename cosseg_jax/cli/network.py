@@ -68,7 +68,7 @@ def segment_group(
 
     def leave_out(position: int, reason: str) -> None:
         if group.photos[position].explicit:
-            raise UserError(_naming(paths[position], reason))
+            raise UserError(_naming_path(paths[position], reason))
         skipped[position] = reason
 
     with _bar(f"reading {group.name}", len(paths)) as progress:
@@ -80,7 +80,7 @@ def segment_group(
             session = None
     left_out = [(paths[position], reason) for position, reason in skipped.items()]
     for path, reason in left_out:
-        print(f"warning: left out: {_naming(path, reason)}", file=sys.stderr)
+        print(f"warning: left out: {_naming_path(path, reason)}", file=sys.stderr)
     if session is None:
         return Segmented([], None, left_out)
     read = [path for position, path in enumerate(paths) if position not in skipped]
@@ -129,7 +129,7 @@ def _upright_size(opened: Image.Image) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _naming(path: Path, reason: str) -> str:
+def _naming_path(path: Path, reason: str) -> str:
     """The reason, with the path before it unless it names the path already."""
     name = one_line(str(path))
     return reason if name in reason else f"{name}: {reason}"

@@ -128,16 +128,17 @@ def write_photo(
 ) -> Bool[Ndarray, "H W"]:
     """Writes one photo's files; returns its mask. Reads the photo once, if at all."""
     pixels = None
-    if image.refine or files.keys() & {"cutouts", "overlays"}:
+    refined = image.refine is not None and image.presence > threshold
+    if refined or files.keys() & {"cutouts", "overlays"}:
         pixels = image.image
         image = dataclasses.replace(image, source=reopenable(pixels, image.name))
     mask = image.mask_at(threshold)
     if "masks" in files:
         save_mask(files["masks"], mask)
     if pixels is not None and "cutouts" in files:
-        write_whole(files["cutouts"], encode_picture(cutout(pixels, mask), "PNG"))
+        write_whole(files["cutouts"], encode_image(cutout(pixels, mask), "PNG"))
     if pixels is not None and "overlays" in files:
-        write_whole(files["overlays"], encode_picture(overlay(pixels, mask), "JPEG"))
+        write_whole(files["overlays"], encode_image(overlay(pixels, mask), "JPEG"))
     return mask
 
 
@@ -158,10 +159,10 @@ def overlay(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8
     return np.concatenate(strips)
 
 
-def encode_picture(picture: UInt8[Ndarray, "H W C"], file_format: str) -> bytes:
-    """Encodes a picture as the content of a file."""
+def encode_image(image: UInt8[Ndarray, "H W C"], file_format: str) -> bytes:
+    """Encodes an image as the content of a file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format=file_format, quality=JPEG_QUALITY)
+    Image.fromarray(image).save(buffer, format=file_format, quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 

@@ -13,12 +13,12 @@ from cosseg_jax.errors import UserError, one_line
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from cosseg_jax.cli.network import Segmented
 
-KINDS = ("masks", "cutouts", "overlays", "json")
+FILE_KINDS = ("masks", "cutouts", "overlays", "json")
 SHOWN_CATEGORIES = 3
 WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run_segment(options: argparse.Namespace) -> None:
     prompted = None
     if options.groups:
         if options.prompt is not None:
@@ -107,14 +107,14 @@ def _table(summary: dict[str, Any]) -> str:
 
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [kind for kind in kinds if kind not in FILE_KINDS]
     if unknown or not kinds:
         found = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
-        raise argparse.ArgumentTypeError(f"{found}; choose among {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"{found}; choose among {', '.join(FILE_KINDS)}")
     return kinds
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_segment_options(parser: argparse.ArgumentParser) -> None:
     shared.add_photos(parser)
     parser.add_argument(
         "--out", type=shared.path, required=True, metavar="DIR", help="where to write"
@@ -122,9 +122,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kinds",
         type=_kinds,
-        default=KINDS,
+        default=FILE_KINDS,
         metavar="KINDS",
-        help=f"what to write, with commas between: {','.join(KINDS)} (default: all)",
+        help=f"what to write, with commas between: {','.join(FILE_KINDS)} (default: all)",
     )
     parser.add_argument(
         "--groups",
@@ -161,6 +161,6 @@ examples:
   cosseg segment holiday/ --out found --prompt a.jpg --point 320,240
   cosseg segment holiday/ --out found --json > summary.json
 """,
-    add_options=_add_options,
-    run=_run,
+    add_options=_add_segment_options,
+    run=_run_segment,
 )

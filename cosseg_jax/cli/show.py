@@ -17,7 +17,7 @@ SHEET_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"
 WIDEST_TILE = 3.0  # width by height
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run_show(options: argparse.Namespace) -> None:
     group, prompted = group_of(options)
     check_apart(group.photos, [options.out])
     from cosseg_jax import files
@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> None:
         network.no_photo_was_read()
     columns = [_column(image, options.side, options.threshold) for image in result.images]
     file_format = SHEET_FORMATS[options.out.suffix.casefold()]
-    content = outputs.encode_picture(wrapped(columns, options.columns), file_format)
+    content = outputs.encode_image(wrapped(columns, options.columns), file_format)
     files.write_whole(options.out, content)
     print(f"{len(columns)} photos drawn in {options.out}")
 
@@ -60,7 +60,7 @@ def _sheet(text: str) -> Path:
     return path
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_show_options(parser: argparse.ArgumentParser) -> None:
     shared.add_photos(parser)
     parser.add_argument(
         "--out", type=_sheet, required=True, metavar="FILE", help=", ".join(SHEET_FORMATS)
@@ -97,6 +97,6 @@ examples:
   cosseg show holiday/ --out sheet.png
   cosseg show a.jpg b.jpg c.jpg --out sheet.jpg --side 240 --columns 3
 """,
-    add_options=_add_options,
-    run=_run,
+    add_options=_add_show_options,
+    run=_run_show,
 )
