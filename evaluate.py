@@ -98,7 +98,7 @@ def check_flags() -> benchmark.Settings:
     if FLAGS.dataset is None:
         raise UserError("--dataset is missing; see --help")
     if FLAGS.ablation:
-        for name in ("checkpoint", "unmodulated_checkpoint", "save_masks", "report"):
+        for name in ("checkpoint", "unmodulated_checkpoint", "save_masks", "report", "refine"):
             if getattr(FLAGS, name):
                 raise UserError(f"--{name} does not go with --ablation, which takes four networks")
     if FLAGS.dataset == ALL and (FLAGS.ablation or FLAGS.split or FLAGS.categories):

@@ -164,6 +164,29 @@ def test_refined_edges_follow_the_image(predictor, pictures, result, monkeypatch
     assert np.abs(image.probability - result.images[3].probability).max() > 0.01
 
 
+def test_with_sam_the_prompted_image_shows_what_the_prompt_means(predictor, pictures, monkeypatch):
+    class Sam:
+        def __call__(self, probability_map, image):
+            return np.zeros(image.shape[:2], np.float32)
+
+        def prompted(self, prompt, probability_map, image):
+            return np.full(image.shape[:2], prompt.point[0] / 10, np.float32)
+
+    monkeypatch.setattr(predictor, "options", predictor.options._replace(refine="sam"))
+    monkeypatch.setattr(predictor, "_refiners", {"sam": Sam()})
+    images = predictor(pictures, prompt=Prompt(2, point=(9, 5))).images
+    assert [image.mask.any() for image in images] == [False, False, True] + 4 * [False]
+    np.testing.assert_allclose(images[2].probability, 0.9)
+    assert images[2].presence == 1
+
+
+def test_missing_weights_of_sam_are_named_when_they_are_asked_for(tmp_path):
+    path = tmp_path / "absent.pt"
+    predictor = cosseg_jax.load(EXPORT, refine="sam", sam_weights=path)
+    with pytest.raises(UserError, match=r"no file of SAM's weights at .*absent\.pt"):
+        predictor.refiner()
+
+
 def test_progress_ends_with_all_of_them(predictor, pictures):
     seen = []
     predictor(pictures, progress=lambda *counts: seen.append(counts))
