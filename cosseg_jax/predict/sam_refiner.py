@@ -42,7 +42,7 @@ SMALL_IMAGE = 640  # pixels of the longer side, up to which an image is small
 MIN_OVERLAP = 0.5  # IoU with our mask, below which ours is kept
 ESTIMATE_WEIGHT = 0.1  # of the decoder's estimated IoU, in the choice of a prompt's mask
 HOLE = 0.3  # probability below which a pixel surrounded by our mask is a hole
-KEPT = 64  # embeddings that are kept, 1 to 4 MB each
+KEPT = 64  # embeddings that are kept, 0.5 to 2 MB each
 WITHOUT, WITH = False, True  # our probability as mask input
 WAYS = (WITHOUT, WITH)
 
