@@ -1,10 +1,10 @@
-"""How a trained network is best used: size of its input, mirror images, rounds and their attention.
+"""How a trained network is best used: size of its input, mirrored images, iterations, pooling.
 
     python benchmarks/prediction.py --dataset voc --data_dir DATA [--checkpoint DIR] \\
-        --sizes 224,320 --rounds 1,2 --attention 0.5,0.8 --mirror
+        --sizes 224,320 --num_iterations 1,2 --mask_pooling_weights 0.5,0.8 --mirror
 
-P, J and shared_J of every combination, and the time it took in relation to the first. To be
-chosen on a validation split.
+Prints P, J and shared_J of every combination, and the time relative to the first. Choose on a
+validation split.
 """
 
 import argparse
@@ -14,9 +14,8 @@ import time
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.evaluation.benchmark import Network, Settings, score
-from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict.exported import load_exported
-from cosseg_jax.predict.forward import make_predictor
+from cosseg_jax.predict.predictor import Predictor
 
 
 def numbers(text: str) -> list[int]:
@@ -30,39 +29,37 @@ def shares(text: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="voc")
-    parser.add_argument("--split", help="by default the last of the data set")
+    parser.add_argument("--split", help="default: the last split of the data set")
     parser.add_argument("--data_dir")
-    parser.add_argument("--checkpoint", help="an export; by default the network we ship")
+    parser.add_argument("--checkpoint", help="an exported network; default: the one that ships")
     parser.add_argument("--sizes", type=numbers, default=[224, 320], help="sides in pixels")
-    parser.add_argument("--rounds", type=numbers, default=[1, 2])
-    parser.add_argument("--attention", type=shares, help="0 to 1; by default the network's own")
-    parser.add_argument("--mirror", action="store_true", help="each with mirror images as well")
+    parser.add_argument("--num_iterations", type=numbers, default=[1, 2])
+    parser.add_argument("--mask_pooling_weights", type=shares, help="default: the network's own")
+    parser.add_argument("--mirror", action="store_true", help="also with mirrored images")
     options = parser.parse_args()
 
     split = options.split or SOURCES[options.dataset].splits[-1]
     source = load_source(options.dataset, split, options.data_dir)
     config, variables = load_exported(options.checkpoint)
-    settings = Settings(Grouping(), ("original", "ssnm"), group_figures=False)
-    attentions = options.mask_pooling_weight or [
-        config.model.get("mask_pooling_weight", SSNM.mask_pooling_weight)
-    ]
+    settings = Settings(Grouping(), ("original", "ssnm"), group_metrics=False)
+    weights = options.mask_pooling_weights or [config.model.mask_pooling_weight]
     mirrors = (False, True) if options.mirror else (False,)
     first = None
-    for size, num_iterations, mask_pooling_weight, mirror in itertools.product(
-        options.sizes, options.num_iterations, attentions, mirrors
+    for size, iterations, weight, mirror in itertools.product(
+        options.sizes, options.num_iterations, weights, mirrors
     ):
         with config.unlocked():
-            config.model.num_iterations = num_iterations
-            config.model.mask_pooling_weight = mask_pooling_weight
+            config.model.num_iterations = iterations
+            config.model.mask_pooling_weight = weight
             config.prediction = dict(image_size=size, mirror=mirror, refine="")
         start = time.perf_counter()
-        network = Network("", config, make_predictor(config, variables))
-        result = score(network, source, settings)
+        predictor = Predictor(config, variables)
+        result = score(Network("", config, predictor.network), source, settings)
         taken = time.perf_counter() - start
         first = first or taken
         original, ssnm = result.protocols["original"], result.protocols["ssnm"]
         print(
-            f"size {size} rounds {rounds} attention {attention} mirror {mirror!s:5}  "
+            f"size {size} iterations {iterations} pooling {weight} mirror {mirror!s:5}  "
             f"original J {original.J:.1f} P {original.P:.1f}  ssnm J {ssnm.J:.1f} P {ssnm.P:.1f}  "
             f"shared_J {result.group['shared_J']:.1f}  time {taken / first:.1f}",
             flush=True,

@@ -1,10 +1,10 @@
-"""What a mark in one photograph of a group is worth on the others.
+"""What a prompt in one image of a group changes in the masks of the others.
 
     python benchmarks/prompts.py --dataset pascal --data_dir DATA [--checkpoint DIR] [--every 1]
 
-Groups of five as in evaluation. In the first photograph of each the object is marked by its true
-mask, by that mask's box, or by one point, the mask's innermost. J is the mean over the groups'
-other photographs, at their own size, for the same groups without a mark and with each.
+Groups of five, as in evaluation. The prompt in the first image of each group is its true mask, the
+box of that mask, or the point deepest inside it. J is the mean over the other images of the groups,
+at their own size, without a prompt and with each kind.
 """
 
 import argparse
@@ -23,7 +23,7 @@ KINDS = ("none", "point", "box", "mask")
 
 
 def prompts_of(mask: np.ndarray) -> dict[str, Prompt | None]:
-    """A mark of each kind for the first photograph, from its true mask [H, W]."""
+    """A prompt of each kind for the first image, from its true mask [H, W]."""
     rows, columns = np.nonzero(mask)
     depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
@@ -44,10 +44,10 @@ def jaccard(mask: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="pascal")
-    parser.add_argument("--split", help="by default the last of the data set")
+    parser.add_argument("--split", help="default: the last split of the data set")
     parser.add_argument("--data_dir")
-    parser.add_argument("--checkpoint", help="an export; by default the network we ship")
-    parser.add_argument("--every", type=int, default=1, help="take every so many of the groups")
+    parser.add_argument("--checkpoint", help="an exported network; default: the one that ships")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th group")
     options = parser.parse_args()
 
     predictor = cosseg_jax.load(options.checkpoint)
@@ -60,12 +60,12 @@ def main() -> None:
         if not truths[0].any():
             continue
         for kind, prompt in prompts_of(truths[0]).items():
-            photos = predictor([example.image for example in examples], prompt=prompt).images
+            results = predictor([example.image for example in examples], prompt=prompt).images
             for place in range(1, len(examples)):
                 if group.counted[place] and truths[place].any():
                     valid = ~examples[place].void
-                    found[kind].append(jaccard(photos[place].mask, truths[place], valid))
-    print(f"{source.name} {split}: {len(found['none'])} photographs beside the marked ones")
+                    found[kind].append(jaccard(results[place].mask, truths[place], valid))
+    print(f"{source.name} {split}: {len(found['none'])} images besides the prompted ones")
     for kind, values in found.items():
         print(
             f"{kind:6} J {np.mean(values):.1f}  ({np.mean(values) - np.mean(found['none']):+.1f})"

@@ -1,11 +1,11 @@
-"""What single fields of a recipe are worth: short runs that differ in one of them, judged on val.
+"""What single fields of a recipe are worth: short runs that differ in one field, scored on val.
 
     python benchmarks/variants.py --data_dir DATA --cache_dir DIR [--steps 300] [--seeds 0,1] \\
         [--out variants.jsonl] [NAME ...]
 
 All start from configs/resnet50_voc.py: a frozen ResNet-50, whose maps are computed once (6 GB in
-DIR), with half of its channels. Short runs are far from converged, and one seed is one seed: what
-differs by less than the base's own spread over seeds is no difference.
+DIR), with half of its channels. Short runs are far from converged; a difference below the spread
+of the base over seeds is none.
 """
 
 import argparse
@@ -20,11 +20,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
-from cosseg_jax.predict.forward import make_predictor
-
 from configs import resnet50_voc
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation.benchmark import Network, Settings, score
+from cosseg_jax.predict.predictor import Predictor
 from cosseg_jax.train import setup
 from cosseg_jax.train.step import Trainer, initial_state, make_optimizer
 from cosseg_jax.train.warm_start import starting_variables
@@ -45,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "neither": OFF,
     "no_spatial": {"model.use_spatial": False},
     "no_semantic": {"model.use_semantic": False},
-    "rounds_2": {"model.num_iterations": 2},
+    "iterations_2": {"model.num_iterations": 2},
     "papers_hsp": PAPERS_HSP,
     "normalised_hsp": NORMALISED_HSP,
     "centred_hsp": NORMALISED_HSP | {"model.semantic.centred": True},
@@ -114,7 +113,7 @@ def figures(config: ConfigDict, variables: dict[str, Any]) -> dict[str, float]:
     network = Network(
         "",
         config,
-        make_predictor(config, variables),
+        Predictor(config, variables).network,
         load_inputs=lambda index: cache.maps(index, flipped=False),
     )
     result = score(network, source, Settings(Grouping(), ("original", "ssnm")))

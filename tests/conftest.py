@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = " ".join(
@@ -33,8 +34,15 @@ def data_dir() -> Path:
     """The folder of real data sets that COSSEG_DATA_DIR names."""
     folder = os.environ.get("COSSEG_DATA_DIR")
     if not folder:
-        pytest.skip("needs real photographs: set COSSEG_DATA_DIR to the folder that holds them")
+        pytest.skip("needs real images: set COSSEG_DATA_DIR to the folder that holds them")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Compiled programs of a file are dropped after it; they would add up to gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True, scope="session")

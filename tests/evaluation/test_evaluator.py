@@ -128,7 +128,7 @@ def test_a_prediction_that_is_not_finite_names_its_group(bad: float):
         run(predict, source, fives(source))
 
 
-def test_a_photograph_that_does_not_decode_stops_the_evaluation():
+def test_an_image_that_does_not_decode_stops_the_evaluation():
     class Broken(FakeSource):
         def __getitem__(self, index: int) -> Example:
             if index == 3:
@@ -140,7 +140,7 @@ def test_a_photograph_that_does_not_decode_stops_the_evaluation():
         run(perfect, source, fives(source))
 
 
-def test_few_photographs_are_alive_at_once():
+def test_few_images_are_alive_at_once():
     """At most three groups are decoded ahead of the network, for it and for the scores."""
     source = FakeSource([(0,)] * 100)
     lead = []
@@ -183,6 +183,6 @@ def test_a_box_in_the_middle_of_every_pascal_image(data_dir: Path):
 
 
 @pytest.mark.parametrize("groups", [[], [EvalGroup(0, (), ())], [EvalGroup(0, (0,), ())]])
-def test_groups_without_photographs_or_flags_are_refused(groups):
+def test_groups_without_images_or_flags_are_refused(groups):
     with pytest.raises(ValueError, match="group"):
         run(perfect, FakeSource([(0,)]), groups)

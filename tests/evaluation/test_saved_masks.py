@@ -24,7 +24,7 @@ def test_an_existing_mask_is_found_before_anything_is_computed(tmp_path: Path):
     saved_masks.check_mask_paths(tmp_path, source, fives(source), force=True)
 
 
-def test_two_photographs_may_not_share_a_mask_file(tmp_path: Path):
+def test_two_images_may_not_share_a_mask_file(tmp_path: Path):
     source = FakeSource([(0,)] * 2)
     source.names = ["left/photo", "right/photo"]
     with pytest.raises(UserError, match="left/photo and right/photo"):

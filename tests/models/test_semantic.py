@@ -86,7 +86,7 @@ def slow_pooling(x, params):
     return products.ravel() @ np.float64(params["expand"]["kernel"]) + params["expand"]["bias"]
 
 
-def test_gamma_is_a_pooling_of_each_photographs_pooling():
+def test_gamma_is_a_pooling_of_the_poolings_of_images():
     x = noise(2, 3, 4, 5, 6)
     modulator, variables = made(SMALL, x)
     params = jax.device_get(variables["params"]["second_order"])
@@ -115,7 +115,7 @@ def any_modulator(request):
     return x, variables, jax.jit(modulator.apply)
 
 
-def test_gamma_leaves_the_order_of_photographs_out(any_modulator):
+def test_gamma_leaves_the_order_of_images_out(any_modulator):
     x, variables, apply = any_modulator
     gamma = apply(variables, x).gamma
     np.testing.assert_allclose(apply(variables, x[:, ::-1]).gamma, gamma, rtol=1e-4, atol=1e-5)
@@ -128,7 +128,7 @@ def test_gamma_leaves_the_order_of_positions_out(any_modulator):
     np.testing.assert_allclose(apply(variables, turned).gamma, gamma, rtol=1e-4, atol=1e-5)
 
 
-def test_every_photograph_is_heard(any_modulator):
+def test_every_image_counts(any_modulator):
     x, variables, apply = any_modulator
     gamma = apply(variables, x).gamma
     for photo in range(3):
@@ -153,7 +153,7 @@ def test_gradients_are_finite_on_constant_maps(any_modulator, value):
 
 
 @pytest.mark.parametrize("photos", [1, 2, 5, 7])
-def test_one_set_of_parameters_serves_any_number_of_photographs(photos):
+def test_one_set_of_parameters_serves_any_number_of_images(photos):
     modulator, variables = made(SMALL, noise(1, 3, 2, 2, 6))
     x = noise(2, photos, 3, 4, 6)
     shapes = jax.eval_shape(modulator.apply, variables, x)

@@ -60,14 +60,14 @@ def test_shapes_of_all_that_is_predicted(predicted):
     assert predicted.prior.loss.shape == (2,)
 
 
-def test_permuting_the_photographs_permutes_their_masks(images, predicted):
+def test_permuting_the_images_permutes_their_masks(images, predicted):
     order = np.array([2, 0, 1])
     other = compiled(NETWORK)(variables_of(NETWORK), images[:, order])
     assert_close(other.mask_logits, predicted.mask_logits[:, order])
     assert_close(other.prior.values, predicted.prior.values[:, order])
 
 
-def test_permuting_the_photographs_leaves_gamma_alone(images, predicted):
+def test_permuting_the_images_leaves_gamma_alone(images, predicted):
     other = compiled(NETWORK)(variables_of(NETWORK), images[:, ::-1])
     assert_close(other.gamma, predicted.gamma)
     assert_close(other.class_logits, predicted.class_logits)
@@ -83,7 +83,7 @@ def test_groups_do_not_hear_one_another(images, predicted):
         assert np.abs(one[0] - before[0]).max() > 1e-3 * np.abs(before[0]).max()
 
 
-def test_a_photographs_mask_hears_its_group(images, predicted):
+def test_the_mask_of_an_image_depends_on_its_group(images, predicted):
     changed = images.copy()
     changed[0, 1:] = 255 - changed[0, 1:]
     other = compiled(NETWORK)(variables_of(NETWORK), changed)
@@ -91,8 +91,8 @@ def test_a_photographs_mask_hears_its_group(images, predicted):
     assert np.abs(difference).max() > 1e-2 * np.abs(predicted.mask_logits[0, 0]).max()
 
 
-def test_a_photographs_prior_hears_its_group(images, predicted):
-    """One eigenproblem for the whole group, not one for each photograph."""
+def test_the_prior_of_an_image_depends_on_its_group(images, predicted):
+    """One eigenproblem for the whole group, not one for each image."""
     changed = images.copy()
     changed[0, 1:] = 255 - changed[0, 1:]
     other = compiled(NETWORK)(variables_of(NETWORK), changed).prior.values
@@ -113,7 +113,7 @@ def test_maps_give_what_their_images_give(images, predicted):
 
 
 @pytest.mark.parametrize("photos", [1, 2, 5, 7])
-def test_one_set_of_parameters_serves_any_number_of_photographs(photos):
+def test_one_set_of_parameters_serves_any_number_of_images(photos):
     maps = maps_of(1, photos)
     prediction = compiled_on_maps(PAPER)(variables_of(PAPER), maps)
     assert prediction.mask_logits.shape == (1, photos, SIZE, SIZE)

@@ -78,7 +78,7 @@ def test_gradients_are_finite_on_constant_maps(value):
 
 
 def test_gradients_are_finite_for_a_single_descriptor():
-    """One photograph of 32 x 32 has one cell at stride 32."""
+    """One image of 32 x 32 has one cell at stride 32."""
     network = dataclasses.replace(PAPER, spatial=SpatialOptions(gradient="implicit"))
     maps = maps_of(1, 1, size=32)
     gradients, _ = gradient_of(network)(variables_of(PAPER), blank(maps), maps)

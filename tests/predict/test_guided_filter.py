@@ -25,7 +25,7 @@ def jaccard(mask, truth):
     return (mask & truth).sum() / (mask | truth).sum()
 
 
-def test_edges_move_to_the_photographs_own(disc):
+def test_edges_move_to_the_images_own(disc):
     image, truth, probability = disc
     plain = resized(probability, (HEIGHT, WIDTH)) > 0.5
     mask = refined(probability, image) > 0.5
@@ -40,14 +40,14 @@ def test_a_constant_stays_as_it_is(disc, value):
     np.testing.assert_allclose(found, value, atol=1e-5)
 
 
-def test_on_a_photograph_of_one_colour_the_probability_is_blurred_only(disc):
+def test_on_an_image_of_one_colour_the_probability_is_blurred_only(disc):
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     found = refined(disc[2], image, radius=0.01)
     assert found.shape == (HEIGHT, WIDTH)
     assert found.mean() == pytest.approx(disc[2].mean(), abs=0.01)
 
 
-def test_a_photograph_of_one_pixel():
+def test_an_image_of_one_pixel():
     found = refined(np.full((SIDE, SIDE), 0.7, np.float32), np.zeros((1, 1, 3), np.uint8))
     np.testing.assert_allclose(found, [[0.7]], atol=1e-5)
 
