@@ -1,5 +1,6 @@
 """The narrow MobileSAM of the goldens, its variables, and their prompts."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cosseg_jax.models.sam.prompts import Prompts, prompt_of, stack
 from cosseg_jax.models.sam.sam import Sam
 from cosseg_jax.models.sam.tiny_vit import TinyViT
 from cosseg_jax.models.sam.transformer import TwoWayTransformer
+from cosseg_jax.models.sam.weights import shapes_of
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "sam.npz"
 
@@ -25,6 +27,12 @@ def narrow_sam(dtype: Any = jnp.float32) -> Sam:
         PromptEncoder(image_size=SIDE, dtype=dtype),
         MaskDecoder(TwoWayTransformer(mlp_width=64, dtype=dtype), dtype=dtype),
     )
+
+
+@functools.cache
+def narrow_shapes() -> Any:
+    """The narrow network's variables as shapes; traced once for all tests."""
+    return shapes_of(narrow_sam())
 
 
 def published_layout(golden: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:

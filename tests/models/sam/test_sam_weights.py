@@ -7,13 +7,12 @@ import jax
 import numpy as np
 import pytest
 from goldens.weights import write_pth
-from narrow_sam import GOLDEN, narrow_sam, published_layout
+from narrow_sam import GOLDEN, narrow_sam, narrow_shapes, published_layout
 
 from cosseg_jax.models.sam.weights import (
     from_torch,
     load_sam,
     read_weights,
-    shapes_of,
     to_torch,
     torch_name,
 )
@@ -26,7 +25,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def like():
-    return shapes_of(narrow_sam())
+    return narrow_shapes()
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +45,7 @@ def test_a_file_gives_the_arrays_in_it(folder, arrays, name):
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.slow
 def test_loaded_variables_are_those_of_the_files_arrays(folder, arrays, like):
     found = load_sam(folder / "sam.pt", narrow_sam())
     jax.tree.map(np.testing.assert_array_equal, found, from_torch(arrays, like))
