@@ -3,6 +3,7 @@
 import itertools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -112,6 +113,16 @@ def test_any_shape_gives_a_finite_prior_of_mean_square_one(shape: tuple[int, int
     prior = modulate(jnp.asarray(noise(1, *shape, 4)), OPTIONS)
     assert float(jnp.mean(prior.values**2)) == pytest.approx(1, rel=1e-4)
     assert np.isfinite(prior.loss).all()
+
+
+def test_it_can_be_exported_for_any_number_of_images() -> None:
+    options = SpatialOptions(descriptors="centred", sign="activation", solver="squaring")
+    (count,) = jax.export.symbolic_shape("N")
+    shape = jax.ShapeDtypeStruct((1, count, 4, 4, 8), jnp.float32)
+    exported = jax.export.export(jax.jit(lambda f: spatial_modulator(f, options)))(shape)
+    features = jnp.asarray(noise(1, 3, 4, 4, 8))
+    expected = modulate(features, options)
+    np.testing.assert_allclose(exported.call(features).values, expected.values, atol=1e-4)
 
 
 def test_equal_descriptors_give_a_finite_prior_and_gradient() -> None:
