@@ -99,6 +99,12 @@ def turned_like(labels: Shaped[Ndarray, "H W"], image: bytes | Path) -> Shaped[N
     return labels if turn is None else np.array(Image.fromarray(labels).transpose(turn))
 
 
+def upright_size(image: bytes | Path) -> tuple[int, int]:
+    """Height and width of an image when it is turned by its EXIF tag; raises UserError."""
+    width, height = open_header(image).size
+    return (width, height) if _orientation(image) in TURNS else (height, width)
+
+
 def _orientation(image: bytes | Path) -> int:
     try:
         return open_header(image).getexif().get(ORIENTATION, 1)
