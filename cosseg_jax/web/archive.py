@@ -80,12 +80,12 @@ def _image_files(image: Upload, result: ImageResult, threshold: float) -> tuple[
     """The encoded mask and cut-out of an image."""
     mask = result.mask_at(threshold)
     pixels = read_image(image.content, image.name).image
-    return _encoded_png(mask.astype(np.uint8) * np.uint8(255)), _encoded_png(
+    return _zipped_png(mask.astype(np.uint8) * np.uint8(255)), _zipped_png(
         mask_as_alpha(pixels, mask)
     )
 
 
-def _encoded_png(pixels: np.ndarray) -> bytes:
+def _zipped_png(pixels: np.ndarray) -> bytes:
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG", compress_level=PNG_COMPRESSION)
     return encoded.getvalue()

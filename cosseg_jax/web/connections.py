@@ -76,7 +76,7 @@ class BoundedProtocol(H11Protocol):
     def _found_place(self) -> bool:
         open = [each for each in self.connections if not each.transport.is_closing()]  # type: ignore
         others = [each for each in open if each is not self]
-        same = [each for each in others if _address(each) == _address(self)]
+        same = [each for each in others if _client_address(each) == _client_address(self)]
         if len(same) >= MOST_OF_ADDRESS:
             return _closed_one(same)
         return len(others) < MOST or _closed_one(others)
@@ -108,7 +108,7 @@ class BoundedProtocol(H11Protocol):
         return None
 
 
-def _address(connection: Any) -> str | None:
+def _client_address(connection: Any) -> str | None:
     return connection.client and connection.client[0]
 
 

@@ -12,15 +12,22 @@ preview, or an error) and the preview.
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
 
 from cosseg_jax.errors import UserError, message_of
 from cosseg_jax.web.limits import Limits
@@ -29,7 +36,9 @@ from cosseg_jax.web.uploads import Upload, read_upload, shown_name
 PROCESSES = 2
 PIXEL_BYTES = 48  # memory that decoding takes for each pixel, at most; 28 were measured (WebP)
 SPARE_BYTES = 1_000_000_000
+PATIENCE = 5  # times the limit on processor time, by the clock, for a machine that is busy
 READY = b"ready\n"
+CPU_LIMIT = getattr(signal, "SIGXCPU", 0)  # ends a process that exceeds its limit
 SAVE_AGAIN = "save it again with an image editor, as an ordinary JPEG or PNG"
 
 
@@ -92,14 +101,15 @@ class _DecodingProcess:
     def read_upload(self, content: bytes, name: str, limits: Limits) -> Upload:
         process = self._ready()
         late = threading.Event()
-        timer = threading.Timer(limits.decode_s, lambda: (late.set(), process.kill()))
+        timer = threading.Timer(PATIENCE * limits.decode_s, lambda: (late.set(), process.kill()))
         timer.start()
         try:
             answer, preview = _asked(process, content, name, limits)
         except (OSError, ValueError) as error:  # it was ended, or a library crashed
-            what = f"takes longer than {limits.decode_s:g} s to decode"
-            what = what if late.is_set() else "cannot be decoded"
+            is_late = late.is_set() or process.wait() == -CPU_LIMIT
             self._restart()
+            what = f"takes longer than {limits.decode_s:g} s to decode"
+            what = what if is_late else "cannot be decoded"
             raise UserError(f"{shown_name(name)} {what}; {SAVE_AGAIN}") from error
         finally:
             timer.cancel()
@@ -143,7 +153,7 @@ def _asked(
     return answer, preview
 
 
-def main() -> None:
+def answer_requests() -> None:
     """The child process: answers requests until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     answers = os.fdopen(os.dup(1), "wb")
@@ -159,7 +169,7 @@ def main() -> None:
 
 def _answered(request: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any], bytes]:
     content, limits = source.read(request["size"]), Limits(**request["limits"])
-    _limit_memory(limits)
+    _limit_resources(limits)
     try:
         upload = read_upload(content, request["name"], limits)
     except UserError as error:
@@ -173,19 +183,24 @@ def _answered(request: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any]
     return size, upload.preview
 
 
-def _limit_memory(limits: Limits) -> None:
-    """Limits what this process may still allocate, where the system can (Linux)."""
-    try:
-        import resource
-
-        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    except (ImportError, OSError):
+def _limit_resources(limits: Limits) -> None:
+    """Limits the time and memory that this process may take from now on (Linux; time also macOS)."""
+    if resource is None:
         return
-    most = used + SPARE_BYTES + PIXEL_BYTES * limits.pixels
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard == resource.RLIM_INFINITY or most < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + limits.decode_s))
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        used = pages * resource.getpagesize()
+        _limit(resource.RLIMIT_DATA, used + SPARE_BYTES + PIXEL_BYTES * limits.pixels)
+
+
+def _limit(kind: int, most: int) -> None:
+    assert resource is not None
+    _, hard = resource.getrlimit(kind)
+    if hard == resource.RLIM_INFINITY or most <= hard:
+        resource.setrlimit(kind, (most, hard))
 
 
 if __name__ == "__main__":
-    main()
+    answer_requests()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-WIDTH, HEIGHT = 480, 360
+SCENE_WIDTH, SCENE_HEIGHT = 480, 360
 SCALE = 3  # scenes are drawn this many times larger, then shrunk, so that outlines are soft
 SHADOW = (62, 96, 42)
 
@@ -87,14 +87,14 @@ def drawn_scene(scene: Scene, seed: int, objects: Mapping[str, DrawObject] = {})
     for kind, position in scene.objects:
         {**OBJECTS, **objects}[kind](pen, rng, *position)
     image = image.filter(ImageFilter.GaussianBlur(SCALE / 2))
-    image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
-    grain = rng.normal(0, 2, (HEIGHT, WIDTH, 1))
+    image = image.resize((SCENE_WIDTH, SCENE_HEIGHT), Image.Resampling.BOX)
+    grain = rng.normal(0, 2, (SCENE_HEIGHT, SCENE_WIDTH, 1))
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
 def _ground(rng: np.random.Generator, horizon: Length) -> Image.Image:
     """Sky, hills, and a meadow of blades of grass."""
-    height, width = SCALE * HEIGHT, SCALE * WIDTH
+    height, width = SCALE * SCENE_HEIGHT, SCALE * SCENE_WIDTH
     down = np.linspace(0, 1, height)[:, None, None]
     sky = (1 - down) * (120, 165, 215) + down * (225, 235, 240)
     meadow = (1 - down) * (125, 150, 80) + down * (70, 110, 45)

@@ -85,7 +85,7 @@ def is_own_name(name: str, host: str) -> bool:
     A server that is bound to this machine alone has only the loopback names. Any other server has
     its own name and every numeric address, because no web site can take one as its host name.
     """
-    address = _address(name)
+    address = _numeric_address(name)
     if is_loopback(host):
         return name == "localhost" or (address is not None and address.is_loopback)
     machine = socket.gethostname().lower()
@@ -94,7 +94,7 @@ def is_own_name(name: str, host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether a server bound to `host` is reached from this machine only."""
-    address = _address(host)
+    address = _numeric_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
@@ -128,7 +128,7 @@ def _host_name(url: str) -> str:
         return ""
 
 
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _numeric_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(name)
     except ValueError:

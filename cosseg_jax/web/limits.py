@@ -17,7 +17,7 @@ class Limits:
     pixels: height times width of one image.
     server_bytes: memory for what all sessions hold and are sending.
     sessions: number of sessions at a time.
-    decode_s: seconds that decoding one image may take.
+    decode_s: seconds of processor time that decoding one image may take.
     upload_s: seconds that one upload may take.
     left_s: seconds after which a session is dropped whose page was closed and did not come back.
     spare_s: seconds without use after which a session gives way to others when there is no room

@@ -11,7 +11,7 @@ from cosseg_jax.predict.result import GroupResult
 from cosseg_jax.web.faults import logged_fault
 from cosseg_jax.web.uploads import Upload
 
-Stage = Literal["waiting", "working", "done", "failed"]
+JobStage = Literal["waiting", "working", "done", "failed"]
 WARM_UP = 0
 ENCODING_SHARE = 0.8  # of the time that a job takes; the rest is segmenting
 
@@ -33,7 +33,7 @@ class GroupJob:
     images: tuple[Upload, ...]
     numbers: tuple[int, ...]
     prompt: Prompt | None = None
-    stage: Stage = "waiting"
+    stage: JobStage = "waiting"
     share: float = 0.0
     message: str = ""
     result: GroupResult | None = None

@@ -78,7 +78,7 @@ def test_memory_for_decoding_is_limited():
     code = (
         "from cosseg_jax.web import decoding; from cosseg_jax.web.limits import Limits\n"
         "decoding.SPARE_BYTES = 50_000_000; decoding.PIXEL_BYTES = 0\n"
-        "decoding._limit_memory(Limits())\n"
+        "decoding._limit_resources(Limits())\n"
         "bytes(300_000_000)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

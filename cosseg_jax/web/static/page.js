@@ -9,7 +9,7 @@ const POLL_MS = 300; // between two questions for the state, and so much more fo
 const SLOWEST_POLL_MS = 3000;
 const SETTLE_MS = 500; // after which a change of the group is sent
 const BEAT_MS = 60_000; // between signs that the page is still open
-const RETURN_MS = 5000; // after a reload, by when the server surely knows that the old page is gone
+const RETURN_MS = 5000; // after a reload, when the server has surely been told that the old page was left
 const KEY = "cosseg-session";
 
 const part = (id) => document.getElementById(id);
@@ -23,8 +23,8 @@ let prompt = null; // { tile, prompt }
 let result = null; // of the server, with its version
 let following = false;
 let settling = 0;
-let [changes, sent] = [0, 0]; // of the group: made by the user, and answered by the server
-let latest = 0; // version of the job that was asked for last
+let [changes, sent] = [0, 0]; // numbers of the last change of the group, and of the last one answered
+let latest = 0; // version of the last job that was asked for
 
 const threshold = () => Number(slider.value) / 100;
 const how = () => ({ view: controls.querySelector("[name=view]:checked").value, threshold: threshold() });
@@ -34,7 +34,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.tile.setVisible(isIntersecting);
 }, { rootMargin: "200px" });
 
-// share: of the work that is done; null where there is none.
+// Shows a status. share: how much of the work is done, 0..1; null if nothing is being done.
 function say(text, share = null) {
   list.ariaBusy = String(share !== null);
   if (status.textContent !== text) status.textContent = text;
@@ -211,7 +211,7 @@ async function follow() {
   if (session && session !== own) follow();
 }
 
-// Shows a state; whether there is more to come.
+// Shows a state; returns whether more is to come.
 async function take(own, { job, result: found }) {
   if (changes !== sent || (job && job.version < latest)) return true; // overtaken by the user
   if (found && found.version !== result?.version && !(await showResult(own, found))) return true;
@@ -237,7 +237,7 @@ async function take(own, { job, result: found }) {
   return false;
 }
 
-// Whether the result could be had; false if it was replaced by a newer one meanwhile.
+// Shows a result; returns false if a newer one has replaced it meanwhile.
 async function showResult(own, found) {
   let maps;
   try {
