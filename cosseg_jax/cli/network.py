@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from PIL import Image
 from tqdm import tqdm
 
 from cosseg_jax.cli.inputs import PhotoGroup
-from cosseg_jax.data.colours import ORIENTATION
-from cosseg_jax.data.masks import TURNS, decode_mask, turned_like
-from cosseg_jax.data.opening import limit_pixels, open_header
+from cosseg_jax.data.masks import decode_mask, turned_like, upright_size
+from cosseg_jax.data.opening import limit_pixels
 from cosseg_jax.data.prompts import Prompt, region
 from cosseg_jax.errors import UserError, one_line
 from cosseg_jax.predict.predictor import Predictor, load
@@ -96,7 +94,7 @@ def read_prompt(options: argparse.Namespace, prompted: Path) -> Prompt:
 
     Raises UserError for one outside its photo, or of another size.
     """
-    height, width = _upright_size(open_header(prompted))
+    height, width = upright_size(prompted)
     mask = None if options.mask is None else decode_mask(options.mask)
     if mask is not None and mask.shape != (height, width):  # drawn on the photo as it is stored
         turned = turned_like(mask, prompted)
@@ -120,13 +118,6 @@ def _bar(title: str, count: int) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield show
-
-
-def _upright_size(opened: Image.Image) -> tuple[int, int]:
-    """Height and width of an opened photo when it is turned by its EXIF tag."""
-    width, height = opened.size
-    turned = opened.getexif().get(ORIENTATION, 1) in TURNS
-    return (width, height) if turned else (height, width)
 
 
 def _naming_path(path: Path, reason: str) -> str:

@@ -47,7 +47,10 @@ class Programs:
         return self.network.apply(variables, encoding, context, self.size, method="segment")
 
 
-programs_of = functools.lru_cache(maxsize=8)(Programs)  # equal networks share what is compiled
+@functools.lru_cache(maxsize=8)
+def programs_of(network: Any, image_size: int) -> Programs:
+    """The programs of a network; equal networks share what is compiled."""
+    return Programs(network, image_size)
 
 
 def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
