@@ -68,7 +68,8 @@ class ChunkedNetwork:
     ):
         self.image_size, self.chunk_size, self.mirror = image_size, chunk_size, mirror
         self.num_iterations = network.num_iterations
-        self._programs = programs_of(network, image_size)
+        # Linen modules are hashable, which type checkers do not know.
+        self._programs = programs_of(network, image_size)  # pyright: ignore[reportArgumentType]
         self._variables = jax.device_put(dict(variables))
         self._kept = KeptEncodings(encoding_bytes)
 
