@@ -1,13 +1,21 @@
 """A run small enough for tests: the real code on images of 32 pixels."""
 
 from ml_collections import ConfigDict
+from toy_networks import ToyBackbone
 
 from configs import quickstart
+from cosseg_jax.models.backbones import BACKBONES
+
+
+def add_toy_backbone() -> None:
+    """Makes `tiny_config` valid in this process; tests/train/conftest.py does it for the tests."""
+    BACKBONES["toy"] = ToyBackbone
 
 
 def tiny_config() -> ConfigDict:
-    """The quick start, smaller still."""
+    """The quick start, smaller still, with a backbone that compiles soon."""
     config = quickstart.get_config()
+    config.model.backbone = "toy"
     config.image_size = 32
     config.group_size = 2
     config.groups_per_step = 4

@@ -20,6 +20,7 @@ from pathlib import Path
 import jax, toy_runs, train
 from cosseg_jax.train import multihost
 address, index, workdir, steps = sys.argv[1:]
+toy_runs.add_toy_backbone()
 multihost.join(address, 2, int(index))
 config = toy_runs.tiny_config()
 config.steps, config.eval_every = int(steps), 10_000

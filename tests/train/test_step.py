@@ -25,6 +25,7 @@ from cosseg_jax.train.step import (
 def setting():
     source = Shapes("train", size=32)
     config = with_categories(tiny_config(), source)
+    config.optimizer.ema_decay = 0.15
     network = from_config(config.model, 12, axis_name=AXIS)
     variables = initial_variables(network, seed=0)
     batches = make_batches(config, source, None)
@@ -35,7 +36,8 @@ def setting():
 
 def trainer_of(network, config, variables) -> Trainer:
     optimizer = make_optimizer(config)
-    return Trainer(network, config, optimizer, initial_state(variables, optimizer))
+    state = initial_state(variables, optimizer, averaged=True)
+    return Trainer(network, config, optimizer, state)
 
 
 def test_the_rate_halves_every_so_many_steps_and_warms_up():
@@ -107,11 +109,7 @@ def test_batch_statistics_may_stay_as_they_are_while_the_backbone_trains(setting
 
 def test_the_average_follows_the_parameters_and_is_what_predicts(setting):
     config, network, variables, batch = setting
-    config = config.copy_and_resolve_references()
-    config.optimizer.ema_decay = 0.15
-    optimizer = make_optimizer(config)
-    state = initial_state(variables, optimizer, averaged=True)
-    trainer = Trainer(network, config, optimizer, state)
+    trainer = trainer_of(network, config, variables)
     average = jax.device_get(variables["params"])
     for decay in (0.1, 0.15):  # (1 + 0) / (10 + 0), then what the config says
         trainer.step(batch)
@@ -123,7 +121,8 @@ def test_the_average_follows_the_parameters_and_is_what_predicts(setting):
         state.variables["params"],
         average,
     )
-    assert initial_state(variables, optimizer).variables["params"] is variables["params"]
+    without = initial_state(variables, make_optimizer(config))
+    assert without.variables["params"] is variables["params"]
 
 
 def test_a_frozen_backbone_stays_as_it_is(setting):
@@ -159,7 +158,7 @@ def test_two_devices_make_the_step_of_one(setting):
     """pmap over two devices, two groups each, against one device with all four groups."""
     config, network, variables, batch = setting
     optimizer = make_optimizer(config)
-    state = initial_state(variables, optimizer)
+    state = initial_state(variables, optimizer, averaged=True)
     trainer = Trainer(network, config, optimizer, state)
     assert trainer.device_count == 2
     shared = {name: float(x[0]) for name, x in trainer.step(batch).items()}
