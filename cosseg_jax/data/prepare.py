@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from cosseg_jax import program
+
+if __name__ == "__main__":
+    program.exit_on_interrupt()  # before JAX is imported, which takes seconds
+
 from cosseg_jax.data.builders.build import prepare_into
 from cosseg_jax.data.builders.coco.builder import prepare_coco_seg
 from cosseg_jax.data.builders.coco.plan import find_coco

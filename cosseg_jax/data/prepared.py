@@ -74,13 +74,19 @@ class PreparedSource:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name} has images 0 to {len(self) - 1}, not {index}")
         categories = np.asarray(self._categories_of[index], dtype=np.int64)
-        example = self._decode(self._records[index], categories)
+        example = self._decode(self._record(index), categories)
         if example.name != self.names[index]:
             raise UserError(
                 f"{self.directory}: record {index} is {example.name!r} where the list of records "
                 f"has {self.names[index]!r}; delete the prepared data set and prepare it again"
             )
         return example
+
+    def _record(self, index: int) -> Record:
+        try:
+            return self._records[index]
+        except Exception as error:  # the libraries raise anything on damaged files
+            raise UserError(_damaged(self.directory, error)) from error
 
 
 def find_prepared(data_dir: Path, dataset: str) -> Path | None:
@@ -103,9 +109,11 @@ def opened_builder(directory: Path) -> Any:
     """The TFDS builder of a prepared data set. Raises UserError where its files are damaged."""
     _info_in(directory / "dataset_info.json")
     try:
-        return tfds.builder_from_directory(directory)
+        builder: Any = tfds.builder_from_directory(directory)
+        _ = builder.info.metadata  # is only read now
     except Exception as error:  # TFDS raises anything on damaged files
         raise UserError(_damaged(directory, error)) from error
+    return builder
 
 
 def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
@@ -126,8 +134,8 @@ def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
 
 def _info_in(file: Path) -> Record:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise UserError(_damaged(file.parent, error)) from error
 
 

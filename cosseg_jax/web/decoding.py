@@ -106,8 +106,8 @@ class _DecodingProcess:
         try:
             answer, preview = _asked(process, content, name, limits)
         except (OSError, ValueError) as error:  # it was ended, or a library crashed
-            is_late = late.is_set() or process.wait() == -CPU_LIMIT
             self._restart()
+            is_late = late.is_set() or process.returncode == -CPU_LIMIT
             what = f"takes longer than {limits.decode_s:g} s to decode"
             what = what if is_late else "cannot be decoded"
             raise UserError(f"{shown_name(name)} {what}; {SAVE_AGAIN}") from error
@@ -184,7 +184,7 @@ def _answered(request: dict[str, Any], source: BinaryIO) -> tuple[dict[str, Any]
 
 
 def _limit_resources(limits: Limits) -> None:
-    """Limits the time and memory that this process may take from now on (Linux; time also macOS)."""
+    """Limits the time and memory that this process may take from now on, where systems can."""
     if resource is None:
         return
     _limit(resource.RLIMIT_CORE, 0)

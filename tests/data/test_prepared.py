@@ -16,6 +16,7 @@ from cosseg_jax.data.builders import build
 from cosseg_jax.data.builders.cosegmentation import Cosegmentation
 from cosseg_jax.data.builders.voc import VocSegmentation
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.errors import UserError
 
 MASK = np.eye(6, dtype=bool)
 
@@ -167,6 +168,28 @@ def test_prepared_data_set_without_its_list(own_folder):
     next(own_folder.rglob("1.0.0/metadata.json")).unlink()
     with pytest.raises(ValueError, match="has no list of its records"):
         load_source("pascal", "test", own_folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["dataset_info.json", "metadata.json", "features.json", "*record*"]
+)
+@pytest.mark.parametrize("content", [b"", b'{"half', b"[1]"])
+def test_damaged_prepared_data_set(own_folder, name, content):
+    """Cut files, as an interrupted copy or a Git LFS pointer leaves them."""
+    if (name, content) == ("metadata.json", b""):
+        content = b"{"
+    next(own_folder.rglob(f"1.0.0/{name}")).write_bytes(content)
+    with pytest.raises(UserError, match=r"1\.0\.0 (is damaged|has no list of its records)"):
+        load_source("pascal", "test", own_folder)[0]
+
+
+def test_a_flipped_bit_in_the_records(own_folder):
+    file = next(own_folder.rglob("*record*"))
+    content = bytearray(file.read_bytes())
+    content[200] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"is damaged \(.*; delete it and prepare it again"):
+        load_source("pascal", "test", own_folder)[0]
 
 
 def test_a_list_that_does_not_fit_its_records(own_folder):

@@ -24,6 +24,7 @@ playwright = pytest.importorskip(
     reason="needs a browser: pip install playwright && playwright install chromium",
 )
 
+pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")  # of Debian
 PATIENCE_MS = 180_000  # a busy machine of two cores has taken more than one minute
 OPAQUE = """

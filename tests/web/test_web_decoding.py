@@ -60,6 +60,7 @@ def test_a_progressive_jpeg_of_5000_scans_is_refused_without_decoding(pool):
         pool(many_scans(5000), "slow.jpg", Limits())
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_too_long_is_ended(pool):
     with pytest.raises(UserError, match=r"^slow\.jpg takes longer than 0\.2 s to decode"):
         pool(many_scans(90, 6000), "slow.jpg", Limits(decode_s=0.2))
@@ -85,6 +86,7 @@ def test_memory_for_decoding_is_limited():
     assert "MemoryError" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_crashes_is_replaced(pool):
     pool(png(), "first.png", Limits())
     for process in pool._all:
@@ -95,6 +97,7 @@ def test_a_process_that_crashes_is_replaced(pool):
     assert pool(png(), "b.png", Limits()).width == 40
 
 
+@pytest.mark.slow
 def test_after_files_that_decode_slowly_others_are_read(pool):
     with running(FakePredictor(), Limits(decode_s=2.0), pool) as client:
         users = [Client(client.port).begin() for _ in range(5)]
