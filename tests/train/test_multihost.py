@@ -64,8 +64,9 @@ def endings(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_the_same_step(tmp_path):
     processes = start_two(tmp_path, steps=100_000)
-    deadline = time.time() + 600
-    while not (tmp_path / METRICS_FILE).exists() and time.time() < deadline:
+    metrics, deadline = tmp_path / METRICS_FILE, time.time() + 600
+    # Its first line says that both have made steps, and so have set their handlers.
+    while not (metrics.exists() and metrics.stat().st_size) and time.time() < deadline:
         assert processes[0].poll() is None, processes[0].communicate()[0]
         time.sleep(0.1)
     processes[1].send_signal(signal.SIGTERM)
