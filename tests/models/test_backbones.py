@@ -51,7 +51,7 @@ def hrnet_head(width: int) -> int:
 
 
 def test_channels_cover_every_backbone():
-    assert CHANNELS.keys() == BACKBONES.keys()
+    assert CHANNELS.keys() == BACKBONES.keys() - {"toy"}  # which tests of training add
 
 
 @pytest.mark.parametrize("name", BACKBONES)
