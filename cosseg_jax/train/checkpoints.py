@@ -47,11 +47,7 @@ class Checkpoints:
         self.folder = (workdir / "checkpoints").absolute()
         self._damaged = workdir / DAMAGED
         self._saving: int | None = None
-        here = jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
-        self._saver = ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(STATE, RECORD), multiprocessing_options=alone
-        )
+        self._saver = _saver_of_one_process()
         absl_logging.get_absl_logger().addFilter(_without_tracebacks)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,6 +199,19 @@ class Checkpoints:
         target = self._damaged / str(step)
         shutil.rmtree(target, ignore_errors=True)
         (self.folder / str(step)).rename(target)
+
+
+def _saver_of_one_process() -> ocp.AsyncCheckpointer:
+    """Orbax's checkpointer, which waits for no other process."""
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+    handlers: dict[str, ocp.CheckpointHandler] = {
+        STATE: ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        RECORD: ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+    }
+    options = ocp.CompositeOptions(multiprocessing_options=alone)
+    both = ocp.CompositeCheckpointHandler(composite_options=options, **handlers)
+    return ocp.AsyncCheckpointer(both, multiprocessing_options=alone)
 
 
 def _checksum(state: TrainState, record: Mapping[str, Any]) -> int:
