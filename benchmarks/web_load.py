@@ -5,13 +5,14 @@
 The server runs in a process of its own, with a predictor that finds the bright pixels and takes
 0.1 seconds for a group. Each user repeatedly opens a session, uploads photos that nobody else has,
 segments them, sets a prompt, leaves a photo out, and downloads the zip file, which must hold
-exactly the user's own photos. One user in ten closes the page without telling the server. At the
-same time others hold idle connections, upload slowly, break off uploads, and send files that are
-not images. Only 127.0.0.1 is used.
+exactly the user's own photos. A share of the users closes the page without telling the server,
+which then holds the session until it expires or makes room. At the same time others hold idle
+connections, upload slowly, break off uploads, and send files that are not images. Only 127.0.0.1
+is used.
 
 It prints how many groups were served, how long each took, how often a user was told that the
-server is busy, how many zip files were right and wrong, and the server's memory at a third of the
-time and at the end.
+server is busy, how many zip files were right and wrong, and the server's memory at each sixth of
+the time.
 """
 
 import argparse
@@ -115,7 +116,8 @@ class Tally:
 class User:
     """A well-behaved user, with photos of a colour of its own."""
 
-    def __init__(self, number: int, port: int, tally: Tally, end: float):
+    def __init__(self, number: int, port: int, tally: Tally, end: float, silent: float):
+        self._silent = silent  # how often it closes the page without telling the server
         self._random = np.random.default_rng(number)
         self._name, self._port, self._tally, self._end = f"user{number}", port, tally, end
 
@@ -139,7 +141,7 @@ class User:
         version = self._segmented(own, {"left_out": [1]})
         with zipfile.ZipFile(io.BytesIO(self._sent("GET", f"{own}/archive/{version}"))) as file:
             self._check(file, photos)
-        if self._random.uniform() < 0.9:
+        if self._random.uniform() >= self._silent:
             self._sent("POST", f"{own}/leave")
 
     def _photo(self) -> tuple[bytes, np.ndarray]:
@@ -259,6 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The page's server under load.")
     parser.add_argument("--users", type=int, default=50, help="at once")
     parser.add_argument("--bad-users", type=int, default=5, help="who behave badly, beside them")
+    parser.add_argument("--silent", type=float, default=0.1, help="share of pages closed silently")
     parser.add_argument("--seconds", type=float, default=120, help="until no new group is begun")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -269,18 +272,20 @@ def main() -> None:
     with server() as (pid, port):
         print(quick_requests(port, 1000))
         end = time.monotonic() + options.seconds
-        users = [User(number, port, tally, end).run for number in range(options.users)]
+        users = [
+            User(number, port, tally, end, options.silent).run for number in range(options.users)
+        ]
         bad = [lambda: misbehave(port, tally, end)] * options.bad_users
         threads = [threading.Thread(target=each) for each in (*users, *bad)]
         for thread in threads:
             thread.start()
-        time.sleep(options.seconds / 3)
-        early = memory_mb(pid)
+        memory = []
+        for _ in range(6):
+            time.sleep(options.seconds / 6)
+            memory.append(f"{memory_mb(pid):.0f}")
         for thread in threads:
             thread.join()
-        print(
-            f"memory: {early:.0f} MB after a third of the time, {memory_mb(pid):.0f} MB at the end"
-        )
+    print(f"memory in MB: {', '.join(memory)}")
     for what, count in sorted(tally.counts.items()):
         print(f"{what}: {count}")
     if tally.seconds:
