@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from cosseg_jax import files, program
+from cosseg_jax import program
+
+if __name__ == "__main__":
+    program.exit_on_interrupt()  # before JAX is imported, which takes seconds
+
+from cosseg_jax import files
 from cosseg_jax.data.eval_groups import parse_grouping, partitions
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source, only_categories

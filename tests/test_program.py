@@ -225,6 +225,26 @@ def test_an_interruption_ends_in_one_line(script: str):
     assert (process.returncode, error) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "-m cosseg_jax.data.prepare"])
+def test_programs_can_be_interrupted_while_they_import_jax(command: str, tmp_path: Path):
+    (tmp_path / "jax.py").write_text(
+        f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{WAITING}"
+    )
+    with subprocess.Popen(
+        [sys.executable, *command.split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=-1,
+        stderr=-1,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "interrupted\n")
+
+
 def test_cut_files_of_compiled_programs_are_removed(tmp_path: Path):
     whole = zlib.compress(bytes(range(256)))
     for name, content in (("a", whole), ("b", whole[:-1]), ("c", b""), ("other", b"")):
