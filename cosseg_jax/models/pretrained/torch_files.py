@@ -2,23 +2,26 @@
 
 Such a file is a pickle, and a pickle can call anything. The unpickler accepts only a fixed list of
 names. It reads both layouts: the zip archive of PyTorch 1.6 and later, and the older stream, in
-which most of the published ImageNet weights are.
+which most of the published ImageNet weights are. What a file claims to hold takes no more memory
+than what it holds.
 """
 
 import io
+import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cosseg_jax.errors import UserError
+from cosseg_jax.models.pretrained.archives import BinaryStream, opened_archive
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first value of the older stream
-BinaryStream = io.BufferedIOBase | IO[bytes]
 BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -26,6 +29,7 @@ BROKEN = (
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -59,6 +63,28 @@ class Unpickler(pickle.Unpickler):
         return self.load_reference(pid)
 
 
+def unpickled(
+    file: BinaryStream,
+    admitted: Mapping[tuple[str, str], Any],
+    load_reference: Callable[[Any], Any] | None = None,
+) -> Any:
+    """The object of the pickle at the stream's position, which is then behind the pickle.
+
+    Raises any of BROKEN.
+    """
+    start = file.tell()
+    _check_memo(file)
+    file.seek(start)
+    return Unpickler(file, admitted, load_reference).load()
+
+
+def _check_memo(file: BinaryStream) -> None:
+    """Raises for a place in the memo beyond the pickle: the unpickler makes room up to there."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name.endswith("PUT") and argument > number:
+            raise pickle.UnpicklingError(f"it uses the place {argument} of its memo")
+
+
 class _Storage(NamedTuple):
     key: str
     dtype: str
@@ -73,6 +99,8 @@ class _Tensor(NamedTuple):
     def read(self, storages: Mapping[str, bytes]) -> np.ndarray:
         """Gathers elements by index, so that wrong strides raise an error."""
         flat = np.frombuffer(storages[self.storage.key], self.storage.dtype)
+        if math.prod(self.shape) > flat.size:
+            raise ValueError(f"a tensor of shape {self.shape} has {flat.size} numbers")
         index = np.asarray(self.offset)
         for size, stride in zip(self.shape, self.strides, strict=True):
             index = index[..., None] + stride * np.arange(size)
@@ -110,11 +138,11 @@ def _storage_of(reference: tuple[Any, ...]) -> _Storage:
 
 
 def _load(file: BinaryStream) -> Any:
-    return Unpickler(file, ADMITTED, _storage_of).load()
+    return unpickled(file, ADMITTED, _storage_of)
 
 
 def _read_zip(file: BinaryStream) -> tuple[Any, dict[str, bytes]]:
-    with zipfile.ZipFile(file) as archive:
+    with opened_archive(file) as archive:
         pickled = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
         if pickled is None:
             raise ValueError("it is a zip archive without a data.pkl")
@@ -123,8 +151,7 @@ def _read_zip(file: BinaryStream) -> tuple[Any, dict[str, bytes]]:
             order = archive.read(f"{root}byteorder")
             if order != b"little":
                 raise ValueError(f"its byte order is {order!r}, only little-endian is supported")
-        with archive.open(pickled) as stream:
-            content = _load(stream)
+        content = _load(io.BytesIO(archive.read(pickled)))
         folder = f"{root}data/"
         names = [name for name in archive.namelist() if name.startswith(folder)]
         return content, {name.removeprefix(folder): archive.read(name) for name in names}
@@ -143,7 +170,7 @@ def _read_stream(file: BinaryStream) -> tuple[Any, dict[str, bytes]]:
         sizes[storage.key] = np.dtype(storage.dtype).itemsize
         return storage
 
-    content = Unpickler(file, ADMITTED, storage_of).load()
+    content = unpickled(file, ADMITTED, storage_of)
     storages = {}
     for key in _load(file):
         count = int.from_bytes(file.read(8), "little")
