@@ -12,7 +12,6 @@ The three sources are:
 """
 
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.lpips_files import lpips_file, read_lpips
 from cosseg_jax.models.pretrained.names import SKIPPED_NAMES, keras_name, torch_name
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
@@ -99,11 +99,7 @@ def _read_torch(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedA
 
 
 def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as a .npz file: {error}") from error
+    arrays = read_npz(path)
     if all(name.startswith(OWN_PREFIXES) for name in arrays):
         return arrays
     if backbone_name == "resnet50_keras":

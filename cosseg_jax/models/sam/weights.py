@@ -11,7 +11,6 @@ Names on both sides correspond: `params/mask_decoder/transformer/layers_0/mlp/li
 """
 
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 from cosseg_jax.models.sam.prompts import Prompts
 from cosseg_jax.models.sam.sam import Sam
@@ -75,13 +75,7 @@ def read_weights(path: Path) -> Weights:
         raise UserError(f"{path} is no file of SAM's weights; give a .pt, .pth or .npz file")
     if not path.is_file():
         raise MissingFileError(f"there is no file of SAM's weights at {path}")
-    if path.suffix != ".npz":
-        return read_state_dict(path)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as a .npz file: {error}") from error
+    return read_npz(path) if path.suffix == ".npz" else read_state_dict(path)
 
 
 def from_torch(arrays: Weights, like: Mapping[str, Any], source: str = "file") -> dict[str, Any]:
