@@ -10,6 +10,7 @@ import io
 import math
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -80,9 +81,11 @@ def unpickled(
 
 def _check_memo(file: BinaryStream) -> None:
     """Raises for a place in the memo beyond the pickle: the unpickler makes room up to there."""
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name.endswith("PUT") and argument > number:
-            raise pickle.UnpicklingError(f"it uses the place {argument} of its memo")
+    with warnings.catch_warnings():  # of Python, about escapes in broken texts
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            if opcode.name.endswith("PUT") and argument > number:
+                raise pickle.UnpicklingError(f"it uses the place {argument} of its memo")
 
 
 class _Storage(NamedTuple):
