@@ -5,7 +5,8 @@ DIR/variables/      params and batch_stats
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from cosseg_jax.predict.refinement import kind_of
 
 CONFIG_FILE = "config.json"
 VARIABLES = "variables"
+LFS_POINTER = b"version https://git-lfs"  # how the files begin with which Git replaces large ones
 SHIPPED_FOLDER = Path(__file__).parents[1] / "shipped"  # docs/model_card.md describes it
 
 
@@ -126,7 +128,7 @@ def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: tuple(leaf.shape) for name, leaf in stored_leaves(folder).items()}
     _check_same(folder, found, _shapes(like))
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(like))
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _damage_told(folder), ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore((folder / VARIABLES).absolute(), target)
 
 
@@ -139,13 +141,32 @@ def stored_leaves(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     path = (folder / VARIABLES).absolute()
     if not path.is_dir():
         raise MissingFileError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _damage_told(folder), ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.metadata(path).item_metadata.tree
-    leaves, _ = tree_flatten_with_path(tree)
-    return {
-        keystr(at, simple=True, separator="/"): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-        for at, leaf in leaves
-    }
+        leaves, _ = tree_flatten_with_path(tree)
+        return {
+            keystr(at, simple=True, separator="/"): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+            for at, leaf in leaves
+        }
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    """Raises UserError, with what to do, where the variables cannot be read."""
+    try:
+        yield
+    except Exception as error:  # Orbax and TensorStore raise anything on damaged files
+        files = (path for path in (folder / VARIABLES).rglob("*") if path.is_file())
+        if any(path.read_bytes()[: len(LFS_POINTER)] == LFS_POINTER for path in files):
+            raise UserError(
+                f"the files in {folder / VARIABLES} are pointers of Git LFS, not its content; run "
+                "git lfs pull there, or download the files themselves"
+            ) from error
+        cause = (str(error) or type(error).__name__).splitlines()[0].split(": ")[-1]
+        raise UserError(
+            f"the variables in {folder} are damaged or incomplete ({cause[:200]}); copy or "
+            "download the folder again, or export the run again"
+        ) from error
 
 
 def _halved(variables: Mapping[str, Any]) -> dict[str, Any]:
