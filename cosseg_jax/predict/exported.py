@@ -109,8 +109,8 @@ def load_config(folder: Path) -> ConfigDict:
         )
         raise MissingFileError(f"no checkpoint in {folder}: it holds no {CONFIG_FILE}; {hint}")
     try:
-        return ConfigDict(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+        return ConfigDict(json.loads(path.read_bytes()))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); export the run again") from error
 
 
