@@ -30,6 +30,7 @@ LEFTOVERS = (  # folders and files of systems, in lower case
     *("@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "thumbs.db"),
     "system volume information",
 )
+LONGEST_ECHO = 80  # characters of a name in a message
 
 
 class LabelledImage(NamedTuple):
@@ -76,10 +77,16 @@ def composed(name: str) -> str:
 def stored_file(folder: Path, name: str) -> Path:
     """A file in a folder whose name may be stored composed (NFC) or decomposed (NFD).
 
-    Where there is no file in either form, it is the path of the name as given.
+    Where there is no file in either form, it is the path of the name as given. Raises UserError
+    for a name that is too long for any file, or in a folder that may not be read.
     """
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    return next((folder / form for form in forms if (folder / form).is_file()), folder / name)
+    try:
+        return next((folder / form for form in forms if (folder / form).is_file()), folder / name)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the file {name[:LONGEST_ECHO]!r} cannot be looked for: {error.strerror}"
+        ) from error
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
