@@ -48,13 +48,13 @@ def test_groups_of_a_fixed_size(predictor):
     check(onnx_file(*load_exported(groups.GOLDEN), 3), predictor, 3)
 
 
-def test_further_rounds_are_those_of_the_predictor():
+def test_further_iterations_are_those_of_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     config.model.num_iterations = 2
     check(onnx_file(config, variables, None), cosseg_jax.Predictor(config, variables), 3)
 
 
-def test_mirror_images_are_heard_as_by_the_predictor():
+def test_mirrored_images_are_averaged_as_by_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     with config.unlocked():
         config.prediction.mirror = True

@@ -49,13 +49,13 @@ def test_groups_of_a_fixed_size(predictor):
         jax.export.deserialize(content).call(groups.pictures(5))
 
 
-def test_further_rounds_are_those_of_the_predictor():
+def test_further_iterations_are_those_of_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     config.model.num_iterations = 2
     check(stablehlo(config, variables, None), cosseg_jax.Predictor(config, variables), 3)
 
 
-def test_mirror_images_are_heard_as_by_the_predictor():
+def test_mirrored_images_are_averaged_as_by_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     with config.unlocked():
         config.prediction.mirror = True
