@@ -21,7 +21,7 @@ def _run_info(options: argparse.Namespace) -> None:
         | {name: version(name) for name in PACKAGES},
         "devices": _devices(),
         "network": _network(options.checkpoint),
-        "cache": {"folder": str(cache_dir()), "bytes": _folder_bytes(cache_dir())},
+        "cache": {"folder": str(cache_dir()), "bytes": _bytes_of(cache_dir())},
     }
     print(json.dumps(facts, indent=2) if options.json else _text(facts))
 
@@ -50,12 +50,14 @@ def _network(checkpoint: Path | None) -> dict[str, Any] | None:
         "categories": list(config.categories),
         "parameters": sum(leaf.size for leaf in parameters),
         "stored_as": sorted({str(leaf.dtype) for leaf in parameters}),
-        "bytes": _folder_bytes(folder),
+        "bytes": _bytes_of(folder),
     }
 
 
-def _folder_bytes(folder: Path) -> int:
-    """Bytes of the files in a folder; 0 if there is none."""
+def _bytes_of(folder: Path) -> int:
+    """Bytes of a file, or of the files in a folder; 0 if there is none."""
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

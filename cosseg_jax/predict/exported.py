@@ -1,7 +1,9 @@
-"""Exported networks, through Orbax: all that evaluation and prediction need.
+"""Exported networks: all that evaluation and prediction need, in a folder or in one file.
 
 DIR/config.json     the run's config, with the names of its categories
-DIR/variables/      params and batch_stats
+DIR/variables/      params and batch_stats, through Orbax
+
+FILE.safetensors    the same in one file (`predict.single_file`), which is read without Orbax
 """
 
 import json
@@ -12,17 +14,18 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.tree_util import keystr, tree_flatten_with_path
 from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.ssnm import from_config, initial_variables
+from cosseg_jax.predict import single_file
 from cosseg_jax.predict.refinement import kind_of
 
 CONFIG_FILE = "config.json"
 VARIABLES = "variables"
 LFS_POINTER = b"version https://git-lfs"  # how the files begin with which Git replaces large ones
+NEEDED_FIELDS = frozenset(("model", "categories", "prediction", "image_size"))  # of a config
 SHIPPED_FOLDER = Path(__file__).parents[1] / "shipped"  # docs/model_card.md describes it
 
 
@@ -65,6 +68,8 @@ def export(
     Raises:
         FileExistsError: if the folder holds anything.
     """
+    import orbax.checkpoint as ocp
+
     folder = folder.absolute()
     check_export_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,13 +78,25 @@ def export(
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(folder / VARIABLES, _halved(variables) if half else dict(variables))
     # Written last: a folder without it does not count as an export.
-    (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=1, default=list))
+    (folder / CONFIG_FILE).write_text(_config_json(config))
+
+
+def as_single_file(
+    config: ConfigDict, variables: Mapping[str, Any], *, half: bool = False
+) -> bytes:
+    """The content of FILE.safetensors; `half` as in `export`."""
+    written = _halved(variables) if half else variables
+    return single_file.encode(_config_json(config), written)
+
+
+def _config_json(config: ConfigDict) -> str:
+    return json.dumps(config.to_dict(), indent=1, default=list)
 
 
 def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[str, Any]]:
     """The config (its `categories` included) and the variables of an exported network.
 
-    folder: where the export lies; by default the one that comes with the package.
+    folder: where the export lies, or its one file; by default the one that comes with the package.
 
     Raises:
         FileNotFoundError: if the folder is not an export.
@@ -87,7 +104,12 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
     """
     folder = SHIPPED_FOLDER if folder is None else Path(folder)
     config = load_config(folder)
-    network = from_config(config.model, len(config.categories))
+    try:
+        network = from_config(config.model, len(config.categories))
+    except (AttributeError, KeyError, TypeError) as error:  # a field that is missing or unknown
+        raise UserError(
+            f"the config in {folder} describes no network of this version of cosseg_jax: {error}"
+        ) from error
     like = jax.eval_shape(lambda: initial_variables(network, seed=0))
     return config, load_variables(folder, like)
 
@@ -98,7 +120,11 @@ def load_config(folder: Path) -> ConfigDict:
     Raises:
         FileNotFoundError: if the folder is not an export.
     """
+    if single_file.is_single_file(folder):
+        return _parsed(single_file.config_in(folder), folder)
     path = folder / CONFIG_FILE
+    if folder.is_file():
+        raise UserError(f"{folder} is no exported network: give its folder or a .safetensors file")
     if not path.is_file():
         is_run = (folder / "checkpoints").is_dir()
         hint = (
@@ -108,10 +134,20 @@ def load_config(folder: Path) -> ConfigDict:
             else "expected a folder written by train.py --export DIR"
         )
         raise MissingFileError(f"no checkpoint in {folder}: it holds no {CONFIG_FILE}; {hint}")
+    return _parsed(path.read_bytes(), path)
+
+
+def _parsed(text: str | bytes, path: Path) -> ConfigDict:
     try:
-        return ConfigDict(json.loads(path.read_bytes()))
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); export the run again") from error
+    if not isinstance(config, dict) or not config.keys() >= NEEDED_FIELDS:
+        raise UserError(
+            f"the config in {path} lacks one of {', '.join(sorted(NEEDED_FIELDS))}; export the run "
+            "again"
+        )
+    return ConfigDict(config)
 
 
 def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +163,10 @@ def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {name: tuple(leaf.shape) for name, leaf in stored_leaves(folder).items()}
     _check_same(folder, found, _shapes(like))
+    if single_file.is_single_file(folder):
+        return single_file.variables_in(folder, like)
+    import orbax.checkpoint as ocp
+
     target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), dict(like))
     with _damage_told(folder), ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore((folder / VARIABLES).absolute(), target)
@@ -138,6 +178,10 @@ def stored_leaves(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     Raises:
         FileNotFoundError: if the folder holds no variables.
     """
+    if single_file.is_single_file(folder):
+        return single_file.leaves_in(folder)
+    import orbax.checkpoint as ocp
+
     path = (folder / VARIABLES).absolute()
     if not path.is_dir():
         raise MissingFileError(f"no checkpoint in {folder}: it holds no {VARIABLES}/ folder")
@@ -200,6 +244,6 @@ def _check_same(
     if lines:
         listed = "\n".join(sorted(lines))
         raise UserError(
-            f"the variables in {folder} are not those of the network that its {CONFIG_FILE} "
-            f"describes:\n{listed}\nExport the run again, or undo the change to {CONFIG_FILE}"
+            f"the variables in {folder} are not those of the network that its config describes:"
+            f"\n{listed}\nExport the run again, or undo the change to the config"
         )
