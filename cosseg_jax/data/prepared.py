@@ -6,7 +6,7 @@ the data differ from what the paper says.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example, Ndarray
 
 Record = dict[str, Any]  # the features of a record, images still encoded
+
+FEATURES = "tensorflow_datasets.core.features."  # modules that features.json may name
+CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 class PreparedSource:
@@ -108,6 +111,7 @@ def find_prepared(data_dir: Path, dataset: str) -> Path | None:
 def opened_builder(directory: Path) -> Any:
     """The TFDS builder of a prepared data set. Raises UserError where its files are damaged."""
     _info_in(directory / "dataset_info.json")
+    _check_features(directory / "features.json")
     try:
         builder: Any = tfds.builder_from_directory(directory)
         _ = builder.info.metadata  # is only read now
@@ -135,8 +139,33 @@ def metadata_of(builder: tfds.core.DatasetBuilder) -> Record:
 def _info_in(file: Path) -> Record:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(_damaged(file.parent, error)) from error
+
+
+def _check_features(file: Path) -> None:
+    """Raises UserError where a class is none of TFDS, which would import whatever is named."""
+    if not file.is_file():
+        return
+    try:
+        classes = list(_class_names([json.loads(file.read_text(encoding="utf-8"))]))
+    except (ValueError, RecursionError) as error:
+        raise UserError(_damaged(file.parent, error)) from error
+    for name in classes:
+        if not str(name).startswith(FEATURES):
+            raise UserError(
+                f"{file} names the class {name!r:.200}; expected those of {FEATURES[:-1]}, as this "
+                "package writes them"
+            )
+
+
+def _class_names(part: Any) -> Iterator[Any]:
+    """Every class that a part of features.json names."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key in CLASS_KEYS:
+            yield value
+        if isinstance(value, dict | list):
+            yield from _class_names(value)
 
 
 def _damaged(directory: Path, error: Exception) -> str:

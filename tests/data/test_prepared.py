@@ -1,5 +1,6 @@
 """Preparing once: reuse, change, interruption, two at once; prepared data sets as downloads."""
 
+import json
 import pickle
 import threading
 import time
@@ -181,6 +182,19 @@ def test_damaged_prepared_data_set(own_folder, name, content):
     next(own_folder.rglob(f"1.0.0/{name}")).write_bytes(content)
     with pytest.raises(UserError, match=r"1\.0\.0 (is damaged|has no list of its records)"):
         load_source("pascal", "test", own_folder)[0]
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "type"])
+def test_no_module_of_a_strangers_choice_is_imported(own_folder, tmp_path, monkeypatch, key):
+    """TFDS imports the module of every class that features.json names."""
+    (tmp_path / "hostile.py").write_text("raise SystemExit('it was run')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = next(own_folder.rglob("1.0.0/features.json"))
+    whole = json.loads(file.read_text())
+    whole["featuresDict"]["features"]["name"] = {key: "hostile.Text", "text": {}}
+    file.write_text(json.dumps(whole))
+    with pytest.raises(UserError, match=r"features.json names the class 'hostile.Text'"):
+        load_source("pascal", "test", own_folder)
 
 
 def test_a_flipped_bit_in_the_records(own_folder):
