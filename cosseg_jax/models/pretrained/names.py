@@ -36,7 +36,7 @@ TORCH_LEAVES = {
 
 # Variables in the files that the backbone lacks: classification heads and a counter.
 SKIPPED_NAMES = re.compile(
-    r"(classifier|fc|incre_modules|downsamp_modules|final_layer)\..*"
+    r"(classifier|fc|incre_modules|downsamp_modules|final_layer|pre_logits|head)\..*"
     r"|.*\.num_batches_tracked"
     r"|fc1000__.*"
 )
