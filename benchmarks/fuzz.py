@@ -18,6 +18,7 @@ import argparse
 import collections
 import contextlib
 import faulthandler
+import io
 import json
 import os
 import random
@@ -84,7 +85,7 @@ def work(kind: str, seed: int, first: int, count: int) -> None:
 
 
 def try_one(attempt: Any, name: str, outcome: dict[str, Any], answers: Any) -> None:
-    from cosseg_jax.errors import is_user_error
+    from cosseg_jax.errors import UserError
 
     before, started = memory_after_reset(), time.process_time()
     faulthandler.dump_traceback_later(LONGEST_S, exit=True)
@@ -93,7 +94,8 @@ def try_one(attempt: Any, name: str, outcome: dict[str, Any], answers: Any) -> N
         attempt(random.Random(name))
         outcome["read"] += 1
     except BaseException as error:
-        if is_user_error(error) and getattr(error, "filename", "") is not None:
+        names_path = isinstance(error, OSError) and error.filename is not None
+        if isinstance(error, UserError) or names_path:
             outcome["refused"] += 1
         else:
             fault = traceback.format_exc()
@@ -178,6 +180,8 @@ def _reading(stream: Any, into: collections.deque[str]) -> Any:
 
 
 def main() -> None:
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(errors="backslashreplace")  # inputs may be no text
     parser = argparse.ArgumentParser(description="Reads changed inputs of every kind.")
     parser.add_argument("--total", type=int, default=100_000, help="inputs of all kinds together")
     parser.add_argument("--seed", type=int, default=0)
