@@ -152,7 +152,7 @@ def run_kind(kind: str, seed: int, first: int, count: int) -> Tally:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         )
-        ended, said = False, collections.deque[str](maxlen=40)
+        ended, begun, said = False, first, collections.deque[str](maxlen=40)
         reader = _reading(process.stderr, said)
         assert process.stdout is not None
         for line in process.stdout:
@@ -169,6 +169,7 @@ def run_kind(kind: str, seed: int, first: int, count: int) -> Tally:
         if not ended:
             said = "".join(said)
             tally.add_fault(f"{seed}/{kind}/{first - 1}", f"the process ended with {code}:\n{said}")
+            first += first == begun  # it has read nothing
     return tally
 
 
