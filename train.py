@@ -28,7 +28,7 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.", 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run: checkpoints, metrics, previews. Default: runs/<config>."
 )
-EXPORT = flags.DEFINE_string(
+EXPORT_DIR = flags.DEFINE_string(
     "export", None, "New folder for the best parameters and the config, to evaluate and to use."
 )
 HALF = flags.DEFINE_bool("half", False, "Export kernels in half precision: half the size.")
@@ -84,8 +84,8 @@ def main(_: list[str]) -> None:
     config, start = CONFIG.value, time.time()
     multihost.join(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
     workdir = Path(WORKDIR.value or Path("runs") / config_name())
-    if EXPORT.value and multihost.is_first():
-        check_target(Path(EXPORT.value), config)
+    if EXPORT_DIR.value and multihost.is_first():
+        check_target(Path(EXPORT_DIR.value), config)
     outcome = train_and_evaluate(config, workdir)
     if multihost.is_first():
         finish(outcome)
@@ -100,8 +100,8 @@ def finish(outcome: TrainingResult) -> None:
         return
     if outcome.config.test_split:
         print(test_report(outcome.config, outcome.best))
-    if EXPORT.value:
-        print(export_run(Path(EXPORT.value), outcome.config, outcome.best, half=HALF.value))
+    if EXPORT_DIR.value:
+        print(export_run(Path(EXPORT_DIR.value), outcome.config, outcome.best, half=HALF.value))
 
 
 def config_name() -> str:

@@ -4,6 +4,7 @@ Also says where the package keeps what it can make again (`cache_dir`).
 """
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -14,6 +15,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -22,9 +24,15 @@ from PIL import Image
 from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 LONGEST_NAME = 251  # bytes, so that four more for a suffix fit into what file systems allow
 NAME_KEPT = 40  # characters of a file's name in that of its unfinished one
 UNFINISHED_KEPT = 24 * 3600  # seconds until an unfinished file counts as left by a killed writer
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # errors of file systems
 FORBIDDEN = frozenset('<>:"/\\|?*')  # in file names, by Windows
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: control, surrogates, line breaks
 DEVICES = frozenset(  # names that Windows keeps for itself, with any suffix
@@ -123,6 +131,23 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink()
+
+
+def lock_file(file: IO[Any], *, wait: bool = True) -> None:
+    """Locks an open file for this process until it is closed, which the system does after a kill.
+
+    While another process has the lock this one waits or, without `wait`, raises BlockingIOError.
+    Windows, and some file systems, have no such locks: there nothing is locked.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def _check_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from cosseg_jax.errors import UserError, is_user_error, message_of
 
 WRONG_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141  # exit codes
-CONFIG = "config"  # the flag that names a config file, in programs that have one
+CONFIG_FLAG = "config"  # the flag that names a config file, in programs that have one
 SHORTEST_KEPT_S = 0.5  # what compiles faster is not kept on disk
 CHECKED = "checked"  # in the folder of compiled programs; its time is that of the last check
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -177,7 +177,7 @@ def _parse(positionals: int, argv: Sequence[str]) -> list[str]:
     """The arguments that are no flags. Raises UserError for unknown flags and wrong values."""
     from absl import flags
 
-    if CONFIG in flags.FLAGS:
+    if CONFIG_FLAG in flags.FLAGS:
         check_config_flags(argv)
     try:
         rest = flags.FLAGS(list(argv))
@@ -203,7 +203,7 @@ def check_config_flags(argv: Sequence[str]) -> None:
         if name not in fields:
             similar = _most_similar(name, fields)
             advice = f"did you mean {similar!r}?" if similar else f"{path} lists its fields"
-            raise UserError(f"--{CONFIG}.{name}: the config has no field {name!r}; {advice}")
+            raise UserError(f"--{CONFIG_FLAG}.{name}: the config has no field {name!r}; {advice}")
 
 
 def load_config_file(path: str) -> Mapping[str, Any]:
@@ -213,21 +213,21 @@ def load_config_file(path: str) -> Mapping[str, Any]:
     """
     file, *argument = path.split(":", 1)
     if not Path(file).is_file():
-        raise UserError(f"--{CONFIG} {file}: no such file")
+        raise UserError(f"--{CONFIG_FLAG} {file}: no such file")
     try:
         get_config = runpy.run_path(file).get("get_config")
     except SyntaxError as error:
-        raise UserError(f"--{CONFIG} {file}, line {error.lineno}: {error.msg}") from error
+        raise UserError(f"--{CONFIG_FLAG} {file}, line {error.lineno}: {error.msg}") from error
     if get_config is None:
-        raise UserError(f"--{CONFIG} {file}: it defines no function get_config")
+        raise UserError(f"--{CONFIG_FLAG} {file}: it defines no function get_config")
     try:
         inspect.signature(get_config).bind(*argument)
     except TypeError as error:
-        raise UserError(f"--{CONFIG} {path}: get_config has {error}") from error
+        raise UserError(f"--{CONFIG_FLAG} {path}: get_config has {error}") from error
     try:
         return get_config(*argument)
     except ValueError as error:
-        raise UserError(f"--{CONFIG} {path}: {message_of(error)}") from error
+        raise UserError(f"--{CONFIG_FLAG} {path}: {message_of(error)}") from error
 
 
 def _config_flags(argv: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -236,10 +236,10 @@ def _config_flags(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     for argument, following in zip(argv, [*argv[1:], None], strict=True):
         option, equals, value = argument.partition("=")
         name = option.lstrip("-").removeprefix("no") if option.startswith("-") else ""
-        if name == CONFIG:
+        if name == CONFIG_FLAG:
             path = value if equals else following
-        elif name.startswith(f"{CONFIG}."):
-            names.append(name.removeprefix(f"{CONFIG}."))
+        elif name.startswith(f"{CONFIG_FLAG}."):
+            names.append(name.removeprefix(f"{CONFIG_FLAG}."))
     return path, names
 
 

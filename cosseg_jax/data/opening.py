@@ -16,17 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from cosseg_jax.data.file_kinds import RAW_SUFFIXES
 from cosseg_jax.errors import MissingFileError, MissingPackageError, UserError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM")
-HEIC_SUFFIXES = (".heic", ".heif")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")  # of AVIF: avif, avis
 HEIC_LIBRARY = "pillow_heif"
-RAW_SUFFIXES = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef"),
-    *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2"),
-    *(".srf", ".srw", ".x3f"),
-)
 SUBFILE_TYPE, BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, DNG_VERSION = 254, 258, 281, 50706  # in TIFF
 START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 100  # of a JPEG file; encoders write at most about 20

@@ -123,7 +123,7 @@ def evaluate(
         NotFiniteError: if a prediction is not finite; the message names the group.
     """
     for each in lists.values():
-        _check(each)
+        _check_groups(each)
     protocols = {
         name: [metrics.protocol_named(protocol) for protocol in each.protocols]
         for name, each in lists.items()
@@ -170,7 +170,7 @@ def truth_of(example: Example, category: int) -> Bool[Ndarray, "H W"]:
     return np.logical_or.reduce(masks, axis=0)  # [H, W]
 
 
-def _check(each: GroupList) -> None:
+def _check_groups(each: GroupList) -> None:
     if not each.groups:
         raise UserError("there is no group to evaluate: the data set has no images")
     for group in each.groups:
@@ -207,7 +207,7 @@ def _predict_all(
         found = segmenter.segment(
             encoded, wanted=wanted if len(wanted) < len(group.indices) else None
         )
-        _check_finite(np.asarray(found.probability_maps), group, source)
+        _check_finite_maps(np.asarray(found.probability_maps), group, source)
         yield [
             _Predicted(
                 name,
@@ -223,7 +223,7 @@ def _predict_all(
         images.forget(group, groups[place + 1 : place + GROUPS_AHEAD])
 
 
-def _check_finite(maps: Float[Ndarray, "N S S"], group: EvalGroup, source: Source) -> None:
+def _check_finite_maps(maps: Float[Ndarray, "N S S"], group: EvalGroup, source: Source) -> None:
     if not np.isfinite(maps).all():
         names = ", ".join(source.names[index] for index in group.indices)
         raise NotFiniteError(

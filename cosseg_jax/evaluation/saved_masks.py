@@ -11,11 +11,12 @@ from cosseg_jax.evaluation.evaluator import OnImage, ScoredImage
 
 
 def mask_path(folder: Path, category: str, name: str) -> Path:
-    """The file of an image's mask: folder/<category>/<stem>.png.
+    """The file of an image's mask: folder/<category>/<stem>.png, both as every system allows them.
 
     name: as in `Example.name`; of `cat/img_0001` the stem is `img_0001`.
     """
-    return folder / category / f"{name.rpartition('/')[2]}.png"
+    stem = files.portable_name(name.rpartition("/")[2])
+    return folder / files.portable_name(category) / f"{stem}.png"
 
 
 def check_mask_paths(
@@ -26,18 +27,21 @@ def check_mask_paths(
     Raises UserError if two images would share a file, if a file exists and `force` is not
     given, or if the folder cannot be written.
     """
-    writer_of: dict[Path, str] = {}
+    paths: dict[str, Path] = {}
+    owners: dict[str, str] = {}
     for group in groups:
-        for index, counted in zip(group.indices, group.counted, strict=True):
-            path = mask_path(folder, source.categories[group.category], source.names[index])
-            if counted and path in writer_of:
+        category = source.categories[group.category]
+        counted = (index for index, each in zip(group.indices, group.counted, strict=True) if each)
+        for name in (source.names[index] for index in counted):
+            path = mask_path(folder, category, name)
+            key = files.name_key(str(path))
+            if key in owners:
                 raise UserError(
-                    f"the masks of {writer_of[path]} and {source.names[index]} would both be "
-                    f"{path}: rename one of the images, or leave --save_masks out"
+                    f"the masks of {owners[key]} and {name} would both be {path}: rename one of "
+                    "the images, or leave --save_masks out"
                 )
-            if counted:
-                writer_of[path] = source.names[index]
-    files.check_all_writable(list(writer_of), "masks", force=force)
+            owners[key], paths[key] = name, path
+    files.check_all_writable(list(paths.values()), "masks", force=force)
 
 
 def mask_writer(folder: Path) -> OnImage:

@@ -1,7 +1,7 @@
 """The unit eigenvector of the largest algebraic eigenvalue of G = X'X - 11' (eq. 10).
 
-Below, `x` holds one descriptor per row, [n, d]: it is X' of the paper, so G = x x' - 11'. The vectors
-of a block or basis are rows too, [k, n]: on CPU these products are many times faster.
+Below, `x` holds one descriptor per row, [n, d]: it is X' of the paper, so G = x x' - 11'. The
+vectors of a block or basis are rows too, [k, n]: on CPU these products are many times faster.
 
 Facts that the solvers rely on:
 

@@ -12,12 +12,8 @@ from typing import Any
 import jax
 
 from cosseg_jax.errors import UserError
+from cosseg_jax.files import lock_file
 from cosseg_jax.train import multihost
-
-try:
-    import fcntl
-except ImportError:  # Windows, where a workdir is not locked
-    fcntl = None
 
 LOCK_FILE = "lock"
 
@@ -81,10 +77,8 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def _lock(file: Any, workdir: Path) -> None:
-    if fcntl is None:
-        return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(file, wait=False)
     except BlockingIOError as error:
         file.seek(0)
         holder = file.read().decode() or "another process"
@@ -92,5 +86,3 @@ def _lock(file: Any, workdir: Path) -> None:
             f"{workdir} is in use by a run ({holder}); wait for it, stop it, or name another "
             "--workdir"
         ) from error
-    except OSError:
-        pass  # a file system without locks

@@ -1,7 +1,7 @@
 """Drawn images of meadows: groups to try the network with that may be redistributed freely.
 
 A group shares an aeroplane or a car. Beside it stand a tree, a house, a bus, or the object of the
-other group. The shipped network learned from photographs; soft textures and soft outlines make
+other group. The shipped network learned from photos; soft textures and soft outlines make
 these drawings similar enough for it.
 """
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from cosseg_jax.data.file_kinds import HEIC_SUFFIXES
 from cosseg_jax.data.images import read_image
-from cosseg_jax.data.opening import HEIC_SUFFIXES, open_header, readable_formats, register_heic
+from cosseg_jax.data.opening import open_header, readable_formats, register_heic
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import unique_names
 from cosseg_jax.web.limits import MEGA, Limits, megabytes

@@ -8,8 +8,8 @@ from PIL import Image
 from toys import write_noise
 
 from cosseg_jax.data.builders.layouts.folder import FOLDER
-from cosseg_jax.data.builders.layouts.layout import IMAGE_SUFFIXES
-from cosseg_jax.data.opening import FORMATS, RAW_SUFFIXES
+from cosseg_jax.data.file_kinds import IMAGE_SUFFIXES, RAW_SUFFIXES
+from cosseg_jax.data.opening import FORMATS
 from cosseg_jax.data.registry import load_source
 from cosseg_jax.errors import UserError
 

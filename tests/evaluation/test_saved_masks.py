@@ -15,6 +15,11 @@ def test_a_mask_lies_under_its_class(name: str):
     assert saved_masks.mask_path(Path("out"), "cat", name) == Path("out/cat/img_0001.png")
 
 
+def test_names_of_mask_files_are_allowed_on_every_system():
+    found = saved_masks.mask_path(Path("out"), "a?", "a?/12:30")
+    assert found == Path("out/a_/12_30.png")
+
+
 def test_an_existing_mask_is_found_before_anything_is_computed(tmp_path: Path):
     source = FakeSource([(0,)] * 3 + [(1,)] * 2)
     (tmp_path / "b").mkdir()
@@ -24,10 +29,11 @@ def test_an_existing_mask_is_found_before_anything_is_computed(tmp_path: Path):
     saved_masks.check_mask_paths(tmp_path, source, fives(source), force=True)
 
 
-def test_two_images_may_not_share_a_mask_file(tmp_path: Path):
+@pytest.mark.parametrize("names", [["left/photo", "right/photo"], ["a/1:2", "a/1_2"], ["x", "X"]])
+def test_two_images_may_not_share_a_mask_file(tmp_path: Path, names: list[str]):
     source = FakeSource([(0,)] * 2)
-    source.names = ["left/photo", "right/photo"]
-    with pytest.raises(UserError, match="left/photo and right/photo"):
+    source.names = names
+    with pytest.raises(UserError, match=" and ".join(names)):
         saved_masks.check_mask_paths(tmp_path, source, fives(source))
 
 

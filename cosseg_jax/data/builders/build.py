@@ -7,7 +7,6 @@ second of two at once waits for the first, and what a killed process left is rem
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -22,7 +21,7 @@ import tensorflow_datasets as tfds
 
 from cosseg_jax.data.prepared import metadata_of, opened_builder
 from cosseg_jax.errors import UserError
-from cosseg_jax.files import cache_dir
+from cosseg_jax.files import cache_dir, lock_file
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # a full or broken disk
 
@@ -49,12 +48,12 @@ class Target(NamedTuple):
 
     final: its folder, which exists only when the data set is whole.
     work: the folder in which it is made, on the same file system.
-    mark: the fingerprint of what it is made from.
+    digest: the fingerprint of what it is made from.
     """
 
     final: Path
     work: Path
-    mark: str
+    digest: str
 
 
 def prepare_in_cache(distribution: Distribution) -> Path:
@@ -62,8 +61,8 @@ def prepare_in_cache(distribution: Distribution) -> Path:
 
     Raises UserError from the builder, where a file is bad; OSError, naming a path, on a full disk.
     """
-    mark = _mark(distribution)
-    return cached(_version(distribution), mark, partial(_run_in, distribution, mark))
+    digest = _digest(distribution)
+    return cached(_version(distribution), digest, partial(_run_in, distribution, digest))
 
 
 def prepare_into(distribution: Distribution, data_dir: Path, *, force: bool = False) -> Path:
@@ -77,9 +76,9 @@ def prepare_into(distribution: Distribution, data_dir: Path, *, force: bool = Fa
     Returns the folder of the result. Raises UserError where another one is there already and not
     `force`, or from the builder, where a file is bad; OSError, naming a path, on a full disk.
     """
-    mark = _mark(distribution)
-    target = target_in(data_dir, _version(distribution), mark)
-    return build_once(target, partial(_run_in, distribution, mark), force=force)
+    digest = _digest(distribution)
+    target = target_in(data_dir, _version(distribution), digest)
+    return build_once(target, partial(_run_in, distribution, digest), force=force)
 
 
 def version_of(builder_class: type[tfds.core.DatasetBuilder], config: str | None = None) -> str:
@@ -97,22 +96,22 @@ def fingerprint(root: Path, files: Iterable[Path], listing: Iterable[str]) -> st
     return digest.hexdigest()[:16]
 
 
-def target_in(data_dir: Path, version: str, mark: str) -> Target:
+def target_in(data_dir: Path, version: str, digest: str) -> Target:
     """The target of a data set below the user's own folder."""
-    work = data_dir / f"{version.partition('/')[0]}.building-{mark}"
-    return Target(data_dir / version, work, mark)
+    work = data_dir / f"{version.partition('/')[0]}.building-{digest}"
+    return Target(data_dir / version, work, digest)
 
 
 def cached(
-    version: str, mark: str, build: Callable[[Path], Path], *, resumable: bool = False
+    version: str, digest: str, build: Callable[[Path], Path], *, resumable: bool = False
 ) -> Path:
     """The folder of a data set in the cache; where it is not there it is built, and notes are told.
 
     The arguments are those of `target_in` and `build_once`.
     """
     name = version.partition("/")[0]
-    target = target_in(cache_dir(), version, mark)
-    target = target._replace(final=cache_dir() / f"{name}-{mark}" / version)
+    target = target_in(cache_dir(), version, digest)
+    target = target._replace(final=cache_dir() / f"{name}-{digest}" / version)
     if not target.final.is_dir():
         build_once(target, build, resumable=resumable)
         _tell_notes(target.final)
@@ -149,7 +148,7 @@ def is_built(target: Target) -> bool:
     """Whether the data set is there. Raises UserError when it was made from something else."""
     if not target.final.is_dir():
         return False
-    if metadata_of(opened_builder(target.final)).get("fingerprint") != target.mark:
+    if metadata_of(opened_builder(target.final)).get("fingerprint") != target.digest:
         raise UserError(
             f"{target.final} was made from other files or options; give --force to replace it, or "
             "another --data_dir"
@@ -167,7 +166,7 @@ def folder_lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
     while not mine:
         folder.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as handle:  # the lock ends with the process, in whatever way
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            lock_file(handle, wait=wait)
             mine = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
             if mine:  # else the folder was removed meanwhile
                 yield
@@ -210,17 +209,17 @@ def _version(distribution: Distribution) -> str:
     return version_of(distribution.builder_class, distribution.config)
 
 
-def _mark(distribution: Distribution) -> str:
+def _digest(distribution: Distribution) -> str:
     listing = (_version(distribution), *distribution.listing)
     return fingerprint(distribution.root, distribution.files, listing)
 
 
-def _run_in(distribution: Distribution, mark: str, work: Path) -> Path:
+def _run_in(distribution: Distribution, digest: str, work: Path) -> Path:
     """Runs the distribution's builder in a working folder, and returns the data set's folder."""
     shutil.rmtree(work / "built", ignore_errors=True)
     options = {"config": distribution.config, "file_format": "array_record"}
     builder = distribution.builder_class(data_dir=work / "built", **options)
-    metadata_of(builder)["fingerprint"] = mark
+    metadata_of(builder)["fingerprint"] = digest
     _run_builder(builder, distribution.root)
     return Path(builder.data_path)
 

@@ -7,7 +7,6 @@ image's cells, upscaled four times.
 Submodules carry the names of the published file, with `_` for the dot in front of a number.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cosseg_jax.models.sam.layers import gelu, layer_norm
 from cosseg_jax.models.sam.prompt_encoder import PromptEmbedding
 from cosseg_jax.models.sam.transformer import TwoWayTransformer
 from cosseg_jax.types import Ndarray
@@ -114,10 +114,7 @@ class MaskDecoder(nn.Module):
         )
 
     def _upscaled(self, image: Float[Array, "B P h w C"]) -> Float[Array, "B P h4 w4 c"]:
-        gelu = functools.partial(nn.gelu, approximate=False)
-        norm = nn.LayerNorm(
-            epsilon=1e-6, use_fast_variance=False, dtype=self.dtype, name="output_upscaling_1"
-        )
+        norm = layer_norm(epsilon=1e-6, dtype=self.dtype, name="output_upscaling_1")
         features = image.shape[-1]
         x = Upscale(features // 4, dtype=self.dtype, name="output_upscaling_0")(image)
         x = gelu(norm(x))

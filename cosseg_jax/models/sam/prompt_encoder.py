@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from cosseg_jax.models.sam.layers import gelu, layer_norm
 from cosseg_jax.models.sam.prompts import ABSENT, Prompts
 from cosseg_jax.models.sam.tiny_vit import STRIDE
 from cosseg_jax.types import Ndarray
 
-KINDS = 4  # negative point, positive point, upper left and lower right corner: their labels
+NUM_LABELS = 4  # negative point, positive point, upper left and lower right corner
 
 
 class PromptEmbedding(NamedTuple):
@@ -88,9 +89,9 @@ class PromptEncoder(nn.Module):
 
     def _kinds(self, labels: Int[Array, "B P T"]) -> Float[Array, "B P T C"]:
         """The learnt vector of each label; the last of the table is that of no point."""
-        kinds = [self._vector(f"point_embeddings_{kind}") for kind in range(KINDS)]
-        table = jnp.concatenate([*kinds, self._vector("not_a_point_embed")])  # [KINDS + 1, C]
-        return table[jnp.where(labels < 0, KINDS, labels)]
+        kinds = [self._vector(f"point_embeddings_{kind}") for kind in range(NUM_LABELS)]
+        table = jnp.concatenate([*kinds, self._vector("not_a_point_embed")])  # [NUM_LABELS + 1, C]
+        return table[jnp.where(labels < 0, NUM_LABELS, labels)]
 
     def _dense(self, prompts: Prompts, grid: tuple[int, int]) -> Float[Array, "B #P #h #w C"]:
         without = self._vector("no_mask_embed")[None, None, None]  # [1, 1, 1, 1, C]
@@ -113,10 +114,7 @@ class PromptEncoder(nn.Module):
     def _downscaled(self, masks: Float[Array | Ndarray, "B P h4 w4"]) -> Float[Array, "B P h w C"]:
         """Vectors at stride 16 from masks at stride 4."""
         conv = functools.partial(nn.Conv, kernel_size=(2, 2), strides=2, dtype=self.dtype)
-        norm = functools.partial(
-            nn.LayerNorm, epsilon=1e-6, use_fast_variance=False, dtype=self.dtype
-        )
-        gelu = functools.partial(nn.gelu, approximate=False)
+        norm = functools.partial(layer_norm, epsilon=1e-6, dtype=self.dtype)
         names = [f"mask_downscaling_{place}" for place in range(7)]
         x = jnp.asarray(masks, self.dtype)[..., None]  # [B, P, 4h, 4w, 1]
         x = gelu(norm(name=names[1])(conv(self.mask_width // 4, name=names[0])(x)))

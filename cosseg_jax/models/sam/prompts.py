@@ -38,18 +38,18 @@ class Prompts(NamedTuple):
     has_mask: Bool[Array | Ndarray, "B P"] | None = None
 
 
-class Prompt(NamedTuple):
-    """One prompt: T points with their labels."""
+class PromptPoints(NamedTuple):
+    """The T points of one prompt, or of P prompts, with their labels."""
 
-    points: Float[Ndarray, "T 2"]
-    labels: Int[Ndarray, " T"]
+    points: Float[Ndarray, "*P T 2"]
+    labels: Int[Ndarray, "*P T"]
 
 
 def prompt_of(
     positive: Points = (),
     negative: Points = (),
     box: Sequence[float | int] | np.ndarray | None = None,
-) -> Prompt:
+) -> PromptPoints:
     """The points that SAM's own predictor makes of these; none for a prompt of a mask alone.
 
     positive, negative: (x, y) of points on the object and beside it.
@@ -65,10 +65,10 @@ def prompt_of(
     if labels and box is None:
         corners, ends = np.zeros((1, 2), np.float32), [NO_POINT]
     points = np.concatenate([*parts.values(), corners])  # [T, 2]
-    return Prompt(points, np.asarray([*labels, *ends], np.int32))
+    return PromptPoints(points, np.asarray([*labels, *ends], np.int32))
 
 
-def stack(prompts: Sequence[Prompt], num_points: int | None = None) -> Prompt:
+def stack(prompts: Sequence[PromptPoints], num_points: int | None = None) -> PromptPoints:
     """Prompts of one image as arrays of P x `num_points`, filled up with absent points.
 
     num_points: by default as many as the longest has, and one at least.
@@ -83,7 +83,7 @@ def stack(prompts: Sequence[Prompt], num_points: int | None = None) -> Prompt:
     for index, prompt in enumerate(prompts):
         points[index, : len(prompt.labels)] = prompt.points
         labels[index, : len(prompt.labels)] = prompt.labels
-    return Prompt(points, labels)
+    return PromptPoints(points, labels)
 
 
 def _pairs(name: str, points: Points) -> Float[Ndarray, "T 2"]:

@@ -18,13 +18,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from cosseg_jax.models.sam.convolutions import ConvBN, DepthwiseBN
+from cosseg_jax.models.sam.layers import gelu, layer_norm
 from cosseg_jax.models.sam.strips import in_strips, only
 from cosseg_jax.models.sam.windows import WindowAttention, join_windows, split_windows
 from cosseg_jax.types import Ndarray
 
 STRIDE = 16  # of the embedding
-layer_norm = functools.partial(nn.LayerNorm, use_fast_variance=False)
-gelu = functools.partial(nn.gelu, approximate=False)
 
 
 class MBConv(nn.Module):
@@ -75,7 +74,7 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w C"]:
         width = x.shape[-1]
-        x = layer_norm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        x = layer_norm(dtype=self.dtype, name="norm")(x)
         x = gelu(nn.Dense(self.expansion * width, dtype=self.dtype, name="fc1")(x))
         return nn.Dense(width, dtype=self.dtype, name="fc2")(x)
 

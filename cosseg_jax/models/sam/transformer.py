@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
+from cosseg_jax.models.sam.layers import layer_norm
 
 
 class Attention(nn.Module):

@@ -22,6 +22,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.archives import read_npz
+from cosseg_jax.models.pretrained.fit import check_fit
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 from cosseg_jax.models.sam.prompts import Prompts
 from cosseg_jax.models.sam.sam import Sam
@@ -84,13 +85,13 @@ def from_torch(arrays: Weights, like: Mapping[str, Any], source: str = "file") -
     Raises UserError with the names and shapes on which the two sides disagree.
     """
     wanted: dict[str, Any] = flatten_dict(dict(like), sep="/")
-    ours = {torch_name(name): name for name in wanted}
+    ours = {published_name(name): name for name in wanted}
     found = {
-        ours.get(name, name): _transposed(array, _axes(ours.get(name, ""), array.ndim))
+        ours.get(name, name): _permuted(array, _axes(ours.get(name, ""), array.ndim))
         for name, array in arrays.items()
         if not LEFT_OUT.fullmatch(name)
     }
-    _check(source, found, wanted)
+    check_fit(source, "MobileSAM", found, wanted)
     return unflatten_dict(
         {name: jnp.asarray(found[name], leaf.dtype) for name, leaf in wanted.items()}, sep="/"
     )
@@ -100,12 +101,12 @@ def to_torch(variables: Mapping[str, Any]) -> Weights:
     """The inverse of `from_torch`, without what is left out there."""
     flat: dict[str, Any] = flatten_dict(dict(variables), sep="/")
     return {
-        torch_name(name): _transposed(np.asarray(array), np.argsort(_axes(name, array.ndim)))
+        published_name(name): _permuted(np.asarray(array), np.argsort(_axes(name, array.ndim)))
         for name, array in flat.items()
     }
 
 
-def torch_name(name: str) -> str:
+def published_name(name: str) -> str:
     """The published file's name of our `params/image_encoder/layers_1/blocks_0/mlp/fc1/kernel`."""
     _, *modules, leaf = name.split("/")
     return re.sub(r"_(?=\d)", ".", ".".join(modules)) + LEAVES[leaf]
@@ -120,25 +121,5 @@ def _axes(name: str, ndim: int) -> Sequence[int]:
     return PRODUCT if ndim == 2 else range(ndim)
 
 
-def _transposed(array: np.ndarray, axes: Sequence[int] | np.ndarray) -> np.ndarray:
+def _permuted(array: np.ndarray, axes: Sequence[int] | np.ndarray) -> np.ndarray:
     return array.transpose(*axes) if array.ndim else array
-
-
-def _check(source: str, found: Weights, wanted: Mapping[str, Any]) -> None:
-    shapes = [
-        f"{name}: {found[name].shape} in the file, {wanted[name].shape} in the model"
-        for name in sorted(found.keys() & wanted.keys())
-        if found[name].shape != wanted[name].shape
-    ]
-    lines = [
-        *_listed("  + only in the file: ", sorted(found.keys() - wanted.keys())),
-        *_listed("  - only in the model: ", sorted(wanted.keys() - found.keys())),
-        *_listed("  ! ", shapes),
-    ]
-    if lines:
-        raise UserError("\n".join([f"{source} does not fit MobileSAM:", *lines]))
-
-
-def _listed(head: str, names: list[str], most: int = 30) -> list[str]:
-    rest = [f"{head}and {len(names) - most} more"] if len(names) > most else []
-    return [head + name for name in names[:most]] + rest

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from cosseg_jax.models.sam.layers import layer_norm
 from cosseg_jax.types import Ndarray
 
 
@@ -52,7 +53,7 @@ class WindowAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B n T C"]) -> Float[Array, "B n T C"]:
         channels = x.shape[-1]
-        x = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=self.dtype, name="norm")(x)
+        x = layer_norm(dtype=self.dtype, name="norm")(x)
         x = nn.Dense(3 * channels, dtype=self.dtype, name="qkv")(x)
         x = x.reshape(*x.shape[:-1], self.heads, -1)  # [B, n, T, heads, 3*d]
         query, key, value = jnp.split(x, 3, axis=-1)  # each [B, n, T, heads, d]

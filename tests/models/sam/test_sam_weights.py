@@ -12,9 +12,9 @@ from narrow_sam import GOLDEN, narrow_sam, narrow_shapes, published_layout
 from cosseg_jax.models.sam.weights import (
     from_torch,
     load_sam,
+    published_name,
     read_weights,
     to_torch,
-    torch_name,
 )
 
 
@@ -84,7 +84,7 @@ def test_half_precision_is_read_as_float32(arrays, like):
     ],
 )
 def test_names(ours, theirs):
-    assert torch_name(ours) == theirs
+    assert published_name(ours) == theirs
 
 
 def test_both_lists_of_unmatched_names_are_in_the_error(arrays, like):

@@ -89,7 +89,7 @@ class CocoBuild(NamedTuple):
     processes: int = 0
 
     @property
-    def mark(self) -> str:
+    def digest(self) -> str:
         """The fingerprint of all that the result depends on."""
         options = (version_of(CocoSeg), str(self.rule), str(self.records_per_shard))
         return fingerprint(self.root, files_of(self.root), options)
@@ -109,9 +109,9 @@ def load_coco_seg(split: str, data_dir: Path) -> PreparedSource:
         if split not in splits_of(root):
             raise MissingFileError(f"{root} has no split {split!r}: {COCO_TREE}")
         build = CocoBuild(root)
-        mark = build.mark
+        digest = build.digest
         directory = cached(
-            version_of(CocoSeg), mark, partial(_build_in, build, mark), resumable=True
+            version_of(CocoSeg), digest, partial(_build_in, build, digest), resumable=True
         )
     return PreparedSource("coco_seg", directory, split, coco_example)
 
@@ -149,9 +149,9 @@ def prepare_coco_seg(
             f"{records_per_shard}, expected one from 1"
         )
     build = CocoBuild(find_coco(source), Rule(min_area, min_images), records_per_shard, processes)
-    mark = build.mark
-    target = target_in(data_dir, version_of(CocoSeg), mark)
-    return build_once(target, partial(_build_in, build, mark), force=force, resumable=True)
+    digest = build.digest
+    target = target_in(data_dir, version_of(CocoSeg), digest)
+    return build_once(target, partial(_build_in, build, digest), force=force, resumable=True)
 
 
 def coco_example(record: Record, categories: Int[Ndarray, " K"]) -> Example:
@@ -163,10 +163,10 @@ def coco_example(record: Record, categories: Int[Ndarray, " K"]) -> Example:
     return Example(image, planes[:-1], planes[-1], categories, name)
 
 
-def _build_in(build: CocoBuild, mark: str, work: Path) -> Path:
+def _build_in(build: CocoBuild, digest: str, work: Path) -> Path:
     """Makes the data set in a working folder, with what is there of it, and returns its folder."""
     mask_api()  # told before the work begins, if it is missing
-    metadata = _planned(build, work / "plan") | {"fingerprint": mark}
+    metadata = _planned(build, work / "plan") | {"fingerprint": digest}
     jobs = _jobs(build, work, metadata)
     every = [job for of_split in jobs.values() for job in of_split]
     write_shards(every, build.processes or os.cpu_count() or 1)

@@ -9,7 +9,6 @@ root.
 from pathlib import Path
 
 from cosseg_jax.data.builders.layouts.layout import (
-    IMAGE_SUFFIXES,
     LabelledImage,
     Layout,
     class_files,
@@ -17,6 +16,7 @@ from cosseg_jax.data.builders.layouts.layout import (
     composed,
     files_by_stem,
 )
+from cosseg_jax.data.file_kinds import IMAGE_SUFFIXES
 from cosseg_jax.errors import UserError
 
 IMAGE_TREES = ("image", "images")

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 
 from cosseg_jax.data.builders.layouts.layout import (
-    IMAGE_SUFFIXES,
     LOSSLESS_SUFFIXES,
     LabelledImage,
     Layout,
@@ -30,6 +29,7 @@ from cosseg_jax.data.builders.layouts.layout import (
     root_at_or_below,
 )
 from cosseg_jax.data.builders.lists import LIST_NAME, ListLine, find_list, read_list
+from cosseg_jax.data.file_kinds import IMAGE_SUFFIXES
 from cosseg_jax.errors import MissingFileError, UserError
 
 ICOSEG_TREES = ("images", "ground_truth")

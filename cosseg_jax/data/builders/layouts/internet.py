@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cosseg_jax.data.builders.layouts.layout import (
-    IMAGE_SUFFIXES,
     LOSSLESS_SUFFIXES,
     LabelledImage,
     Layout,
@@ -28,6 +27,7 @@ from cosseg_jax.data.builders.layouts.layout import (
     files_by_stem,
     root_at_or_below,
 )
+from cosseg_jax.data.file_kinds import IMAGE_SUFFIXES
 from cosseg_jax.data.images import decode_image
 from cosseg_jax.data.masks import decode_mask
 from cosseg_jax.errors import UserError

@@ -12,24 +12,12 @@ from typing import NamedTuple
 
 from jaxtyping import UInt8
 
+from cosseg_jax.data.file_kinds import SIDECAR_SUFFIXES, SYSTEM_NAMES
 from cosseg_jax.data.masks import decode_object
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.types import Ndarray
 
-IMAGE_SUFFIXES = (  # of the formats that `data.opening` reads
-    *(".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs"),
-    *(".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"),
-    *(".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
-)
 LOSSLESS_SUFFIXES = (".bmp", ".png")  # of masks that count where JPEG copies lie beside them
-PASSED_OVER = (  # files that cameras, editors and annotation tools put beside an image
-    *(".aae", ".csv", ".db", ".htm", ".html", ".ini", ".json", ".md", ".thm", ".txt", ".url"),
-    *(".xml", ".xmp", ".yaml", ".yml"),
-)
-LEFTOVERS = (  # folders and files of systems, in lower case
-    *("@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "thumbs.db"),
-    "system volume information",
-)
 LONGEST_ECHO = 80  # characters of a name in a message
 
 
@@ -111,7 +99,7 @@ def files_by_stem(folder: Path, suffixes: Collection[str] | None = None) -> dict
         {
             file: file.stem
             for file, suffix in files.items()
-            if (suffix not in PASSED_OVER if suffixes is None else suffix in suffixes)
+            if (suffix not in SIDECAR_SUFFIXES if suffixes is None else suffix in suffixes)
         }
     )
 
@@ -148,7 +136,7 @@ def _shown(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in LEFTOVERS
+        if not path.name.startswith(".") and path.name.lower() not in SYSTEM_NAMES
     )
 
 

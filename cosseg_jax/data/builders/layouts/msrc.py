@@ -24,7 +24,6 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from cosseg_jax.data.builders.layouts.layout import (
-    IMAGE_SUFFIXES,
     LabelledImage,
     Layout,
     check_none_missing,
@@ -32,6 +31,7 @@ from cosseg_jax.data.builders.layouts.layout import (
     root_at_or_below,
 )
 from cosseg_jax.data.builders.lists import LIST_NAME, find_list, read_list
+from cosseg_jax.data.file_kinds import IMAGE_SUFFIXES
 from cosseg_jax.data.images import decode_image
 from cosseg_jax.data.masks import VOID_LABEL
 from cosseg_jax.errors import UserError
