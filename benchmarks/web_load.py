@@ -137,7 +137,7 @@ class User:
         for name, (encoded, _) in photos.items():
             self._asked("POST", f"{own}/photos?name={name}.png", encoded)
         self._segmented(own, {"left_out": []})
-        self._segmented(own, {"left_out": [], "prompt": {"photo": 0, "point": [9, 9]}})
+        self._segmented(own, {"left_out": [], "prompts": [{"photo": 0, "points": [[9, 9]]}]})
         version = self._segmented(own, {"left_out": [1]})
         with zipfile.ZipFile(io.BytesIO(self._sent("GET", f"{own}/archive/{version}"))) as file:
             self._check(file, photos)

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosseg_jax.data.prompts import Prompt
-    from cosseg_jax.predict.predictor import Predictor, Session, load
-    from cosseg_jax.predict.result import GroupResult, ImageResult
+    from cosseg_jax.predict.concept import Concept
+    from cosseg_jax.predict.predictor import Predictor, load
+    from cosseg_jax.predict.result import ConceptResult, GroupResult, ImageResult
+    from cosseg_jax.predict.session import Session
 
     __version__: str
 
-__all__ = ["GroupResult", "ImageResult", "Predictor", "Prompt", "Session", "__version__", "load"]
+__all__ = [
+    "Concept",
+    "ConceptResult",
+    "GroupResult",
+    "ImageResult",
+    "Predictor",
+    "Prompt",
+    "Session",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

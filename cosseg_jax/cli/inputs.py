@@ -4,6 +4,7 @@ Only names are looked at here. The predictor reads the files, and reports those 
 """
 
 import argparse
+import dataclasses
 import os
 import re
 import sys
@@ -11,14 +12,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cosseg_jax.cli.options import check_prompt_options
-from cosseg_jax.data.file_kinds import (
-    IMAGE_SUFFIXES,
-    RAW_SUFFIXES,
-    SIDECAR_SUFFIXES,
-    SYSTEM_NAMES,
-)
+from cosseg_jax.cli.prompts import PhotoPrompt, prompts_of
 from cosseg_jax.errors import UserError
+
+PHOTO_SUFFIXES = (  # of the files in a folder that count as photos
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
+    *(".heic", ".heif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".jp2", ".j2k"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+SIDECAR_SUFFIXES = (".aae", ".xmp", ".json", ".thm", ".xml", ".txt", ".ini", ".db")
+SYSTEM_FOLDERS = ("@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information")
 
 
 class ListedPhoto(NamedTuple):
@@ -41,17 +44,19 @@ class PhotoGroup(NamedTuple):
     photos: tuple[ListedPhoto, ...]
 
 
-def group_of(options: argparse.Namespace) -> tuple[PhotoGroup, Path | None]:
-    """The photos of the options as one group, and the path of the one with a prompt, if any.
+def group_of(options: argparse.Namespace) -> tuple[PhotoGroup, list[PhotoPrompt]]:
+    """The photos of the options as one group, and the prompts, which name photos of it.
 
     Raises UserError where they do not fit together.
     """
-    check_prompt_options(options)
-    group = one_group(options.photos)
-    if options.prompt is None:
-        return group, None
-    group, prompted = with_prompted(group, options.prompt)
-    return without_mask(group, options.mask, prompted), prompted
+    group, found = one_group(options.photos), []
+    for prompt in prompts_of(options):
+        group, photo = with_prompted(group, prompt.photo)
+        found.append(dataclasses.replace(prompt, photo=photo))
+    for prompt in found:
+        for mask in prompt.masks:
+            group = without_mask(group, mask, [other.photo for other in found])
+    return group, found
 
 
 def one_group(arguments: Sequence[Path]) -> PhotoGroup:
@@ -113,9 +118,9 @@ def with_prompted(group: PhotoGroup, prompted: Path) -> tuple[PhotoGroup, Path]:
     return with_prompted(group, called[0])
 
 
-def without_mask(group: PhotoGroup, mask: Path | None, prompted: Path) -> PhotoGroup:
-    """The group without the file of the prompt's mask, which may lie among the photos."""
-    if mask is None or _is_same_file(mask, prompted):
+def without_mask(group: PhotoGroup, mask: Path, prompted: Sequence[Path]) -> PhotoGroup:
+    """The group without the file of a prompt's mask, which may lie among the photos."""
+    if any(_is_same_file(mask, photo) for photo in prompted):
         return group
     return group._replace(photos=tuple(x for x in group.photos if not _is_same_file(x.path, mask)))
 
@@ -155,10 +160,12 @@ def _left_out(path: Path, what: str) -> tuple[()]:
 
 
 def _what_counts(folder: Path) -> str:
+    from cosseg_jax.data.opening import RAW_SUFFIXES  # not at the top: it imports much
+
     if any(path.suffix.casefold() in RAW_SUFFIXES for path in folder.iterdir()):
         return "camera raw files are not read: export them as JPEG"
     return (
-        f"files count that end in {', '.join(IMAGE_SUFFIXES)} (subfolders are not searched; "
+        f"files count that end in {', '.join(PHOTO_SUFFIXES)} (subfolders are not searched; "
         "cosseg segment --groups takes each one as a group)"
     )
 
@@ -175,7 +182,7 @@ def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:
     return tuple(
         ListedPhoto(path, False)
         for path in _visible(folder)
-        if path.suffix.casefold() in IMAGE_SUFFIXES and (path.is_file() or _is_broken_link(path))
+        if path.suffix.casefold() in PHOTO_SUFFIXES and (path.is_file() or _is_broken_link(path))
     )
 
 
@@ -191,7 +198,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _is_of_system(path: Path) -> bool:
     """Whether a NAS, macOS or Windows made it, with thumbnails or deleted files in it."""
-    return path.name.casefold() in SYSTEM_NAMES
+    return path.name.casefold() in SYSTEM_FOLDERS
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -13,17 +13,21 @@ from typing import Any, NoReturn
 import cosseg_jax
 from cosseg_jax import program
 from cosseg_jax.cli.app import APP
+from cosseg_jax.cli.apply import APPLY
 from cosseg_jax.cli.export import EXPORT
 from cosseg_jax.cli.info import INFO
+from cosseg_jax.cli.learn import LEARN
 from cosseg_jax.cli.options import Parser
 from cosseg_jax.cli.segment import SEGMENT
 from cosseg_jax.cli.show import SHOW
 
-COMMANDS = (SEGMENT, SHOW, APP, EXPORT, INFO)
+COMMANDS = (SEGMENT, SHOW, LEARN, APPLY, APP, EXPORT, INFO)
 HELP_EXAMPLES = """\
 examples:
   cosseg segment holiday/ --out found      masks, cut-outs and overlays of a folder of photos
   cosseg show holiday/ --out sheet.png     a sheet that shows what the network sees in them
+  cosseg learn holiday/ --out dog.concept  keep what they share; find it in other photos by
+  cosseg apply dog.concept more/ --out found
   cosseg app                               a web page on this machine to do it with
   cosseg info                              versions, devices and the network in use
 

@@ -3,15 +3,12 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from cosseg_jax.errors import UserError
-
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_CHUNK = 5
-PROMPTS = ("point", "box", "mask")
 REFINEMENTS = ("guided", "sam", "none")
 
 
@@ -43,15 +40,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
-
-
-class Once(argparse.Action):
-    """Stores a value and refuses a second one, where argparse would keep the last in silence."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        if getattr(namespace, self.dest) is not None:
-            raise argparse.ArgumentError(self, "given twice; a group takes one prompt")
-        setattr(namespace, self.dest, values)
 
 
 def add_photos(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +74,13 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         "result (default: %(default)s)",
     )
     group.add_argument(
+        "--mode",
+        choices=("network", "open"),
+        default="network",
+        help="network: the trained network; open: objects of any category, chosen among the "
+        "segments that MobileSAM proposes (default: %(default)s)",
+    )
+    group.add_argument(
         "--refine",
         choices=REFINEMENTS,
         help="guided: move the edges of masks to those of the photos; sam: let MobileSAM redraw "
@@ -95,7 +90,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         "--sam-weights",
         type=path,
         metavar="FILE",
-        help="MobileSAM's weights, mobile_sam.pt (default: --refine sam downloads them once)",
+        help="MobileSAM's weights, mobile_sam.pt (default: they are downloaded once, for --mode "
+        "open and --refine sam)",
     )
 
 
@@ -103,51 +99,23 @@ def add_checkpoint_option(parser: argparse._ActionsContainer) -> None:
     """Adds the option that chooses the network."""
     parser.add_argument(
         "--checkpoint",
+        "--network",
         type=path,
         metavar="DIR",
-        help="an exported network, a folder or a .safetensors file (default: the one that comes "
-        "with the package)",
+        help="an exported network, a folder or a .safetensors file; or a backbone that was trained "
+        "without masks, such as dinov3-small, for objects of any category (default: the network "
+        "that comes with the package)",
     )
 
 
-def add_prompt_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a prompt."""
-    group = parser.add_argument_group("prompt: shows the object in one photo, for the whole group")
-    group.add_argument(
-        "--prompt",
-        type=path,
-        action=Once,
-        metavar="PHOTO",
-        help="the photo with the prompt; it joins the group if it is not in it",
-    )
-    prompts = group.add_mutually_exclusive_group()
-    prompts.add_argument(
-        "--point",
-        type=_point,
-        action=Once,
-        metavar="X,Y",
-        help="a pixel on the object, counted from the upper left corner",
-    )
-    prompts.add_argument(
-        "--box", type=_box, action=Once, metavar="L,T,R,B", help="a box around the object"
-    )
-    prompts.add_argument(
-        "--mask",
-        type=path,
-        action=Once,
-        metavar="FILE",
-        help="a mask of the object as an image: bright on the object and dark elsewhere, or "
-        "transparent elsewhere",
-    )
-
-
-def check_prompt_options(options: argparse.Namespace) -> None:
-    """Raises UserError for a prompt without its photo, and for a photo without a prompt."""
-    given = any(getattr(options, kind) is not None for kind in PROMPTS)
-    if options.prompt is not None and not given:
-        raise UserError(f"--prompt {options.prompt} needs one of --point, --box and --mask")
-    if options.prompt is None and given:
-        raise UserError("--point, --box and --mask need --prompt PHOTO, the photo that they are in")
+def kinds(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """Kinds of files, with commas between them."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [kind for kind in found if kind not in known]
+    if unknown or not found:
+        what = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
+        raise argparse.ArgumentTypeError(f"{what}; choose among {', '.join(known)}")
+    return found
 
 
 def path(text: str) -> Path:
@@ -189,11 +157,3 @@ def numbers(text: str, expected: str, count: int) -> tuple[float, ...]:
     if len(found) != count:
         raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
     return found
-
-
-def _point(text: str) -> tuple[float, ...]:
-    return numbers(text, "a point X,Y in pixels, like 120,80", 2)
-
-
-def _box(text: str) -> tuple[float, ...]:
-    return numbers(text, "a box LEFT,TOP,RIGHT,BOTTOM in pixels, like 20,10,200,160", 4)

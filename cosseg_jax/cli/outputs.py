@@ -1,6 +1,7 @@
 """The files that `cosseg segment` writes, one photo at a time, each whole or not at all.
 
 DIR/masks/<name>.png      grey, 0 and 255
+DIR/labels/<name>.png     of several classes: 0 none, 1 the first one, in VOC's colours
 DIR/cutouts/<name>.png    RGBA; transparent and black outside the mask
 DIR/overlays/<name>.jpg   the mask in green, the rest darkened
 DIR/segmentation.json     all masks in COCO's format, as pycocotools reads it
@@ -26,7 +27,7 @@ from cosseg_jax.files import save_mask, unique_names, write_whole
 from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
 
-SUFFIX_OF = {"masks": ".png", "cutouts": ".png", "overlays": ".jpg"}
+SUFFIX_OF = {"masks": ".png", "labels": ".png", "cutouts": ".png", "overlays": ".jpg"}
 JSON_FILE = "segmentation.json"
 OVERLAY_ROWS = 256  # of a photo that are tinted at once
 JPEG_QUALITY = 90
@@ -133,13 +134,22 @@ def write_photo(
         pixels = image.image
         image = dataclasses.replace(image, source=reopenable(pixels, image.name))
     mask = image.mask_at(threshold)
+    write_kinds(files, pixels, mask)
+    return mask
+
+
+def write_kinds(
+    files: Mapping[str, Path],
+    pixels: UInt8[Ndarray, "H W 3"] | None,
+    mask: Bool[Ndarray, "H W"],
+) -> None:
+    """Writes a photo's mask, cut-out and overlay; the last two need its pixels."""
     if "masks" in files:
         save_mask(files["masks"], mask)
     if pixels is not None and "cutouts" in files:
         write_whole(files["cutouts"], encode_image(cutout(pixels, mask), "PNG"))
     if pixels is not None and "overlays" in files:
         write_whole(files["overlays"], encode_image(overlay(pixels, mask), "JPEG"))
-    return mask
 
 
 def cutout(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 4"]:
@@ -182,16 +192,20 @@ def coco_image(mask: Bool[Ndarray, "H W"], file_name: str, presence: float) -> C
     presence: the probability that the object is in the photo, 0..1.
     """
     height, width = mask.shape
-    annotation = None
-    if mask.any():
-        annotation = {
-            "segmentation": {"size": [height, width], "counts": mask_to_counts(mask)},
-            "bbox": bounding_box(mask),
-            "area": int(mask.sum()),
-            "iscrowd": 0,
-            "score": presence,
-        }
-    return CocoImage(file_name, height, width, presence, annotation)
+    return CocoImage(file_name, height, width, presence, annotation_of(mask, presence))
+
+
+def annotation_of(mask: Bool[Ndarray, "H W"], score: float) -> dict[str, Any] | None:
+    """An annotation without ids; None for an empty mask."""
+    if not mask.any():
+        return None
+    return {
+        "segmentation": {"size": list(mask.shape), "counts": mask_to_counts(mask)},
+        "bbox": bounding_box(mask),
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+        "score": score,
+    }
 
 
 def mask_to_counts(mask: Bool[Ndarray, "H W"]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosseg_jax.cli import options as shared
 from cosseg_jax.cli.inputs import PhotoGroup, check_apart, group_of, groups_in
+from cosseg_jax.cli.prompts import PhotoPrompt, add_prompt_options, prompts_of
 from cosseg_jax.errors import UserError, one_line
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
@@ -19,20 +20,19 @@ WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
 def _run_segment(options: argparse.Namespace) -> None:
-    prompted = None
     if options.groups:
-        if options.prompt is not None:
+        if prompts_of(options):
             raise UserError("--prompt does not go with --groups; segment its group on its own")
-        shared.check_prompt_options(options)
-        groups = groups_in(options.photos, options.out)
+        _segment_groups(groups_in(options.photos, options.out), options)
     else:
-        group, prompted = group_of(options)
-        groups = [group]
-    _segment_groups(groups, options, prompted)
+        group, prompts = group_of(options)
+        _segment_groups([group], options, prompts)
 
 
 def _segment_groups(
-    groups: Sequence[PhotoGroup], options: argparse.Namespace, prompted: Path | None
+    groups: Sequence[PhotoGroup],
+    options: argparse.Namespace,
+    prompts: Sequence[PhotoPrompt] = (),
 ) -> None:
     """Segments groups, writes their files, and prints a summary."""
     from cosseg_jax import files
@@ -51,7 +51,7 @@ def _segment_groups(
     predictor = network.load_predictor(options, cold=not options.groups)
     summaries = []
     for group, destination in zip(groups, destinations, strict=True):
-        found = network.segment_group(predictor, group, options, prompted)
+        found = network.segment_group(predictor, group, prompts)
         written = (
             []
             if found.result is None
@@ -106,12 +106,7 @@ def _table(summary: dict[str, Any]) -> str:
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [kind for kind in kinds if kind not in FILE_KINDS]
-    if unknown or not kinds:
-        found = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
-        raise argparse.ArgumentTypeError(f"{found}; choose among {', '.join(FILE_KINDS)}")
-    return kinds
+    return shared.kinds(text, FILE_KINDS)
 
 
 def _add_segment_options(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +131,7 @@ def _add_segment_options(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
     )
     shared.add_network_options(parser)
-    shared.add_prompt_options(parser)
+    add_prompt_options(parser)
 
 
 SEGMENT = shared.Command(
@@ -159,6 +154,9 @@ examples:
   cosseg segment a.jpg b.jpg c.jpg --out found --kinds masks,json
   cosseg segment animals/ --groups --out found         animals/cats, animals/dogs: a group each
   cosseg segment holiday/ --out found --prompt a.jpg --point 320,240
+  cosseg segment holiday/ --out found --prompt a.jpg --point 320,240 --negative 90,60 \\
+      --prompt b.jpg --box 20,30,200,180 --prompt c.jpg --absent
+  cosseg segment holiday/ --out found --prompts prompts.json
   cosseg segment holiday/ --out found --json > summary.json
 """,
     add_options=_add_segment_options,

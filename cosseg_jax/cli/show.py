@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cosseg_jax.cli import options as shared
 from cosseg_jax.cli.inputs import check_apart, group_of
+from cosseg_jax.cli.prompts import add_prompt_options
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from jaxtyping import UInt8
@@ -18,7 +19,7 @@ WIDEST_TILE = 3.0  # width by height
 
 
 def _run_show(options: argparse.Namespace) -> None:
-    group, prompted = group_of(options)
+    group, prompts = group_of(options)
     check_apart(group.photos, [options.out])
     from cosseg_jax import files
     from cosseg_jax.cli import network, outputs
@@ -26,7 +27,7 @@ def _run_show(options: argparse.Namespace) -> None:
 
     files.check_writable(options.out, force=options.force)
     predictor = network.load_predictor(options)
-    result = network.segment_group(predictor, group, options, prompted).result
+    result = network.segment_group(predictor, group, prompts).result
     if result is None:
         network.no_photo_was_read()
     columns = [_column(image, options.side, options.threshold) for image in result.images]
@@ -81,7 +82,7 @@ def _add_show_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     shared.add_network_options(parser)
-    shared.add_prompt_options(parser)
+    add_prompt_options(parser)
 
 
 SHOW = shared.Command(

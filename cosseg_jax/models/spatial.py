@@ -237,27 +237,34 @@ def spatial_modulator(features: Float[Array, "B N h w d"], options: SpatialOptio
 def prompted_prior(
     features: Float[Array | Ndarray, "N h w d"],
     prior: Float[Array | Ndarray, "N h w"],
-    prompted: int,
-    weights: Float[Array | Ndarray, "h w"],
+    shown: Float[Array | Ndarray, "N h w"],
+    excluded: Float[Array | Ndarray, "N h w"],
 ) -> Float[Array, "N h w"]:
-    """S turned and drawn towards cells that resemble the prompted region of one image.
+    """S turned and drawn towards cells that resemble what prompts show.
 
-    Two prototypes, the mean descriptor of the prompted region and that of the rest of its image,
-    split the group's unit descriptors by which one is nearer. The result is the sum of this split
-    and of S, turned to agree with it, both with mean square 1; it has mean square 1 itself.
+    Two prototypes, the mean descriptor of what was shown and that of what was excluded and of the
+    rest of the images in which something was shown, split the group's unit descriptors by which one
+    is nearer. Where nothing was shown, the mean of the group takes the first one's place. The
+    result is the sum of this split and of S, turned to agree with it, both with mean square 1; it
+    has mean square 1 itself.
 
     Args:
         features: the fused maps of the group.
         prior: S as the spatial modulator found it.
-        prompted: index of the prompted image.
-        weights: the share of the prompted region that lies in each of its cells; sum 1.
+        shown, excluded: the share of each image's marked region that lies in each of its cells; sum
+            1 in an image with such a region, 0 elsewhere.
     """
     x = jnp.asarray(features).astype(jnp.float32)
     x = unit_rows(x.reshape(-1, x.shape[-1]), SMALL).reshape(x.shape)  # [N, h, w, d]
-    inside = jnp.asarray(weights)
-    outside = 1 - inside / jnp.max(inside)
-    outside = outside / jnp.maximum(jnp.sum(outside), SMALL)
-    near, far = (jnp.einsum("hw,hwd->d", share, x[prompted]) for share in (inside, outside))
+    inside, outside = jnp.asarray(shown), jnp.asarray(excluded)
+    most = jnp.max(inside, axis=(1, 2), keepdims=True)
+    rest = jnp.where(most > 0, 1 - inside / jnp.maximum(most, SMALL), 0.0)
+    rest = rest / jnp.maximum(jnp.sum(rest, axis=(1, 2), keepdims=True), SMALL)
+    inside = jnp.where(jnp.sum(inside) > 0, inside, jnp.ones_like(inside))
+    near, far = (
+        jnp.einsum("nhw,nhwd->d", cells, x) / jnp.maximum(jnp.sum(cells), SMALL)
+        for cells in (inside, rest + outside)
+    )
     split = jnp.einsum("nhwd,d->nhw", x, near - far) - (near @ near - far @ far) / 2
     split = _mean_square_one(split)
     agreement = jnp.sum(jnp.asarray(prior) * split)

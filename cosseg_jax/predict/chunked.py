@@ -12,36 +12,34 @@ programs are made of the same steps (`predict.programs`).
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cosseg_jax.data.prompts import coverage
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.predict import learning, prompting
+from cosseg_jax.predict.concept import LearntClass, network_digest
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
 from cosseg_jax.predict.programs import mirror_mean, programs_of
+from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.types import (
     GroupContext,
     GroupPrediction,
     ImageEncoding,
     Ndarray,
+    Semantics,
+    SpatialPrior,
 )
 
 CHUNK_SIZE = 5  # images that the network sees at once
 THRESHOLD = 0.5  # probability above which a pixel belongs to the object
 
 Reporter = Callable[[int], None]  # called with a number of images that passed through a step
-
-
-class PromptedRegion(NamedTuple):
-    """The position of an image in its group, and the pixels of it that a prompt marks."""
-
-    image: int
-    region: Bool[Ndarray, "H W"]
 
 
 class ChunkedNetwork:
@@ -92,10 +90,28 @@ class ChunkedNetwork:
                 self._encodings(chunk, group)
             report(len(chunk))
 
+    def feature_maps(
+        self, group: Sequence[EncodedImage]
+    ) -> tuple[Float[Ndarray, "N h w C"], Float[Ndarray, "N h2 w2 d"]]:
+        """The maps at stride 32, of the backbone, and 16, lateral, of each image, as float16.
+
+        Raises UserError for a network without semantic modulator, which keeps no map of the
+        backbone.
+        """
+        if not self._programs.network.use_semantic:
+            raise UserError("the network has no semantic modulator (model.use_semantic is False)")
+
+        def maps(part: int, encoding: ImageEncoding) -> Any:
+            both = encoding.coarsest, encoding.laterals.stride16
+            return jax.tree.map(lambda x: np.asarray(x, np.float16), both)
+
+        coarse, fine = self._each(self._chunks(group), group, maps, lambda count: None)
+        return coarse[0], fine[0]
+
     def segment(
         self,
         group: Sequence[EncodedImage],
-        prompt: PromptedRegion | None = None,
+        prompted: Sequence[PromptedImage] = (),
         *,
         wanted: Sequence[int] | None = None,
         report: Reporter = lambda count: None,
@@ -104,53 +120,116 @@ class ChunkedNetwork:
 
         Args:
             group: the images.
-            prompt: the object in one of them, or None.
+            prompted: what prompts mark, once for each image that has any.
             wanted: the positions of the images whose masks are wanted; None for all. The others
                 only take part in the aggregation, and have no rows in `probability_maps`,
                 `prior` and `presence`.
             report: called with numbers of images, `steps` times for each one.
         """
-        found = self._segment(group, prompt, wanted, report)
+        found = self._segment(group, prompted, wanted, report)
         if self.mirror:
-            if prompt is not None:
-                prompt = prompt._replace(region=prompt.region[:, ::-1])
-            flipped = self._segment([image.flipped for image in group], prompt, wanted, report)
+            mirrored = [each.flipped for each in prompted]
+            flipped = self._segment([image.flipped for image in group], mirrored, wanted, report)
             maps = mirror_mean(found.probability_maps, flipped.probability_maps)
             found = found._replace(probability_maps=maps)
-        presence = np.asarray(self._programs.presence(found.probability_maps))
-        return found._replace(presence=presence)
+        rows = list(range(len(group)) if wanted is None else wanted)
+        maps = prompting.mark_maps(found.probability_maps, prompted, rows)
+        presence = np.asarray(self._programs.presence(maps))
+        presence = prompting.mark_presence(presence, prompted, rows)
+        return found._replace(probability_maps=maps, presence=presence)
+
+    @property
+    def digest(self) -> str:
+        """Tells this network's variables from all others."""
+        return network_digest(self._variables)
+
+    def learn(
+        self, group: Sequence[EncodedImage], masks: Sequence[Bool[Ndarray, "_ _"]]
+    ) -> LearntClass:
+        """Learns a class from images and the masks of its object in them, of any sizes.
+
+        An image with an empty mask shows what is not the object. One mask at least is not empty.
+        """
+        programs, variables, chunks = self._programs, self._variables, self._chunks(group)
+        grid = programs.grid(variables)
+        weights = [learning.cell_weights(mask, *grid) for mask in masks]
+        cells = [self._padded([weights[n].values for n in n_s]) for n_s in self._places(group)]
+
+        def pool(part: int, encoding: ImageEncoding) -> Any:
+            described = learning.describe(encoding, cells[part])
+            return programs.pool(variables, encoding, cells[part][:, 0]), described
+
+        statistics, described = self._each(chunks, group, pool, lambda count: None)
+        counted = np.flatnonzero([each.has_object for each in weights])
+        statistics = jax.tree.map(lambda x: x[:, counted], statistics)
+        semantics = programs.reaggregate(variables, self._without_group(1), statistics).semantics
+        described = jax.tree.map(lambda x: x[0], described)
+        learnt = learning.learnt_class(np.asarray(semantics.gamma[0]), described, weights)
+        maps = self.apply(group, learnt)[0]
+        return learnt._replace(trust=learning.trust_in(maps, masks))
+
+    def apply(
+        self, images: Sequence[EncodedImage], learnt: LearntClass
+    ) -> tuple[Float[Ndarray, "M S S"], Float[Ndarray, "M h w"], Float[Ndarray, " M"]]:
+        """The probability maps, priors and presences of a class in images, each by itself."""
+        programs, variables, chunks = self._programs, self._variables, self._chunks(images)
+
+        def segment(part: int, encoding: ImageEncoding) -> Any:
+            prior = learning.prior_of(encoding, learnt)
+            context = self._without_group(len(prior))
+            context = GroupContext(
+                context.prior._replace(values=prior[None]),
+                context.semantics._replace(gamma=learnt.gamma[None]),
+            )
+            maps = np.asarray(programs.probabilities(variables, encoding, context))
+            return learning.with_evidence(maps, encoding, learnt), prior
+
+        maps, priors = self._each(chunks, images, segment, lambda count: None)
+        return maps[0], priors[0], np.asarray(programs.presence(maps[0]))
+
+    def _without_group(self, images: int) -> GroupContext:
+        """A context in which the group says nothing."""
+        network = self._programs.network
+        gamma, classes = jnp.ones((1, network.features)), jnp.zeros((1, network.categories))
+        prior = SpatialPrior(jnp.zeros((1, images, 1, 1)), jnp.zeros(1))
+        return GroupContext(prior, Semantics(gamma, classes))
 
     def _segment(
         self,
         group: Sequence[EncodedImage],
-        prompt: PromptedRegion | None,
+        prompted: Sequence[PromptedImage],
         wanted: Sequence[int] | None,
         report: Reporter,
     ) -> GroupPrediction:
         programs, variables, chunks = self._programs, self._variables, self._chunks(group)
-        weights = [self._prompt_weights(prompt, part, chunk) for part, chunk in enumerate(chunks)]
+        weights = [self._pooling_weights(prompted, images) for images in self._places(group)]
+        regions = [self._region_weights(prompted, images) for images in self._places(group)]
 
         def pool(part: int, encoding: ImageEncoding) -> Any:
-            return encoding.fused, programs.pool(variables, encoding, weights[part])
+            means = prompting.region_means(encoding, regions[part])
+            return encoding.fused, programs.pool(variables, encoding, weights[part]), means
 
-        fused, statistics = self._each(chunks, group, pool, report)
+        fused, statistics, means = self._each(chunks, group, pool, report)
         context = programs.aggregate(variables, fused, statistics, len(group))
-        context = _with_prompt(context, fused, prompt)
+        context = self._prompted(context, fused, statistics, prompted)
+        exclusion = prompting.exclusion_of(means, prompted)
         for _ in range(1, self.num_iterations):
             contexts = self._by_chunk(context, chunks)
 
             def mask_pool(part: int, encoding: ImageEncoding, contexts: Any = contexts) -> Any:
-                return programs.mask_pool(variables, encoding, contexts[part], weights[part])
+                kept = exclusion.narrowed(weights[part], encoding)
+                return programs.mask_pool(variables, encoding, contexts[part], kept)
 
             statistics = self._each(chunks, group, mask_pool, report)
-            context = programs.reaggregate(variables, context, statistics)
+            context = self._reaggregated(context, statistics, prompted, first=False)
         if wanted is not None:
             group = [group[place] for place in wanted]
             context, chunks = _of_images(context, wanted), self._chunks(group)
         contexts = self._by_chunk(context, chunks)
 
         def probabilities(part: int, encoding: ImageEncoding) -> Any:
-            return programs.probabilities(variables, encoding, contexts[part])
+            maps = programs.probabilities(variables, encoding, contexts[part])
+            return exclusion.lowered(maps, encoding)
 
         maps = self._each(chunks, group, probabilities, report)[0]  # [N, S, S]
         return GroupPrediction(
@@ -214,16 +293,66 @@ class ChunkedNetwork:
             contexts.append(context._replace(prior=context.prior._replace(values=part[None])))
         return contexts
 
-    def _prompt_weights(
-        self, prompt: PromptedRegion | None, part: int, chunk: Sequence[EncodedImage]
+    def _places(self, group: Sequence[EncodedImage]) -> list[range]:
+        """The positions of each chunk's images in the group."""
+        return [
+            range(first, min(first + self.chunk_size, len(group)))
+            for first in range(0, len(group), self.chunk_size)
+        ]
+
+    def _pooling_weights(
+        self, prompted: Sequence[PromptedImage], images: range
     ) -> Float[Ndarray, "M h w"] | None:
         """The pooling weights of a chunk's images; None where none of them is prompted."""
-        if prompt is None or prompt.image // self.chunk_size != part:
+        if not any(each.image in images for each in prompted):
             return None
-        height, width = self._programs.grid(self._variables)
-        weights = np.full((len(chunk), height, width), 1 / (height * width), np.float32)
-        weights[prompt.image % self.chunk_size] = coverage(prompt.region, height, width)
-        return self._padded(list(weights))
+        grid = self._programs.grid(self._variables)
+        found = prompting.pooling_weights(prompted, images, *grid)
+        return None if found is None else self._padded(list(found))
+
+    def _region_weights(
+        self, prompted: Sequence[PromptedImage], images: range
+    ) -> Float[Ndarray, "M 3 h w"] | None:
+        """The weights under which descriptors are averaged; None where nothing was excluded."""
+        if not any(each.marked.excluded.any() for each in prompted):
+            return None
+        grid = self._programs.grid(self._variables)
+        return self._padded(list(prompting.region_weights(prompted, images, *grid)))
+
+    def _prompted(
+        self,
+        context: GroupContext,
+        fused: Any,
+        statistics: Any,
+        prompted: Sequence[PromptedImage],
+    ) -> GroupContext:
+        """The first iteration's context as prompts condition it."""
+        if not prompted:
+            return context
+        context = self._reaggregated(context, statistics, prompted, first=True)
+        if fused is None:
+            return context
+        images, grid = range(fused.shape[1]), fused.shape[2:4]
+        shown, excluded, _ = np.moveaxis(
+            prompting.region_weights(prompted, images, *grid), 1, 0
+        )  # [N, h, w] each
+        values = prompted_prior(fused[0], context.prior.values[0], shown, excluded)
+        return context._replace(prior=context.prior._replace(values=values[None]))
+
+    def _reaggregated(
+        self,
+        context: GroupContext,
+        statistics: Any,
+        prompted: Sequence[PromptedImage],
+        *,
+        first: bool,
+    ) -> GroupContext:
+        """The context with gamma of the images that count, all of them without prompts."""
+        if prompted and statistics is not None:
+            count = len(jax.tree.leaves(statistics)[0][0])
+            counted = prompting.counted_images(prompted, count, first=first)
+            statistics = jax.tree.map(lambda x: x[:, counted], statistics)
+        return self._programs.reaggregate(self._variables, context, statistics)
 
 
 def binary_mask(
@@ -238,12 +367,3 @@ def binary_mask(
 def _of_images(context: GroupContext, places: Sequence[int]) -> GroupContext:
     values = np.asarray(context.prior.values)[:, list(places)]
     return context._replace(prior=context.prior._replace(values=values))
-
-
-def _with_prompt(context: GroupContext, fused: Any, prompt: PromptedRegion | None) -> GroupContext:
-    """The context whose spatial prior is drawn towards the prompted object."""
-    if prompt is None or fused is None:
-        return context
-    weights = coverage(prompt.region, *fused.shape[2:4])
-    values = prompted_prior(fused[0], context.prior.values[0], prompt.image, weights)
-    return context._replace(prior=context.prior._replace(values=values[None]))

@@ -6,125 +6,43 @@ budget.
 """
 
 import dataclasses
-import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from ml_collections import ConfigDict
 
 from cosseg_jax.data.images import (
     ImageLike,
-    Reopenable,
     check_list,
     read_image,
     reopenable,
     resize_image,
 )
-from cosseg_jax.data.prompts import Prompt, region
-from cosseg_jax.errors import UserError, message_of
+from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.errors import UserError, check_choice, message_of
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict.chunked import (
-    CHUNK_SIZE,
-    ChunkedNetwork,
-    PromptedRegion,
-)
+from cosseg_jax.predict.chunked import CHUNK_SIZE, ChunkedNetwork
+from cosseg_jax.predict.concept import Concept, check_network
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
-from cosseg_jax.predict.exported import load_exported, prediction_options
+from cosseg_jax.predict.exported import SHIPPED_FOLDER, load_exported, prediction_options
 from cosseg_jax.predict.refinement import kind_of, refine_by
-from cosseg_jax.predict.result import GroupResult, ImageResult
-from cosseg_jax.types import GroupPrediction
+from cosseg_jax.predict.result import ConceptResult, GroupResult, ImageResult
+from cosseg_jax.predict.session import Progress, ReadImage, Session, in_images
+from cosseg_jax.types import Ndarray
 
+MODES = ("network", "open")
 READERS = 2  # images that are decoded at once
+CHUNKS_AHEAD = 2  # that are decoded while the network is busy, where images are many
 COLD_DENSE_MAX = 1440  # descriptors up to which the dense solver, which compiles sooner, is used
 WARM_DENSE_MAX = 128  # ... where the network is called often
 
-Progress = Callable[[int, int], None]  # called with the number of images done, and of all
 OnUnreadable = Callable[[int, str], None]  # called with an image's position and what is wrong
-
-
-class _ReadImage(NamedTuple):
-    """What is kept of an image that was read."""
-
-    name: str
-    height: int
-    width: int
-    source: Reopenable
-    encoded: EncodedImage
-
-
-class Session:
-    """A group of images that were read and encoded, to be segmented once or with several prompts.
-
-    `Predictor.encode` makes one. Encodings are freed with the session.
-    """
-
-    def __init__(self, predictor: "Predictor", images: Sequence[_ReadImage]):
-        self._predictor, self._images = predictor, images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the images."""
-        return tuple(image.name for image in self._images)
-
-    def segment(
-        self, *, prompt: Prompt | None = None, progress: Progress | None = None
-    ) -> GroupResult:
-        """Segments the object that the images share.
-
-        Args:
-            prompt: the object, shown in one of the images; the others follow.
-            progress: called after every chunk.
-
-        Raises:
-            UserError: for a prompt that does not fit its image.
-        """
-        network = self._predictor.network
-        found = network.segment(
-            [image.encoded for image in self._images],
-            None if prompt is None else self._region(prompt),
-            report=_in_images(progress, len(self._images), network.steps),
-        )
-        return self._result(found, prompt)
-
-    def _region(self, prompt: Prompt) -> PromptedRegion:
-        if not 0 <= prompt.image < len(self):
-            raise UserError(
-                f"the prompt is for image {prompt.image}; the group has images 0 to {len(self) - 1}"
-            )
-        image = self._images[prompt.image]
-        return PromptedRegion(prompt.image, region(prompt, image.height, image.width))
-
-    def _result(self, found: GroupPrediction, prompt: Prompt | None) -> GroupResult:
-        refine = [self._predictor.refiner()] * len(self)
-        presence = [float(value) for value in found.presence]
-        if prompt is not None and self._predictor.options.refine == "sam":
-            # The prompted image shows what the prompt means, whatever the group shares.
-            refine[prompt.image] = functools.partial(refine[prompt.image].prompted, prompt)
-            presence[prompt.image] = 1.0
-        images = tuple(
-            ImageResult(
-                image.name,
-                image.height,
-                image.width,
-                probability_map=np.asarray(probability_map),
-                prior=np.asarray(prior),
-                presence=presence[number],
-                refine=refine[number],
-                source=image.source,
-            )
-            for number, (image, probability_map, prior) in enumerate(
-                zip(self._images, *found[:2], strict=True)
-            )
-        )
-        probabilities = (float(p) for p in found.class_probabilities)
-        categories = dict(zip(self._predictor.categories, probabilities, strict=True))
-        return GroupResult(images, categories)
 
 
 class Predictor:
@@ -169,7 +87,7 @@ class Predictor:
         network = from_config(config.model, len(self.categories))
         dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
         network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
-        self.network = ChunkedNetwork(
+        self.network: Any = ChunkedNetwork(
             network,
             variables,
             self.options.image_size,
@@ -190,7 +108,7 @@ class Predictor:
         images: Iterable[ImageLike],
         *,
         names: Sequence[str] | None = None,
-        prompt: Prompt | None = None,
+        prompt: Prompt | Sequence[Prompt] | None = None,
         on_unreadable: OnUnreadable | None = None,
         progress: Progress | None = None,
     ) -> GroupResult:
@@ -200,7 +118,8 @@ class Predictor:
             images: one or more paths, contents of files (bytes), PIL images or uint8 arrays, of
                 any sizes.
             names: of the images; by default files' names without suffix, or numbers from 1.
-            prompt: the object, shown in one of the images; the others follow.
+            prompt: what is meant, shown in one of the images or, by a list of prompts, in several;
+                the others follow.
             on_unreadable: if given, images that cannot be read are left out and reported to it.
             progress: called after every chunk with the number of images done and of all.
 
@@ -210,6 +129,98 @@ class Predictor:
         """
         session = self._read(images, names, on_unreadable)
         return session.segment(prompt=prompt, progress=progress)
+
+    def learn(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        name: str = "object",
+        masks: Sequence[Bool[Ndarray, "H W"]] | None = None,
+        prompt: Prompt | Sequence[Prompt] | None = None,
+        progress: Progress | None = None,
+    ) -> Concept:
+        """Learns what some images show, by their masks or prompts; see `Session.learn`."""
+        session = self.encode(images, progress=progress)
+        return session.learn(name, masks=masks, prompt=prompt)
+
+    def apply(
+        self,
+        concept: Concept,
+        images: Iterable[ImageLike],
+        *,
+        names: Iterable[str] | None = None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> Iterator[ConceptResult]:
+        """Finds a concept in images, each by itself; gives the results one after the other.
+
+        Only a few images are in memory at a time, however many there are.
+
+        Args:
+            concept: learnt with this network.
+            images: paths, contents of files, PIL images or uint8 arrays.
+            names, on_unreadable: as in a call.
+
+        Raises:
+            UserError: for a concept of another network, and for an image that cannot be read unless
+                `on_unreadable` is given.
+        """
+        check_network(concept, self.network.digest)
+        return self._applied(concept, enumerate(images), names, on_unreadable)
+
+    def _applied(
+        self,
+        concept: Concept,
+        images: Iterator[tuple[int, ImageLike]],
+        names: Iterable[str] | None,
+        on_unreadable: OnUnreadable | None,
+    ) -> Iterator[ConceptResult]:
+        named = iter(names) if names is not None else None
+        size = self.network.chunk_size
+        with ThreadPoolExecutor(READERS) as pool:
+            ahead: deque[list[tuple[int, Future[ReadImage]]]] = deque()
+            while True:
+                while len(ahead) < CHUNKS_AHEAD and (taken := list(islice(images, size))):
+                    ahead.append(
+                        [(n, pool.submit(self._read_one, n, x, _next(named))) for n, x in taken]
+                    )
+                if not ahead:
+                    return
+                read = []
+                for position, future in ahead.popleft():
+                    try:
+                        read.append(future.result())
+                    except UserError as error:
+                        if on_unreadable is None:
+                            raise
+                        on_unreadable(position, message_of(error))
+                yield from self._applied_to(concept, read) if read else ()
+
+    def _applied_to(self, concept: Concept, images: Sequence[ReadImage]) -> Iterator[ConceptResult]:
+        found = {
+            name: self.network.apply([image.encoded for image in images], learnt)
+            for name, learnt in concept.classes.items()
+        }
+        for row, image in enumerate(images):
+            classes = {
+                name: self.image_result(image, maps[row], priors[row], presence[row])
+                for name, (maps, priors, presence) in found.items()
+            }
+            yield ConceptResult(image.name, classes)
+
+    def image_result(
+        self, image: ReadImage, probability_map: Any, prior: Any, presence: Any, *prompts: Prompt
+    ) -> ImageResult:
+        return ImageResult(
+            image.name,
+            image.height,
+            image.width,
+            probability_map=np.asarray(probability_map),
+            prior=np.asarray(prior),
+            presence=float(presence),
+            refine=self.refiner(),
+            source=image.source,
+            prompts=prompts,
+        )
 
     def encode(
         self,
@@ -222,7 +233,7 @@ class Predictor:
         """Reads and encodes a group, to segment it with several prompts. Arguments as in a call."""
         session = self._read(images, names, on_unreadable)
         encoded = [image.encoded for image in session._images]
-        self.network.encode(encoded, _in_images(progress, len(encoded), 1))
+        self.network.encode(encoded, in_images(progress, len(encoded), 1))
         return session
 
     def _read(
@@ -244,7 +255,7 @@ class Predictor:
     ) -> Session:
         if names is not None and len(names) != len(images):
             raise UserError(f"there are {len(names)} names for {len(images)} images")
-        found: list[_ReadImage] = []
+        found: list[ReadImage] = []
         with ThreadPoolExecutor(READERS) as pool:
             reading = [
                 pool.submit(self._read_one, position, image, names[position] if names else None)
@@ -263,34 +274,37 @@ class Predictor:
             raise UserError("none of the images can be read")
         return Session(self, found)
 
-    def _read_one(self, position: int, image: ImageLike, name: str | None) -> _ReadImage:
+    def _read_one(self, position: int, image: ImageLike, name: str | None) -> ReadImage:
         source = reopenable(image, name or f"{position + 1}")
         read = read_image(image, name or f"{position + 1}")
         height, width = read.image.shape[:2]
         small = resize_image(read.image, self.options.image_size)
-        return _ReadImage(name or read.name, height, width, source, EncodedImage(lambda: small))
+        return ReadImage(name or read.name, height, width, source, EncodedImage(lambda: small))
 
 
-def load(checkpoint: str | Path | None = None, **options: Any) -> Predictor:
+def load(
+    checkpoint: str | Path | None = None, *, mode: str = "network", **options: Any
+) -> Predictor:
     """The predictor of an exported network; by default of the one that comes with the package.
 
     checkpoint: a folder that `train.py --export` wrote.
+    mode: "network", or "open" for categories that the network was not trained on: its masks are
+        chosen among the proposals of MobileSAM (`predict.open_network`).
     options: keyword arguments of `Predictor`.
 
     Raises:
-        UserError: if the folder is not an exported network.
+        UserError: if the folder is not an exported network, or without what the open mode needs.
     """
-    return Predictor(*load_exported(checkpoint), **options)
+    check_choice("mode", mode, MODES)
+    predictor = Predictor(*load_exported(checkpoint), **options)
+    if mode == "open":
+        from cosseg_jax.predict.open_network import open_network
+
+        folder = SHIPPED_FOLDER if checkpoint is None else Path(checkpoint)
+        weights = options.get("sam_weights")
+        predictor.network = open_network(predictor.network, folder, weights)
+    return predictor
 
 
-def _in_images(progress: Progress | None, count: int, steps: int) -> Callable[[int], None]:
-    """Turns numbers of images that passed one of several steps into shares of whole images."""
-    done = 0
-
-    def report(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done // steps, count)
-
-    return report
+def _next(names: Iterator[str] | None) -> str | None:
+    return None if names is None else next(names)

@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from cosseg_jax.data.images import Reopenable
+from cosseg_jax.data.prompts import Prompt, marked
 from cosseg_jax.drawing import resized
 from cosseg_jax.predict.chunked import THRESHOLD, binary_mask
+from cosseg_jax.predict.prompting import with_marks
 from cosseg_jax.predict.refinement import Refine
 from cosseg_jax.types import Ndarray
 
@@ -24,6 +26,7 @@ class ImageResult:
     presence: the probability that the object is in the image at all, 0..1.
     refine: from the map and the image to the probability at the image's own size, or None.
     source: what the image can be read from again.
+    prompts: those in this image.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ImageResult:
     presence: float
     refine: Refine | None
     source: Reopenable
+    prompts: tuple[Prompt, ...] = ()
 
     @property
     def image(self) -> UInt8[Ndarray, "H W 3"]:
@@ -42,10 +46,31 @@ class ImageResult:
 
     @property
     def probability(self) -> Float[Ndarray, "H W"]:
-        """The probability of the shared object at the image's own size, computed when asked."""
-        if self.refine is not None:
-            return self.refine(self.probability_map, self.image)
-        return resized(self.probability_map, (self.height, self.width))
+        """The probability of the shared object at the image's own size, computed when asked.
+
+        It is 1 where a prompt shows the object and 0 where one excludes it.
+        """
+        if not self.prompts:
+            return self._unmarked()
+        found = marked(self.prompts, self.height, self.width)
+        return with_marks(self._unmarked(), found)
+
+    def _unmarked(self) -> Float[Ndarray, "H W"]:
+        """The probability before the prompts' marks are put in."""
+        if self.refine is None:
+            return resized(self.probability_map, (self.height, self.width))
+        prompted = getattr(self.refine, "prompted", None)
+        if prompted is not None and any(prompt.shows_object for prompt in self.prompts):
+            return prompted(self.prompts, self.probability_map, self.image)
+        return self.refine(self.probability_map, self.image)
+
+    @property
+    def score(self) -> float:
+        """The mean probability in the mask at the network's size, 0..1; 0 where it is empty."""
+        inside = self.probability_map > THRESHOLD
+        if self.presence <= THRESHOLD or not inside.any():
+            return 0.0
+        return float(self.probability_map[inside].mean())
 
     @property
     def mask(self) -> Bool[Ndarray, "H W"]:
@@ -57,6 +82,34 @@ class ImageResult:
         if self.presence <= threshold:
             return np.zeros((self.height, self.width), bool)
         return binary_mask(self.probability, self.presence, threshold)
+
+
+class ConceptResult(NamedTuple):
+    """What a concept found in one image.
+
+    name: the image's.
+    classes: the result for each class of the concept, by its name.
+    """
+
+    name: str
+    classes: dict[str, ImageResult]
+
+    @property
+    def labels(self) -> UInt8[Ndarray, "H W"]:
+        """`labels_at` a probability of one half."""
+        return self.labels_at(THRESHOLD)
+
+    def labels_at(self, threshold: float) -> UInt8[Ndarray, "H W"]:
+        """Each pixel's likeliest class, counted from 1; 0 where none exceeds the threshold."""
+        found = list(self.classes.values())
+        best = np.full((found[0].height, found[0].width), threshold, np.float32)
+        labels = np.zeros(best.shape, np.uint8)
+        for number, image in enumerate(found, start=1):
+            if image.presence > threshold:
+                probability = image.probability
+                labels[probability > best] = number
+                np.maximum(best, probability, out=best)
+        return labels
 
 
 class GroupResult(NamedTuple):

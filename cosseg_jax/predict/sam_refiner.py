@@ -10,6 +10,7 @@ measurements behind these choices.
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from scipy.special import expit
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.drawing import resized, resized_mask
 from cosseg_jax.models.sam.frame import (
+    MASK_STRIDE,
     Frame,
     frame_of,
     to_frame,
@@ -30,16 +32,18 @@ from cosseg_jax.models.sam.frame import (
     to_mask_prompt,
 )
 from cosseg_jax.models.sam.hub import sam_weights
-from cosseg_jax.models.sam.prompts import PromptPoints, Prompts, prompt_of, stack
+from cosseg_jax.models.sam.prompts import Points, Prompts, prompt_of, stack
+from cosseg_jax.models.sam.prompts import Prompt as SamPrompt
 from cosseg_jax.models.sam.sam import mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
 from cosseg_jax.predict.sam_prompts import NUM_POINTS, Part, mask_logits, parts_of, prompt_for
 from cosseg_jax.types import Ndarray
 
-SMALL_SIDE, LARGE_SIDE = 512, 1024  # sides of SAM's input, for small images and for others
+SMALL, LARGE = 512, 1024  # sides of SAM's input, for small images and for others
 SMALL_IMAGE = 640  # pixels of the longer side, up to which an image is small
 MIN_OVERLAP = 0.5  # IoU with our mask, below which ours is kept
 ESTIMATE_WEIGHT = 0.1  # of the decoder's estimated IoU, in the choice of a prompt's mask
+AGREEMENT_WEIGHT = 2 / ESTIMATE_WEIGHT  # of a point on the right side of a mask
 HOLE = 0.3  # probability below which a pixel surrounded by our mask is a hole
 KEPT = 64  # embeddings that are kept, 0.5 to 2 MB each
 WITHOUT, WITH = False, True  # our probability as mask input
@@ -69,7 +73,7 @@ class SamRefiner:
         self._size = image_size
         self._variables = jax.device_put(load_sam(sam_weights(weights), mobile_sam()))
         self._programs = {
-            size: _Programs(size) for size in {image_size or SMALL_SIDE, image_size or LARGE_SIDE}
+            size: _Programs(size) for size in {image_size or SMALL, image_size or LARGE}
         }
         self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
         self._lock = threading.Lock()
@@ -97,13 +101,19 @@ class SamRefiner:
             return self._kept[key]
 
     def refine(
-        self, probability_map: Float[Ndarray, "S S"], embedded: Embedded
+        self,
+        probability_map: Float[Ndarray, "S S"],
+        embedded: Embedded,
+        negative: Points = (),
     ) -> Float[Ndarray, "H W"]:
-        """The refined probability of an embedded image, at its own size."""
+        """The refined probability of an embedded image, at its own size.
+
+        negative: (x, y) of points that are not on the object, in pixels of the image.
+        """
         parts = parts_of(probability_map > 0.5)
         size = embedded.frame.image
         ours = resized(probability_map, size)
-        found = [self._decode(part, probability_map, embedded) for part in parts]
+        found = [self._decode(part, probability_map, embedded, negative) for part in parts]
         voted = _median(
             ours,
             *(_joined(ours, probability_map, parts, found, way, embedded.frame) for way in WAYS),
@@ -115,48 +125,80 @@ class SamRefiner:
 
     def prompted(
         self,
-        prompt: Prompt,
+        prompts: Sequence[Prompt],
         probability_map: Float[Ndarray, "S S"],
         image: UInt8[Ndarray, "H W 3"],
     ) -> Float[Ndarray, "H W"]:
-        """The probability of what a user's prompt shows in its image, at the image's own size.
+        """The probability of what a user's prompts show in their image, at its own size.
 
-        prompt: a point, a box or a mask in this image.
-        probability_map: of the object that the group shares under this prompt; it chooses among the
-            three masks that a point or a box may mean.
+        Each prompt of points or a box gives one mask, and the result is the largest probability of
+        all. Negative points are given to the decoder with each of them.
+
+        prompts: one or more of this image.
+        probability_map: of the object that the group shares under these prompts; it chooses among
+            the masks that a prompt may mean, and is refined where nothing shows the object.
         """
+        negative = [point for prompt in prompts for point in prompt.negative]
+        found = [
+            self._prompted(prompt, negative, probability_map, image)
+            for prompt in prompts
+            if prompt.shows_object
+        ]
+        if found:
+            return np.max(found, axis=0)
+        if not parts_of(probability_map > 0.5):
+            return resized(probability_map, image.shape[:2])
+        return self.refine(probability_map, self.embed(image), negative)
+
+    def _prompted(
+        self,
+        prompt: Prompt,
+        negative: Points,
+        probability_map: Float[Ndarray, "S S"],
+        image: UInt8[Ndarray, "H W 3"],
+    ) -> Float[Ndarray, "H W"]:
+        """The probability of what one prompt shows."""
         if prompt.mask is not None:
             side = probability_map.shape[0]
-            return self(resized(prompt.mask.astype(np.float32), (side, side)), image)
+            shown = resized(prompt.mask.astype(np.float32), (side, side))
+            if not parts_of(shown > 0.5):
+                return resized(probability_map, image.shape[:2])
+            return self.refine(shown, self.embed(image), negative)
         embedded = self.embed(image)
-        box, points = prompt.box, [] if prompt.point is None else [prompt.point]
-        corners = None if box is None else to_frame([box[:2], box[2:]], embedded.frame).ravel()
-        logits, iou = self._masks(
-            prompt_of(to_frame(points, embedded.frame), box=corners), embedded, None
-        )
-        chosen = _likeliest(logits[0], iou[0], probability_map, embedded)
-        return _probability(logits[0, chosen], embedded.frame)
+        frame, box = embedded.frame, prompt.box
+        corners = None if box is None else to_frame([box[:2], box[2:]], frame).ravel()
+        inside, beside = to_frame(prompt.positive, frame), to_frame(list(negative), frame)
+        logits, iou = self._masks(prompt_of(inside, beside, corners), embedded, None)
+        fit = [_agreement(each, inside, beside) for each in logits[0]]
+        chosen = _likeliest(logits[0], iou[0] + fit, probability_map, embedded)
+        return _probability(logits[0, chosen], frame)
 
     def _encoded(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
         small = max(image.shape[:2]) <= SMALL_IMAGE
-        frame = frame_of(image.shape[:2], self._size or (SMALL_SIDE if small else LARGE_SIDE))
+        frame = frame_of(image.shape[:2], self._size or (SMALL if small else LARGE))
         program = self._programs[max(frame.padded)]
         embedding = program.encode(self._variables, to_input(image, frame)[None])
         return Embedded(np.asarray(embedding[0], np.float16), frame)
 
     def _decode(
-        self, part: Part, probability_map: Float[Ndarray, "S S"], embedded: Embedded
+        self,
+        part: Part,
+        probability_map: Float[Ndarray, "S S"],
+        embedded: Embedded,
+        negative: Points,
     ) -> dict[bool, Float[Ndarray, "h4 w4"] | None]:
         """The logits of a part's mask each way; None where no mask overlaps enough with ours."""
         mask = to_mask_prompt(mask_logits(part, probability_map), embedded.frame)
-        logits, _ = self._masks(prompt_for(part, embedded.frame), embedded, mask)
+        beside = to_frame(list(negative), embedded.frame)
+        logits, _ = self._masks(prompt_for(part, embedded.frame, beside), embedded, mask)
         return {way: _overlapping(logits[int(way)], mask > 0) for way in WAYS}
 
     def _masks(
-        self, prompt: PromptPoints, embedded: Embedded, mask: Float[Ndarray, "h4 w4"] | None
+        self, prompt: SamPrompt, embedded: Embedded, mask: Float[Ndarray, "h4 w4"] | None
     ) -> tuple[Float[Ndarray, "W 4 h4 w4"], Float[Ndarray, "W 4"]]:
         """The decoder's masks without and with a mask input, and their estimated IoU."""
-        points, labels = stack([prompt], NUM_POINTS)
+        size = -(-len(prompt.labels) // NUM_POINTS) * NUM_POINTS  # few sizes are compiled
+        points, labels = stack([prompt], size)
         if mask is None:
             prompts = Prompts(points[None], labels[None])
         else:
@@ -202,6 +244,23 @@ def _likeliest(
     shared = to_mask_prompt(probability_map, embedded.frame) > 0.5
     scores = [_iou(logits[n] > 0, shared) + ESTIMATE_WEIGHT * float(iou[n]) for n in range(1, 4)]
     return 1 + int(np.argmax(scores))
+
+
+def _agreement(
+    logits: Float[Ndarray, "h4 w4"],
+    inside: Float[Ndarray, "n 2"],
+    beside: Float[Ndarray, "m 2"],
+) -> float:
+    """The weight of a mask for the points that it has on the right side; more than any overlap.
+
+    inside, beside: (x, y) in pixels of the encoder's input, at whose stride 4 the logits are.
+    """
+    right = 0
+    for points, wanted in ((inside, True), (beside, False)):
+        for x, y in points // MASK_STRIDE:
+            row, column = np.clip([y, x], 0, np.asarray(logits.shape) - 1).astype(int)
+            right += (logits[row, column] > 0) == wanted
+    return AGREEMENT_WEIGHT * right
 
 
 def _joined(

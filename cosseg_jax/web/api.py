@@ -16,7 +16,7 @@ from cosseg_jax.web.archive import archive_pieces
 from cosseg_jax.web.examples import example_files, first_example_file
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.page import render_page
-from cosseg_jax.web.prompts import number_of, prompt_as_json, segment_request, threshold_of
+from cosseg_jax.web.prompts import number_of, prompts_as_json, segment_request, threshold_of
 from cosseg_jax.web.sessions import UserSession, UserSessions
 from cosseg_jax.web.uploads import Upload, read_upload, shown_name, too_heavy, unique_name
 from cosseg_jax.web.work import GroupJob, Worker
@@ -206,7 +206,7 @@ def _job_as_json(job: GroupJob, worker: Worker, count: int) -> dict[str, Any]:
         of=len(job.images),
         message=job.message,
         left_out=sorted(set(range(count)) - set(job.numbers)),
-        prompt=prompt_as_json(job.prompt),
+        prompts=prompts_as_json(job.prompts),
     )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from cosseg_jax.data.images import read_image
 from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import Ndarray
-from cosseg_jax.web.prompts import prompt_as_json
+from cosseg_jax.web.prompts import prompts_as_json
 from cosseg_jax.web.uploads import Upload
 from cosseg_jax.web.work import GroupJob
 
@@ -29,7 +29,7 @@ async def archive_pieces(
 
     masks/<name>.png: 8-bit grey, 255 where the probability exceeds the threshold, else 0.
     cutouts/<name>.png: the photo with the mask as its alpha channel.
-    group.json: threshold, prompt, and for each photo its name, size and presence.
+    group.json: threshold, prompts, and for each photo its name, size and presence.
 
     in_thread: computes the two files of an image; the zip file waits for it, other users do not.
     """
@@ -92,11 +92,12 @@ def _zipped_png(pixels: np.ndarray) -> bytes:
 
 
 def _described(job: GroupJob, result: GroupResult, threshold: float) -> dict:
-    prompt = prompt_as_json(job.prompt)
-    if job.prompt is not None and prompt is not None:
-        prompt["photo"] = job.images[job.numbers.index(job.prompt.image)].name
+    name_of = dict(zip(job.numbers, (image.name for image in job.images), strict=True))
+    prompts = [
+        {**prompt, "photo": name_of[prompt["photo"]]} for prompt in prompts_as_json(job.prompts)
+    ]
     photos = [
         dict(name=each.name, width=each.width, height=each.height, presence=round(each.presence, 4))
         for each in result.images
     ]
-    return dict(threshold=threshold, prompt=prompt, photos=photos)
+    return dict(threshold=threshold, prompts=prompts, photos=photos)

@@ -5,18 +5,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.data.prompts import Prompt, by_image
 from cosseg_jax.errors import UserError
 from cosseg_jax.web.uploads import Upload
 
+PROMPT_FIELDS = ("points", "labels", "box", "absent")
 LONGEST_ECHO = 60  # characters of a wrong value that a message repeats
 
 
-def segment_request(body: bytes, images: Sequence[Upload]) -> tuple[frozenset[int], Prompt | None]:
-    """The images to leave out and the prompt: {"left_out": [numbers], "prompt": prompt or null}.
+def segment_request(
+    body: bytes, images: Sequence[Upload]
+) -> tuple[frozenset[int], tuple[Prompt, ...]]:
+    """The images to leave out and the prompts: {"left_out": [numbers], "prompts": [prompts]}.
 
-    A prompt is {"photo": number, "point": [x, y]} or {"photo": number, "box": [left, top, right,
-    bottom]}, in pixels of the upright image. Coordinates outside of it are moved to its edge.
+    A prompt is {"photo": number} and one or more of "points": [[x, y], ...] with "labels": [1 on
+    the object or 0 beside it, ...], "box": [left, top, right, bottom], or "absent": true, in pixels
+    of the upright image. Coordinates outside of it are moved to its edge.
 
     Raises UserError for anything else.
     """
@@ -26,20 +30,20 @@ def segment_request(body: bytes, images: Sequence[Upload]) -> tuple[frozenset[in
         raise UserError("the request is not JSON, or is nested too deeply") from error
     if not isinstance(given, dict):
         raise UserError("the request is not a JSON object")
-    if unknown := set(given) - {"left_out", "prompt"}:
+    if unknown := set(given) - {"left_out", "prompts"}:
         raise UserError(f"the request has an unknown field {min(unknown)[:LONGEST_ECHO]!r}")
     left_out = given.get("left_out", [])
     if not isinstance(left_out, list) or not all(_is_number(n, images) for n in left_out):
         raise UserError("left_out is not a list of numbers of photos")
-    return frozenset(left_out), _prompt(given.get("prompt"), images)
+    prompts = given.get("prompts", [])
+    if not isinstance(prompts, list):
+        raise UserError("prompts is not a list")
+    return frozenset(left_out), _checked([_prompt(each, images) for each in prompts], images)
 
 
-def prompt_as_json(prompt: Prompt | None) -> dict[str, Any] | None:
+def prompts_as_json(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
     """The inverse."""
-    if prompt is None:
-        return None
-    kind = "point" if prompt.point is not None else "box"
-    return {"photo": prompt.image, kind: list(getattr(prompt, kind))}
+    return [_as_json(prompt) for prompt in prompts]
 
 
 def threshold_of(text: str) -> float:
@@ -58,21 +62,54 @@ def number_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def _prompt(given: Any, images: Sequence[Upload]) -> Prompt | None:
-    if given is None:
-        return None
+def _prompt(given: Any, images: Sequence[Upload]) -> Prompt:
     if not isinstance(given, dict) or not _is_number(given.get("photo"), images):
-        raise UserError("the prompt names no photo of this group")
-    if ("point" in given) == ("box" in given):
-        raise UserError("the prompt takes either a point or a box")
+        raise UserError("a prompt names no photo of this group")
+    if unknown := set(given) - {"photo", *PROMPT_FIELDS}:
+        raise UserError(f"a prompt has an unknown field {min(unknown)[:LONGEST_ECHO]!r}")
     number, image = given["photo"], images[given["photo"]]
-    if "point" in given:
-        x, y = _within(given["point"], 2, image)
-        return Prompt(number, point=(min(x, image.width - 0.5), min(y, image.height - 0.5)))
-    left, top, right, bottom = _within(given["box"], 4, image)
+    points, absent = given.get("points", []), given.get("absent", False)
+    if not isinstance(points, list) or not isinstance(absent, bool):
+        raise UserError("a prompt takes points as a list of pairs, and absent as true or false")
+    labels = given.get("labels", [1] * len(points))
+    if not isinstance(labels, list) or any(type(label) is not int for label in labels):
+        raise UserError("a prompt takes labels as a list of 1 and 0")
+    box = _box(given["box"], image) if "box" in given else None
+    inside = [_point(point, image) for point in points]
+    return Prompt(number, points=inside, labels=labels, box=box, absent=absent)
+
+
+def _checked(prompts: Sequence[Prompt], images: Sequence[Upload]) -> tuple[Prompt, ...]:
+    """The prompts; raises UserError where those of one photo contradict each other."""
+    for number, found in by_image(prompts).items():
+        if any(prompt.absent for prompt in found) and not all(prompt.absent for prompt in found):
+            name = images[number].name
+            raise UserError(f"the object is marked in {name}, and said not to be there")
+    return tuple(prompts)
+
+
+def _as_json(prompt: Prompt) -> dict[str, Any]:
+    found: dict[str, Any] = {"photo": prompt.image}
+    if prompt.points:
+        found["points"] = [list(point) for point in prompt.points]
+        found["labels"] = list(prompt.labels or [1] * len(prompt.points))
+    if prompt.box is not None:
+        found["box"] = list(prompt.box)
+    if prompt.absent:
+        found["absent"] = True
+    return found
+
+
+def _point(values: Any, image: Upload) -> tuple[float, float]:
+    x, y = _within(values, 2, image)
+    return min(x, image.width - 0.5), min(y, image.height - 0.5)
+
+
+def _box(values: Any, image: Upload) -> tuple[float, float, float, float]:
+    left, top, right, bottom = _within(values, 4, image)
     if right - left < 1 or bottom - top < 1:
         raise UserError("the box is smaller than a pixel; draw it larger")
-    return Prompt(number, box=(left, top, right, bottom))
+    return left, top, right, bottom
 
 
 def _within(values: Any, count: int, image: Upload) -> list[float]:

@@ -9,7 +9,7 @@
     POST   /api/sessions/<id>/photos?name=        an encoded file; {"number", "name", ...}
     POST   /api/sessions/<id>/examples/<group>    adds a built-in group
     GET    /api/sessions/<id>/photos/<number>     a JPEG to be shown
-    POST   /api/sessions/<id>/segment             {"left_out", "prompt"}, as in prompts.py
+    POST   /api/sessions/<id>/segment             {"left_out", "prompts"}, as in prompts.py
     GET    /api/sessions/<id>/maps/<version>      probabilities as bytes, 0..255: [N, S, S]
     GET    /api/sessions/<id>/archive/<version>?threshold=  masks and cut-outs as a zip file
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
@@ -85,19 +85,21 @@ class UserSession:
         self.images.append(image)
         return len(self.images) - 1
 
-    def ask(self, worker: Worker, left_out: Collection[int], prompt: Prompt | None) -> GroupJob:
+    def ask(
+        self, worker: Worker, left_out: Collection[int], prompts: Sequence[Prompt] = ()
+    ) -> GroupJob:
         """Has the group segmented without some images; gives up what was asked for before.
 
-        prompt: the object; its image is counted in the session.
-        Raises UserError if no image is left, or the prompt is in one that is left out.
+        prompts: what is shown of the object; their images are counted in the session.
+        Raises UserError if no image is left, or a prompt is in one that is left out.
         """
         numbers = tuple(n for n in range(len(self.images)) if n not in left_out)
         if not numbers:
             raise UserError("no photo takes part; add one, or put one back")
-        if prompt is not None and prompt.image not in numbers:
-            raise UserError("the prompt is in a photo that is left out; clear the prompt")
+        if any(prompt.image not in numbers for prompt in prompts):
+            raise UserError("a prompt is in a photo that is left out; clear the prompt")
         version = 1 if self.job is None else self.job.version + 1
-        job = GroupJob(version, tuple(self.images[n] for n in numbers), numbers, prompt)
+        job = GroupJob(version, tuple(self.images[n] for n in numbers), numbers, tuple(prompts))
         self._earlier = self.finished
         job.reuse_encodings_of(self.job, self._earlier)
         worker.put(job, instead_of=self.job)

@@ -22,7 +22,7 @@ class GroupJob:
 
     version: counts the jobs of a session, from 1; WARM_UP for the server's own, which compiles.
     images: those of the session that take part; numbers: their places in the session.
-    prompt: the user's; its image is counted in the session.
+    prompts: the user's; their images are counted in the session.
     share: of the work that is done, 0..1.
     message: why it failed.
     wanted: False once nobody waits for it any more.
@@ -32,7 +32,7 @@ class GroupJob:
     version: int
     images: tuple[Upload, ...]
     numbers: tuple[int, ...]
-    prompt: Prompt | None = None
+    prompts: tuple[Prompt, ...] = ()
     stage: JobStage = "waiting"
     share: float = 0.0
     message: str = ""
@@ -149,7 +149,7 @@ class Worker:
                 names=[image.name for image in job.images],
                 progress=encoding,
             )
-        job.result = job.encoded.segment(prompt=_prompt_in_job(job), progress=segmenting)
+        job.result = job.encoded.segment(prompt=_prompts_in_job(job), progress=segmenting)
         job.stage = "done"
 
 
@@ -159,8 +159,8 @@ def _advance(job: GroupJob, share: float) -> None:
     job.share = share
 
 
-def _prompt_in_job(job: GroupJob) -> Prompt | None:
-    """The job's prompt with its image counted among those that take part."""
-    if job.prompt is None:
-        return None
-    return dataclasses.replace(job.prompt, image=job.numbers.index(job.prompt.image))
+def _prompts_in_job(job: GroupJob) -> list[Prompt]:
+    """The job's prompts with their images counted among those that take part."""
+    return [
+        dataclasses.replace(prompt, image=job.numbers.index(prompt.image)) for prompt in job.prompts
+    ]

@@ -128,6 +128,5 @@ def test_a_photo_is_never_written_over(tmp_path: Path):
 def test_the_mask_of_a_prompt_is_no_photo(tmp_path: Path):
     group = one_group([made(tmp_path, "a.jpg", "b.jpg", "b_mask.png")])
     prompted, mask = tmp_path / "b.jpg", tmp_path / "b_mask.png"
-    assert names(without_mask(group, mask, prompted)) == ["a.jpg", "b.jpg"]
-    assert without_mask(group, None, prompted) == group
-    assert without_mask(group, prompted, prompted) == group  # a cut-out that is its own mask
+    assert names(without_mask(group, mask, [prompted])) == ["a.jpg", "b.jpg"]
+    assert without_mask(group, prompted, [prompted]) == group  # a cut-out that is its own mask

@@ -99,17 +99,10 @@ sys.exit(main())
         (["segment", "x", "--out", "y", "--point", "3"], "'3' is not a point X,Y in pixels"),
         (["segment", "x", "--out", "y", "--box", "1,2,3"], "'1,2,3' is not a box LEFT,TOP"),
         (
-            ["segment", "x", "--out", "y", "--point", "1,2", "--mask", "m.png"],
-            "argument --mask: not allowed with argument --point",
+            ["segment", "x", "--out", "y", "--point", "1,2", "--prompt", "a"],
+            "argument --point: needs --prompt PHOTO before it, the photo that it is in",
         ),
-        (
-            ["segment", "x", "--out", "y", "--point", "1,2", "--point=3,4"],
-            "argument --point: given twice; a group takes one prompt",
-        ),
-        (
-            ["show", "x", "--out", "y.png", "--prompt", "a", "--prompt", "b", "--point=1,2"],
-            "argument --prompt: given twice",
-        ),
+        (["show", "x", "--out", "y.png", "--absent"], "argument --absent: needs --prompt PHOTO"),
         (["segment", "", "--out", "y"], "argument PHOTOS: '' is not a path"),
         (["segment", "a\0b", "--out", "y"], r"argument PHOTOS: 'a\x00b' is not a path"),
         (["segment", "x", "--out", "a\0b"], r"argument --out: 'a\x00b' is not a path"),

@@ -205,8 +205,15 @@ def test_photos_with_the_same_name_keep_both_masks(golden, tmp_path: Path, capsy
             [".", "--groups", "--out", "out", "--prompt", "a.png", "--point=1,1"],
             "--prompt does not go with --groups",
         ),
-        (["photos", "--out", "out", "--prompt", "a.png"], "--prompt a.png needs one of --point"),
-        (["photos", "--out", "out", "--point", "1,1"], "--point, --box and --mask need --prompt"),
+        (
+            ["photos", "--out", "out", "--prompt", "a.png"],
+            "--prompt a.png needs one or more of --point",
+        ),
+        (
+            ["photos", "--out", "out", "--prompt", "a.png", "--prompt", "b.png", "--absent"],
+            "--prompt a.png needs one or more of --point, --negative, --box, --mask and --absent",
+        ),
+        (["photos", "--out", "out", "--prompts", "no.json"], "no.json does not exist; give a JSON"),
         (["photos", "--out", "out", "--prompt", "z.png", "--point=1,1"], "--prompt z.png: no such"),
         (["photos", "--out", "out", "--checkpoint", "nowhere"], "no checkpoint in nowhere"),
     ],

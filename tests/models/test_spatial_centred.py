@@ -181,7 +181,18 @@ def test_prompted_prior_is_higher_on_cells_like_the_prompted_region() -> None:
     """S of the wrong sign is turned, and the prompted kind of cell stands out in every image."""
     features, inside = scene()
     wrong = -np.asarray(modulate(jnp.asarray(features), OPTIONS).values[0])
-    weights = inside[0, 1] / inside[0, 1].sum(dtype=np.float32)
-    found = np.asarray(prompted_prior(features[0], wrong, 1, weights))
+    shown = np.zeros(inside[0].shape, np.float32)
+    shown[1] = inside[0, 1] / inside[0, 1].sum(dtype=np.float32)
+    found = np.asarray(prompted_prior(features[0], wrong, shown, np.zeros_like(shown)))
     np.testing.assert_array_equal(found > 0, inside[0])
     assert np.mean(found**2) == pytest.approx(1, rel=1e-4)
+
+
+def test_prompted_prior_is_lower_on_cells_like_the_excluded_region() -> None:
+    """Also where nothing else was shown, and S has the excluded kind positive."""
+    features, inside = scene()
+    prior = np.asarray(modulate(jnp.asarray(features), OPTIONS).values[0])
+    excluded = np.zeros(inside[0].shape, np.float32)
+    excluded[1] = inside[0, 1] / inside[0, 1].sum(dtype=np.float32)
+    found = np.asarray(prompted_prior(features[0], prior, np.zeros_like(excluded), excluded))
+    np.testing.assert_array_equal(found < 0, inside[0])

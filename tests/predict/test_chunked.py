@@ -6,11 +6,13 @@ import pytest
 from toy_networks import ToyBackbone, drawn_variables
 
 from configs import hrnet
+from cosseg_jax.data.prompts import Marked
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import chunked, programs
-from cosseg_jax.predict.chunked import ChunkedNetwork, PromptedRegion
+from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.prompting import PromptedImage
 
 SIZE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
@@ -52,6 +54,13 @@ class Group:
         return load
 
 
+def square(start, stop, excluded=False) -> Marked:
+    """Marks a square of an image."""
+    pixels, nothing = np.zeros((2, SIZE, SIZE), bool)
+    pixels[start:stop, start:stop] = True
+    return Marked(nothing, pixels, nothing) if excluded else Marked(pixels, nothing, pixels)
+
+
 def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -63,13 +72,23 @@ def test_chunks_predict_what_the_whole_group_does(trained, expected, chunk_size)
     assert_same(network.segment(Group(IMAGES).images), expected)
 
 
+def test_the_same_images_give_the_same_bits(trained):
+    """Whether encodings are kept or not, and in a network that was made anew."""
+    kept, group = ChunkedNetwork(*trained, SIZE), Group(IMAGES)
+    first = kept.segment(group.images)
+    for again in (
+        kept.segment(group.images),
+        ChunkedNetwork(*trained, SIZE).segment(Group(IMAGES).images),
+        ChunkedNetwork(*trained, SIZE, encoding_bytes=0).segment(Group(IMAGES).images),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, again, first)
+
+
 def test_encodings_are_kept_for_further_prompts(trained, expected):
     network, group = ChunkedNetwork(*trained, SIZE), Group(IMAGES)
     network.encode(group.images)
     assert group.loaded == [1] * 7
-    region = np.zeros((SIZE, SIZE), bool)
-    region[:32, :32] = True
-    prompted = network.segment(group.images, PromptedRegion(6, region))
+    prompted = network.segment(group.images, [PromptedImage(6, square(0, 32))])
     assert np.abs(prompted.probability_maps - expected.probability_maps).max() > 1e-3
     assert_same(network.segment(group.images), expected)
     assert group.loaded == [1] * 7

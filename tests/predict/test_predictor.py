@@ -169,14 +169,15 @@ def test_with_sam_the_prompted_image_shows_what_the_prompt_means(predictor, pict
         def __call__(self, probability_map, image):
             return np.zeros(image.shape[:2], np.float32)
 
-        def prompted(self, prompt, probability_map, image):
-            return np.full(image.shape[:2], prompt.point[0] / 10, np.float32)
+        def prompted(self, prompts, probability_map, image):
+            return np.full(image.shape[:2], prompts[0].point[0] / 10, np.float32)
 
     monkeypatch.setattr(predictor, "options", predictor.options._replace(refine="sam"))
     monkeypatch.setattr(predictor, "_refiners", {"sam": Sam()})
     images = predictor(pictures, prompt=Prompt(2, point=(9, 5))).images
     assert [image.mask.any() for image in images] == [False, False, True] + 4 * [False]
-    np.testing.assert_allclose(images[2].probability, 0.9)
+    assert images[2].probability[40, 40] == pytest.approx(0.9)
+    assert images[2].probability[5, 9] == 1  # the point itself
     assert images[2].presence == 1
 
 
@@ -246,10 +247,27 @@ def test_prompts_that_do_not_fit_are_refused(predictor, pictures, prompt, messag
         predictor(pictures, prompt=prompt)
 
 
-@pytest.mark.parametrize("given", [{}, {"point": (1, 2), "box": (1, 2, 3, 4)}])
-def test_a_prompt_takes_one_mark(given):
-    with pytest.raises(ValueError, match="takes one of point, box and mask; found"):
-        Prompt(0, **given)
+def test_several_prompts_are_in_the_masks_of_their_images(predictor, pictures):
+    """The marks hold at every threshold, at the network's size and at the image's own."""
+    prompts = [
+        Prompt(0, points=[(20, 20), (60, 100)], labels=[1, 0]),
+        Prompt(3, point=(50, 60)),
+        Prompt(3, points=[(20, 30)], labels=[0]),
+        Prompt(5, absent=True),
+    ]
+    images = predictor(pictures, prompt=prompts).images
+    for threshold in (0.02, 0.98):
+        first, fourth, sixth = (images[n].mask_at(threshold) for n in (0, 3, 5))
+        assert first[20, 20]
+        assert not first[100, 60]
+        assert fourth[60, 50]
+        assert not fourth[30, 20]
+        assert not sixth.any()
+    assert (images[0].presence, images[3].presence, images[5].presence) == (1, 1, 0)
+    assert images[5].probability_map.max() == 0
+    again = cosseg_jax.load(EXPORT, chunk_size=2)(pictures, prompt=prompts)
+    for one, other in zip(again.images, images, strict=True):
+        np.testing.assert_allclose(one.probability_map, other.probability_map, atol=1e-3)
 
 
 # Bad input

@@ -16,9 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_names_are_those_of_their_modules():
     assert set(cosseg_jax.__all__) == {
-        *("GroupResult", "ImageResult", "Predictor", "Prompt", "Session", "__version__", "load")
+        *("Concept", "ConceptResult", "GroupResult", "ImageResult", "Predictor", "Prompt"),
+        *("Session", "__version__", "load"),
     }
-    for name in ("GroupResult", "ImageResult", "Predictor", "Session", "load"):
+    for name in sorted({*cosseg_jax.__all__} - {"Prompt", "__version__"}):
         assert getattr(cosseg_jax, name) is getattr(predictor, name)
     assert cosseg_jax.Prompt is prompts.Prompt
     assert cosseg_jax.__version__ == version("cosseg-jax")

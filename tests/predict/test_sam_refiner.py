@@ -9,7 +9,7 @@ import pytest
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.sam.frame import frame_of, to_mask_prompt
-from cosseg_jax.models.sam.prompts import LOWER_RIGHT, POSITIVE, UPPER_LEFT
+from cosseg_jax.models.sam.prompts import LOWER_RIGHT, NEGATIVE, POSITIVE, UPPER_LEFT
 from cosseg_jax.predict.refinement import kind_of, refine_by
 from cosseg_jax.predict.sam_prompts import inner_points, mask_logits, parts_of, prompt_for
 from cosseg_jax.predict.sam_refiner import Embedded, SamRefiner
@@ -118,7 +118,7 @@ def test_without_any_part_the_map_is_only_resized():
 def test_a_point_means_the_mask_that_the_group_agrees_on():
     part, whole = square(16, 16, 8), square(16, 16, 32)
     refine = Decoder(part, part, whole, square(0, 0, 64))
-    found = refine.prompted(Prompt(0, point=(40, 30)), square(16, 16, 28), IMAGE)
+    found = refine.prompted([Prompt(0, point=(40, 30))], square(16, 16, 28), IMAGE)
     assert iou(found > 0.5, at_own_size(whole)) > 0.97
     assert list(refine.prompts[0].labels[:1]) == [POSITIVE]
 
@@ -126,9 +126,26 @@ def test_a_point_means_the_mask_that_the_group_agrees_on():
 def test_where_the_group_overlaps_with_no_mask_the_decoders_estimate_decides():
     masks = [square(4, 4, 16), square(4, 4, 24), square(4, 4, 32)]
     refine = Decoder(square(0, 0, 64), *masks, iou=(1, 0.5, 0.9, 0.6))
-    found = refine.prompted(Prompt(0, box=(8, 6, 56, 42)), square(44, 44, 16), IMAGE)
+    found = refine.prompted([Prompt(0, box=(8, 6, 56, 42))], square(44, 44, 16), IMAGE)
     assert iou(found > 0.5, at_own_size(masks[1])) > 0.97
     np.testing.assert_allclose(refine.prompts[0].points, [(8, 6), (56, 42)], atol=0.6)
+
+
+def test_a_mask_with_the_points_on_the_right_side_is_taken():
+    """The group overlaps most with the largest mask, which holds the negative point."""
+    part, whole = square(16, 16, 24), square(0, 0, 64)
+    refine = Decoder(square(0, 0, 64), part, whole, whole)
+    points = Prompt(0, points=[(40, 30), (4, 4)], labels=[1, 0])
+    found = refine.prompted([points], whole, IMAGE)
+    assert iou(found > 0.5, at_own_size(part)) > 0.97
+    assert list(refine.prompts[0].labels[:2]) == [POSITIVE, NEGATIVE]
+
+
+def test_a_negative_point_alone_is_given_with_each_part():
+    part = square(16, 16, 28)
+    refine = Decoder(*[part] * 4)
+    refine.prompted([Prompt(0, points=[(4, 4)], labels=[0])], part, IMAGE)
+    assert NEGATIVE in refine.prompts[0].labels
 
 
 def test_holes_of_ours_stay_open():
@@ -141,7 +158,7 @@ def test_a_mask_is_refined_as_ours_are():
     sharp = square(16, 16, 32)
     refine = Decoder(*[sharp] * 4)
     drawn = at_own_size(square(16, 16, 28))
-    found = refine.prompted(Prompt(0, mask=drawn), square(0, 0, 64), IMAGE)
+    found = refine.prompted([Prompt(0, mask=drawn)], square(0, 0, 64), IMAGE)
     assert iou(found > 0.5, at_own_size(sharp)) > 0.97
 
 

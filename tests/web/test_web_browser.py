@@ -27,6 +27,7 @@ playwright = pytest.importorskip(
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")  # of Debian
 PATIENCE_MS = 180_000  # a busy machine of two cores has taken more than one minute
+PHONE: dict[str, Any] = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
 OPAQUE = """
 canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -148,9 +149,9 @@ def test_from_photos_to_masks(page):
 
     page.locator(".stage").nth(0).click(position={"x": 55, "y": 175})
     wait_for(page, "5 photos segmented")
-    assert page.locator(".prompt").nth(0).is_visible()
+    assert page.locator(".marks .prompt").count() == 1
     page.locator(".clear").nth(0).click()
-    assert not page.locator(".prompt").nth(0).is_visible()
+    assert page.locator(".marks .prompt").count() == 0
 
     page.locator(".leave").nth(2).click()
     wait_for(page, "4 photos segmented")
@@ -230,10 +231,60 @@ def test_a_box_is_drawn_by_dragging(browser):
             page.mouse.down()
             page.mouse.move(right, bottom, steps=4)
             page.mouse.up()
-            page.wait_for_selector(".prompt.box")
+            page.wait_for_selector(".marks .prompt.box")
             wait_for(page, "2 photos segmented")
-        assert predictor.calls[-1]["prompt"].image == 1
-        assert predictor.calls[-1]["prompt"].box == pytest.approx((80, 80, 240, 160), abs=2)
+        (prompt,) = predictor.calls[-1]["prompts"]
+        assert prompt.image == 1
+        assert prompt.box == pytest.approx((80, 80, 240, 160), abs=2)
+
+
+def test_marks_add_up_in_several_photos_and_are_undone(browser):
+    """Clicks, Shift-clicks, "Not in this photo", a reload, and undo one after the other."""
+    predictor = FakePredictor()
+
+    def prompts() -> list[tuple]:
+        wait_for(page, "3 photos segmented")
+        found = predictor.calls[-1]["prompts"]
+        return [(p.image, len(p.positive), len(p.negative), p.absent) for p in found]
+
+    with running(predictor) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, *files()[:3])
+            wait_for(page, "3 photos segmented")
+            stages = page.locator(".stage")
+            stages.nth(0).click(position={"x": 40, "y": 60})
+            assert prompts() == [(0, 1, 0, False)]
+            stages.nth(0).click(position={"x": 120, "y": 60}, modifiers=["Shift"])
+            assert prompts() == [(0, 1, 1, False)]
+            assert page.locator(".prompt.negative").count() == 1
+            stages.nth(1).click(position={"x": 40, "y": 60})
+            page.locator(".absence").nth(2).click()
+            assert prompts() == [(0, 1, 1, False), (1, 1, 0, False), (2, 0, 0, True)]
+            page.click("#undo")
+            assert prompts() == [(0, 1, 1, False), (1, 1, 0, False)]
+            page.reload()
+            wait_for(page, "3 photos segmented")
+            assert page.locator(".marks .prompt").count() == 3
+            assert page.locator("#undo").is_disabled()
+            page.locator(".clear").nth(0).click()
+            assert prompts() == [(1, 1, 0, False)]
+
+
+def test_on_a_phone_a_tap_marks_what_it_is_not(browser):
+    predictor = FakePredictor()
+    with running(predictor) as client:
+        context = browser.new_context(**PHONE)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        choose(page, files()[0])
+        wait_for(page, "1 photo segmented")
+        page.tap("#exclude")
+        page.locator(".stage").tap(position={"x": 60, "y": 60})
+        page.wait_for_selector(".prompt.negative")
+        wait_for(page, "1 photo segmented")
+        context.close()
+        assert len(predictor.calls[-1]["prompts"][0].negative) == 1
 
 
 def test_keys_set_a_point_too(browser):
@@ -245,11 +296,10 @@ def test_keys_set_a_point_too(browser):
             page.locator(".stage").focus()
             for key in ("Enter", "ArrowRight", "Shift+ArrowUp", "Enter"):
                 page.keyboard.press(key)
-            page.wait_for_selector(".prompt")
+            page.wait_for_selector(".marks .prompt")
             wait_for(page, "1 photo segmented")
-        assert predictor.calls[-1]["prompt"].point == pytest.approx(
-            (0.52 * 320, 0.42 * 320), abs=0.5
-        )
+        (point,) = predictor.calls[-1]["prompts"][0].positive
+        assert point == pytest.approx((0.52 * 320, 0.42 * 320), abs=0.5)
 
 
 def test_unreadable_files_are_named_and_the_rest_is_segmented(page):
@@ -293,9 +343,10 @@ def test_very_long_photos_are_squeezed_so_that_one_can_click_on_them(browser):
                 box = page.locator(".stage").nth(number).bounding_box()
                 assert box["width"] / box["height"] == pytest.approx(ratio, rel=0.01)
             page.locator(".stage").nth(0).click()
-            page.wait_for_selector(".prompt")
+            page.wait_for_selector(".marks .prompt")
             wait_for(page, "2 photos segmented")
-        assert predictor.calls[-1]["prompt"].point == pytest.approx((1000, 2.5), rel=0.05)
+        (point,) = predictor.calls[-1]["prompts"][0].positive
+        assert point == pytest.approx((1000, 2.5), rel=0.05)
 
 
 def test_on_a_phone_the_whole_status_is_visible(browser, small):

@@ -40,7 +40,7 @@ def test_a_group_from_its_files_to_its_result(client, predictor):
     assert state["result"]["numbers"] == [0, 1]
     assert state["result"]["presence"] == [0.9, 0.9]
     assert state["result"]["category"] == {"name": "sheep", "probability": 0.75}
-    assert predictor.calls == [{"names": ["a", "b"], "prompt": None}]
+    assert predictor.calls == [{"names": ["a", "b"], "prompts": []}]
 
 
 def test_maps_are_bytes_for_the_photos_that_take_part(client):
@@ -120,9 +120,9 @@ def test_no_zip_of_an_older_group_is_given(client):
 def test_the_zip_names_the_prompted_photo(client):
     for name in ("one.png", "two.png"):
         client.add(png(), name)
-    client.segmented(left_out=[0], prompt={"photo": 1, "point": [3, 4]})
+    client.segmented(left_out=[0], prompts=[{"photo": 1, "points": [[3, 4]]}])
     described = json.loads(unzipped(client, 0.5)["group.json"])
-    assert described["prompt"] == {"photo": "two", "point": [3, 4]}
+    assert described["prompts"] == [{"photo": "two", "points": [[3, 4]], "labels": [1]}]
     assert [photo["name"] for photo in described["photos"]] == ["two"]
 
 
@@ -171,8 +171,11 @@ def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
 def test_the_real_network_takes_a_prompt(network):
     with running(network) as client:
         add_discs(client.begin())
-        prompt = {"photo": 0, "point": [75.0, 245.0]}
-        assert client.segmented(prompt=prompt)["job"]["prompt"] == prompt
+        prompts = [
+            {"photo": 0, "points": [[75.0, 245.0], [9.5, 9.5]], "labels": [1, 0]},
+            {"photo": 1, "absent": True},
+        ]
+        assert client.segmented(prompts=prompts)["job"]["prompts"] == prompts
 
 
 def test_the_server_compiles_its_network_in_advance(predictor: FakePredictor):

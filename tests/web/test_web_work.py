@@ -15,27 +15,34 @@ def with_photos(client: Client, count: int) -> Client:
     return client
 
 
-def test_a_point_reaches_the_network(client, predictor):
-    state = with_photos(client, 2).segmented(prompt={"photo": 1, "point": [12, 7.5]})
-    prompt = predictor.calls[-1]["prompt"]
-    assert (prompt.image, prompt.point, prompt.box) == (1, (12, 7.5), None)
-    assert state["job"]["prompt"] == {"photo": 1, "point": [12, 7.5]}
+def test_prompts_reach_the_network(client, predictor):
+    asked = [
+        {"photo": 1, "points": [[12, 7.5], [3, 4]], "labels": [1, 0], "box": [1, 2, 30, 20]},
+        {"photo": 0, "absent": True},
+    ]
+    state = with_photos(client, 2).segmented(prompts=asked)
+    first, second = predictor.calls[-1]["prompts"]
+    assert (first.image, first.positive, first.negative) == (1, [(12, 7.5)], [(3, 4)])
+    assert first.box == (1, 2, 30, 20)
+    assert (second.image, second.absent) == (0, True)
+    assert state["job"]["prompts"] == asked
 
 
-def test_a_box_reaches_the_network(client, predictor):
-    with_photos(client, 1).segmented(prompt={"photo": 0, "box": [1, 2, 30, 20]})
-    assert predictor.calls[-1]["prompt"].box == (1, 2, 30, 20)
+def test_points_without_labels_are_on_the_object(client, predictor):
+    state = with_photos(client, 1).segmented(prompts=[{"photo": 0, "points": [[1, 2]]}])
+    assert predictor.calls[-1]["prompts"][0].positive == [(1, 2)]
+    assert state["job"]["prompts"] == [{"photo": 0, "points": [[1, 2]], "labels": [1]}]
 
 
 def test_a_prompt_is_counted_among_the_photos_that_take_part(client, predictor):
-    with_photos(client, 4).segmented(left_out=[0, 2], prompt={"photo": 3, "point": [1, 1]})
+    with_photos(client, 4).segmented(left_out=[0, 2], prompts=[{"photo": 3, "points": [[1, 1]]}])
     assert predictor.calls[-1]["names"] == ["1", "3"]
-    assert predictor.calls[-1]["prompt"].image == 1
+    assert predictor.calls[-1]["prompts"][0].image == 1
 
 
 def test_a_prompt_at_the_edge_is_moved_inside(client, predictor):
-    with_photos(client, 1).segmented(prompt={"photo": 0, "point": [40, 31]})
-    assert predictor.calls[-1]["prompt"].point == (39.5, 29.5)
+    with_photos(client, 1).segmented(prompts=[{"photo": 0, "points": [[40, 31]]}])
+    assert predictor.calls[-1]["prompts"][0].positive == [(39.5, 29.5)]
 
 
 @pytest.mark.parametrize(
@@ -44,17 +51,27 @@ def test_a_prompt_at_the_edge_is_moved_inside(client, predictor):
         ({"left_out": [0, 1]}, "no photo takes part"),
         ({"left_out": [2]}, "left_out is not a list of numbers"),
         ({"left_out": [True]}, "left_out is not a list of numbers"),
-        ({"prompt": {"photo": 2, "point": [1, 1]}}, "names no photo"),
-        ({"prompt": {"photo": 0, "point": [1]}}, "a point of two numbers"),
-        ({"prompt": {"photo": 0, "point": ["1", 2]}}, "a point of two numbers"),
-        ({"prompt": {"photo": 0, "point": [float("nan"), 2]}}, "a point of two numbers"),
-        ({"prompt": {"photo": 0}}, "either a point or a box"),
-        ({"prompt": {"photo": 0, "point": [1, 1], "box": [1, 1, 9, 9]}}, "a point or a box"),
-        ({"prompt": {"photo": 0, "box": [1, 2, 3]}}, "a box of four"),
-        ({"prompt": {"photo": 0, "point": [10**400, 2]}}, "a point of two numbers"),
+        ({"prompts": [{"photo": 2, "points": [[1, 1]]}]}, "names no photo"),
+        ({"prompts": [{"photo": 0, "points": [[1]]}]}, "a point of two numbers"),
+        ({"prompts": [{"photo": 0, "points": [["1", 2]]}]}, "a point of two numbers"),
+        ({"prompts": [{"photo": 0, "points": [[float("nan"), 2]]}]}, "a point of two numbers"),
+        ({"prompts": {"photo": 0}}, "prompts is not a list"),
+        ({"prompts": [{"photo": 0}]}, "takes points, a box, a mask or several of them, or absent"),
+        ({"prompts": [{"photo": 0, "point": [1, 1]}]}, "a prompt has an unknown field 'point'"),
+        ({"prompts": [{"photo": 0, "points": 3}]}, "takes points as a list of pairs"),
+        ({"prompts": [{"photo": 0, "absent": 1}]}, "absent as true or false"),
+        ({"prompts": [{"photo": 0, "points": [[1, 1]], "labels": []}]}, "0 labels for 1 points"),
+        ({"prompts": [{"photo": 0, "points": [[1, 1]], "labels": [7]}]}, "has the label 7"),
+        ({"prompts": [{"photo": 0, "points": [[1, 1]], "labels": "1"}]}, "a list of 1 and 0"),
+        (
+            {"prompts": [{"photo": 0, "absent": True}, {"photo": 0, "points": [[1, 1]]}]},
+            "the object is marked in 0, and said not to be there",
+        ),
+        ({"prompts": [{"photo": 0, "box": [1, 2, 3]}]}, "a box of four"),
+        ({"prompts": [{"photo": 0, "points": [[10**400, 2]]}]}, "a point of two numbers"),
         ({"mark": {"photo": 0, "point": [1, 1]}}, "unknown field 'mark'"),
-        ({"prompt": {"photo": 0, "box": [5, 5, 5, 9]}}, "smaller than a pixel"),
-        ({"left_out": [0], "prompt": {"photo": 0, "point": [1, 1]}}, "clear the prompt"),
+        ({"prompts": [{"photo": 0, "box": [5, 5, 5, 9]}]}, "smaller than a pixel"),
+        ({"left_out": [0], "prompts": [{"photo": 0, "points": [[1, 1]]}]}, "clear the prompt"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(client, predictor, asked, says):
@@ -102,7 +119,7 @@ def test_the_last_result_stays_while_another_is_computed(client, predictor):
 
 def test_a_new_prompt_uses_the_same_encodings(client, predictor):
     with_photos(client, 2).segmented()
-    client.segmented(prompt={"photo": 1, "point": [3, 4]})
+    client.segmented(prompts=[{"photo": 1, "points": [[3, 4]]}])
     client.segmented()
     assert (len(predictor.encoded), len(predictor.calls)) == (1, 3)
 
@@ -125,7 +142,7 @@ def test_results_and_encodings_are_freed_with_the_session(client):
         return [each for each in gc.get_objects() if isinstance(each, GroupJob)]
 
     with_photos(client, 2).segmented()
-    client.segmented(prompt={"photo": 1, "point": [3, 4]})
+    client.segmented(prompts=[{"photo": 1, "points": [[3, 4]]}])
     assert jobs()
     client.own("DELETE", "")
     assert not jobs()

@@ -126,7 +126,7 @@ class FakeSession(NamedTuple):
 
     def segment(self, *, prompt, progress) -> GroupResult:
         told = self.predictor
-        told.calls.append(dict(names=self.names, prompt=prompt))
+        told.calls.append(dict(names=self.names, prompts=prompt))
         for done in range(len(self.images)):
             progress(done, len(self.images))
             told.gate.wait(PATIENCE_S)

@@ -14,12 +14,12 @@ const KEY = "cosseg-session";
 
 const part = (id) => document.getElementById(id);
 const [welcome, work, list, status, progress] = ["welcome", "work", "photos", "status", "progress"].map(part);
-const [slider, download, controls, boxing] = ["threshold", "download", "controls", "box"].map(part);
+const [slider, download, controls, undo] = ["threshold", "download", "controls", "undo"].map(part);
 const limits = document.body.dataset;
 
 let session = null; // its id
 let tiles = [];
-let prompt = null; // { tile, prompt }
+let earlier = []; // { tile, marks, absent } before each change of the marks
 let result = null; // of the server, with its version
 let following = false;
 let settling = 0;
@@ -60,7 +60,8 @@ function open(id) {
 function close() {
   sessionStorage.removeItem(KEY);
   clearTimeout(settling);
-  [session, tiles, prompt, result, latest] = [null, [], null, null, 0];
+  [session, tiles, earlier, result, latest] = [null, [], [], null, 0];
+  undo.disabled = true;
   sent = changes;
   list.replaceChildren();
   download.disabled = true;
@@ -75,7 +76,12 @@ function discard() {
 }
 
 function addTile(photo) {
-  const tile = new Tile(session, photo, { prompted: setPrompt, cleared: () => setPrompt(null), left: leaveOut });
+  const tile = new Tile(session, photo, {
+    marked: (tile, mark) => setMarks(tile, [...tile.marks, mark]),
+    cleared: (tile) => setMarks(tile, []),
+    toggled: (tile) => setMarks(tile, [], !tile.absent),
+    left: leaveOut,
+  });
   tile.stage.tile = tile;
   tile.show(how());
   tiles[photo.number] = tile;
@@ -100,9 +106,18 @@ function downloadArchive() {
 
 // What the user does with the group
 
-function setPrompt(tile, found = null) {
-  prompt = tile && !tile.out ? { tile, prompt: found } : null;
-  for (const each of tiles) each.setPrompt(each === prompt?.tile ? found : null);
+function setMarks(tile, marks, absent = false) {
+  if (tile.out) return;
+  earlier.push({ tile, marks: tile.marks, absent: tile.absent });
+  undo.disabled = false;
+  tile.setMarks(marks, absent);
+  segment();
+}
+
+function undoMarks() {
+  const { tile, marks, absent } = earlier.pop();
+  undo.disabled = !earlier.length;
+  tile.setMarks(marks, absent);
   segment();
 }
 
@@ -114,7 +129,6 @@ function leaveOut(tile) {
   }
   tile.setOut(!tile.out);
   tile.show(how());
-  if (prompt?.tile === tile) setPrompt(null);
   change();
   settling = setTimeout(segment, SETTLE_MS);
 }
@@ -156,13 +170,24 @@ async function takeFiles(files) {
   if (taken.length) await takeIn(taken.length, async (id, k) => [await server.addPhoto(id, taken[k])]);
 }
 
-// The prompt in the photo's own pixels.
-function promptInPixels() {
-  if (!prompt) return null;
-  const { width, height, number } = prompt.tile;
+// The marks of a photo in its own pixels, as prompts of the server: points belong to a box if there
+// is only one.
+function promptsOf({ width, height, number, marks, absent }) {
+  if (absent) return [{ photo: number, absent }];
   const scaled = (values) => values.map((value, k) => value * (k % 2 ? height : width));
-  const [[kind, values]] = Object.entries(prompt.prompt);
-  return { photo: number, [kind]: scaled(values) };
+  const points = marks.filter((mark) => mark.point);
+  const boxes = marks.filter((mark) => mark.box).map((mark) => ({ photo: number, box: scaled(mark.box) }));
+  if (!points.length) return boxes;
+  const pointed = {
+    photo: number,
+    points: points.map((mark) => scaled(mark.point)),
+    labels: points.map((mark) => Number(mark.on)),
+  };
+  return boxes.length === 1 ? [{ ...boxes[0], ...pointed }] : [...boxes, pointed];
+}
+
+function prompts() {
+  return tiles.filter((tile) => !tile.out).flatMap(promptsOf);
 }
 
 // Notes a change of the group; the masks of the old group can no longer be downloaded.
@@ -177,7 +202,7 @@ async function segment() {
   const [own, id] = [change(), session];
   const out = tiles.filter((tile) => tile.out).map((tile) => tile.number);
   try {
-    const state = await server.segment(id, out, promptInPixels());
+    const state = await server.segment(id, out, prompts());
     if (own !== changes || id !== session) return;
     [sent, latest] = [own, state.job.version];
     if (await take(id, state)) follow();
@@ -271,7 +296,7 @@ async function resume(id) {
     open(id);
     state.photos.forEach(addTile);
     for (const number of state.job?.left_out ?? []) tiles[number].setOut(true);
-    if (state.job?.prompt) showPrompt(state.job.prompt);
+    for (const prompt of state.job?.prompts ?? []) showPrompt(prompt);
     if (!state.job) await segment();
     else if (await take(id, state)) follow();
   } catch {
@@ -279,12 +304,11 @@ async function resume(id) {
   }
 }
 
-function showPrompt({ photo, ...values }) {
+function showPrompt({ photo, points = [], labels, box, absent = false }) {
   const tile = tiles[photo];
-  const [[kind, pixels]] = Object.entries(values);
-  const share = { [kind]: pixels.map((value, k) => value / (k % 2 ? tile.height : tile.width)) };
-  prompt = { tile, prompt: share };
-  tile.setPrompt(share);
+  const share = (pixels) => pixels.map((value, k) => value / (k % 2 ? tile.height : tile.width));
+  const found = points.map((point, k) => ({ point: share(point), on: labels[k] === 1 }));
+  tile.setMarks([...tile.marks, ...(box ? [{ box: share(box) }] : []), ...found], absent);
 }
 
 listenForFiles(takeFiles);
@@ -296,7 +320,10 @@ for (const button of document.querySelectorAll("[data-example]")) {
 }
 slider.addEventListener("input", redraw);
 controls.addEventListener("change", redraw);
-boxing.addEventListener("change", () => list.classList.toggle("boxing", boxing.checked));
+for (const [id, name] of [["box", "boxing"], ["exclude", "excluding"]]) {
+  part(id).addEventListener("change", (event) => list.classList.toggle(name, event.target.checked));
+}
+undo.addEventListener("click", undoMarks);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 download.addEventListener("click", downloadArchive);
 part("restart").addEventListener("click", () => {

@@ -1,5 +1,6 @@
-// Prompts for the object in a photo: a click, a drag, or keys. Coordinates are shares of the photo,
-// 0..1; a prompt is { point: [x, y] } or { box: [left, top, right, bottom] }.
+// Marks that a user sets in a photo: clicks, drags, or keys. Coordinates are shares of the photo,
+// 0..1; a mark is { point: [x, y], on: whether it is on the object } or { box: [left, top, right,
+// bottom] }.
 
 const DRAGGED = 6; // pixels on the screen beyond which a click becomes a box
 const STEP = 0.02;
@@ -7,26 +8,42 @@ const STEP = 0.02;
 const within = (value) => Math.min(Math.max(value, 0), 1);
 const percent = (value) => `${(100 * value).toFixed(3)}%`;
 
-// Shows a prompt in its element, or hides the element.
-export function show(element, prompt) {
-  element.hidden = !prompt;
-  if (!prompt) return;
-  const [left, top, right, bottom] = prompt.box ?? [...prompt.point, ...prompt.point];
-  element.classList.toggle("box", Boolean(prompt.box));
+// Places an element where a mark is, or hides it.
+function place(element, mark) {
+  element.hidden = !mark;
+  if (!mark) return;
+  const [left, top, right, bottom] = mark.box ?? [...mark.point, ...mark.point];
+  element.classList.toggle("box", Boolean(mark.box));
+  element.classList.toggle("negative", mark.on === false);
   element.style.left = percent(left);
   element.style.top = percent(top);
-  element.style.width = prompt.box ? percent(right - left) : "";
-  element.style.height = prompt.box ? percent(bottom - top) : "";
+  element.style.width = mark.box ? percent(right - left) : "";
+  element.style.height = mark.box ? percent(bottom - top) : "";
 }
 
-// Calls prompted(prompt) when the user has set a point or drawn a box on the stage.
-export function listen(stage, prompted) {
-  byPointer(stage, prompted);
-  byKeys(stage, prompted);
+// Shows marks as elements in a container.
+export function show(container, marks) {
+  container.replaceChildren(
+    ...marks.map((mark) => {
+      const element = document.createElement("div");
+      element.className = "prompt";
+      place(element, mark);
+      return element;
+    }),
+  );
 }
 
-function byPointer(stage, prompted) {
-  const drawn = stage.querySelector(".prompt");
+// Calls marked(mark) when the user has set a point or drawn a box on the stage. A point is on the
+// object unless Shift is held, or the stage is in an element of the class "excluding".
+export function listen(stage, marked) {
+  byPointer(stage, marked);
+  byKeys(stage, marked);
+}
+
+const isOn = (event) => !event.shiftKey && !event.currentTarget.closest(".excluding");
+
+function byPointer(stage, marked) {
+  const drawn = stage.querySelector(".drawn");
   let start = null;
 
   const at = (event) => {
@@ -41,7 +58,7 @@ function byPointer(stage, prompted) {
   };
   const stop = () => {
     start = null;
-    stage.dispatchEvent(new Event("promptcancelled"));
+    place(drawn, null);
   };
 
   stage.addEventListener("pointerdown", (event) => {
@@ -50,14 +67,14 @@ function byPointer(stage, prompted) {
     stage.setPointerCapture(event.pointerId);
   });
   stage.addEventListener("pointermove", (event) => {
-    if (start && far(event)) show(drawn, { box: boxTo(event) });
+    if (start && far(event)) place(drawn, { box: boxTo(event) });
   });
   stage.addEventListener("pointerup", (event) => {
     if (!start) return;
-    const prompt = far(event) ? { box: boxTo(event) } : { point: start.at };
-    start = null;
-    const [left, top, right, bottom] = prompt.box ?? [0, 0, 1, 1];
-    if (right > left && bottom > top) prompted(prompt);
+    const mark = far(event) ? { box: boxTo(event) } : { point: start.at, on: isOn(event) };
+    stop();
+    const [left, top, right, bottom] = mark.box ?? [0, 0, 1, 1];
+    if (right > left && bottom > top) marked(mark);
   });
   stage.addEventListener("pointercancel", stop); // the finger scrolls the page
   stage.addEventListener("keydown", (event) => {
@@ -65,31 +82,31 @@ function byPointer(stage, prompted) {
   });
 }
 
-function byKeys(stage, prompted) {
+function byKeys(stage, marked) {
   const cross = stage.querySelector(".cross");
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   let at = null;
 
-  const place = (point) => {
+  const move = (point) => {
     at = point;
     cross.hidden = !at;
     if (at) [cross.style.left, cross.style.top] = at.map(percent);
   };
   stage.addEventListener("keydown", (event) => {
     if (event.target !== stage) return;
-    const move = moves[event.key];
+    const step = moves[event.key];
     if (event.key === "Enter" || event.key === " ") {
-      if (at) prompted({ point: at });
-      place(at ? null : [0.5, 0.5]);
+      if (at) marked({ point: at, on: isOn(event) });
+      move(at ? null : [0.5, 0.5]);
     } else if (event.key === "Escape" && at) {
-      place(null);
-    } else if (move && at) {
-      const step = event.shiftKey ? 4 * STEP : STEP;
-      place([within(at[0] + step * move[0]), within(at[1] + step * move[1])]);
+      move(null);
+    } else if (step && at) {
+      const far = event.shiftKey ? 4 * STEP : STEP;
+      move([within(at[0] + far * step[0]), within(at[1] + far * step[1])]);
     } else {
       return;
     }
     event.preventDefault();
   });
-  stage.addEventListener("blur", () => place(null));
+  stage.addEventListener("blur", () => move(null));
 }

@@ -48,8 +48,8 @@ export const addPhoto = (id, file) =>
   json(post(`/api/sessions/${id}/photos?name=${encodeURIComponent(file.name)}`, file));
 export const addExample = async (id, group) =>
   (await json(post(`/api/sessions/${id}/examples/${group}`))).photos;
-export const segment = (id, leftOut, prompt) =>
-  json(post(`/api/sessions/${id}/segment`, JSON.stringify({ left_out: leftOut, prompt })));
+export const segment = (id, leftOut, prompts) =>
+  json(post(`/api/sessions/${id}/segment`, JSON.stringify({ left_out: leftOut, prompts })));
 export const mapsOf = async (id, version) =>
   new Uint8Array(await (await ask(`/api/sessions/${id}/maps/${version}`)).arrayBuffer());
 export const photoAddress = (id, number) => `/api/sessions/${id}/photos/${number}`;

@@ -9,8 +9,9 @@ import { photoAddress } from "./server.js";
 const [NARROWEST, WIDEST] = [1 / 6, 10];
 
 export class Tile {
-  // photo: number, name, width and height, as the server gives them. on: prompted(tile, prompt),
-  // cleared(tile) and left(tile), which are called when the user does so.
+  // photo: number, name, width and height, as the server gives them. on: marked(tile, mark),
+  // cleared(tile), toggled(tile) for the absence of the object, and left(tile), which are called
+  // when the user does so.
   constructor(session, photo, on) {
     Object.assign(this, photo);
     const made = document.getElementById("photo").content.cloneNode(true);
@@ -18,7 +19,8 @@ export class Tile {
     this.node = part("li");
     this.stage = part(".stage");
     this.canvas = part("canvas");
-    this.marker = part(".prompt");
+    this.marker = part(".marks");
+    this.absence = part(".absence");
     this.clear = part(".clear");
     this.bar = part(".bar span");
     this.says = part(".says");
@@ -26,7 +28,8 @@ export class Tile {
     this.out = false;
     this.values = null;
     this.presence = null;
-    this.prompt = null;
+    this.marks = [];
+    this.absent = false;
     this.how = { view: "overlay", threshold: 0.5 };
     this.stale = false;
     this.visible = true;
@@ -44,11 +47,11 @@ export class Tile {
     part(".name").title = this.name;
     this.stage.setAttribute(
       "aria-label",
-      `Point at the object in ${this.name}. Enter begins, arrow keys move, Enter sets the point, Escape ends.`,
+      `Point at the object in ${this.name}. Enter begins, arrow keys move, Enter sets the point, Shift and Enter a point beside the object, Escape ends.`,
     );
     this.setOut(false);
-    prompting.listen(this.stage, (prompt) => on.prompted(this, prompt));
-    this.stage.addEventListener("promptcancelled", () => this.setPrompt(this.prompt));
+    prompting.listen(this.stage, (mark) => on.marked(this, mark));
+    this.absence.addEventListener("click", () => on.toggled(this));
     this.clear.addEventListener("click", () => on.cleared(this));
     this.leave.addEventListener("click", () => on.left(this));
   }
@@ -68,10 +71,12 @@ export class Tile {
     this.presence = map ? presence : null;
   }
 
-  setPrompt(prompt) {
-    this.prompt = prompt;
-    prompting.show(this.marker, prompt);
-    this.clear.hidden = !prompt;
+  // marks: of prompting.js. absent: whether the user says that the object is not in the photo.
+  setMarks(marks, absent) {
+    [this.marks, this.absent] = [marks, absent];
+    prompting.show(this.marker, marks);
+    this.clear.hidden = !marks.length;
+    this.absence.setAttribute("aria-pressed", String(absent));
   }
 
   // how: view and threshold.

@@ -1,0 +1,174 @@
+"""From masks of some images to a class of a concept, and from that to the prior of other images.
+
+The network knows some kinds of objects well and others not at all. Where it finds the object in the
+images from which a class is learnt, by gamma and S alone, it is trusted; where it does not, the
+likeness to the object's descriptors rather than to those around it decides.
+
+gamma is pooled under the masks. Two prototypes, the mean unit descriptors (phi(I), the fused map)
+of the object and of the rest, split all cells by which one is nearer; S is that split, scaled to
+mean square 1 over the images from which it was learnt, as in `models.spatial.prompted_prior`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import expit, logit
+
+from cosseg_jax.data.prompts import coverage
+from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.predict.concept import LearntClass
+from cosseg_jax.types import ImageEncoding, Ndarray
+
+EVIDENCE = 16.0  # logits per unit of cosine by which a cell resembles the object more than the rest
+NO_TRUST, FULL_TRUST = 0.25, 0.5  # IoU in the images that are learnt from; in between it rises
+CERTAIN = 1e-4  # probabilities are clipped to this and 1 minus this before they become logits
+THRESHOLD = 0.5  # probability above which a pixel belongs to the object
+SMALL = 1e-6  # keeps quotients finite
+
+
+class CellWeights(NamedTuple):
+    """Weights of an image's cells, with sum 1: those of the object, of the rest, and of all.
+
+    has_object, has_rest: False where there are no such cells; the weights are then 0.
+    """
+
+    values: Float[Ndarray, "3 h w"]
+    has_object: bool
+    has_rest: bool
+
+
+class Described(NamedTuple):
+    """What is learnt from each image.
+
+    coarse, fine: mean descriptors under the three weights, of the coarsest map and of the fused one
+        with length 1 in each cell; None where the network has no such map.
+    moments: the mean over cells of the products of the fused descriptors' channels.
+    """
+
+    coarse: Float[Ndarray, "*M 3 C"] | None
+    fine: Float[Ndarray, "*M 3 d"] | None
+    moments: Float[Ndarray, "*M d d"] | None
+
+
+def cell_weights(mask: Bool[Ndarray, "H W"], height: int, width: int) -> CellWeights:
+    """The weights of an image with this mask of the object."""
+    values = np.zeros((3, height, width), np.float32)
+    values[2] = 1 / (height * width)
+    if mask.any():
+        values[0] = coverage(mask, height, width)
+    if not mask.all():
+        values[1] = coverage(~mask, height, width)
+    return CellWeights(values, bool(mask.any()), not mask.all())
+
+
+def describe(encoding: ImageEncoding, weights: Float[Ndarray, "M 3 h w"]) -> Described:
+    """What is learnt from images besides the semantic modulator's statistics."""
+    coarse = fine = moments = None
+    if encoding.coarsest is not None:
+        coarse = _means(np.asarray(encoding.coarsest, np.float32), weights)
+    if encoding.fused is not None:
+        x = _unit(np.asarray(encoding.fused, np.float32))
+        fine = _means(x, _resized(weights, (x.shape[1], x.shape[2])))
+        rows = x.reshape(len(x), -1, x.shape[-1])  # [M, h*w, d]
+        moments = np.swapaxes(rows, 1, 2) @ rows / rows.shape[1]
+    return Described(coarse, fine, moments)
+
+
+def learnt_class(
+    gamma: Float[Ndarray, " d"], described: Described, weights: Sequence[CellWeights]
+) -> LearntClass:
+    """A class from its gamma and from what was described of its images.
+
+    described: of N images, of which one at least has the object.
+    """
+    with_object = np.asarray([each.has_object for each in weights])
+    with_rest = np.asarray([each.has_rest for each in weights])
+    coarse = described.coarse
+    if coarse is None:
+        coarse = np.zeros((len(weights), 3, 0), np.float32)
+    centre = coarse[:, 2].mean(axis=0)
+    direction, offset = _split(described, with_object, with_rest, len(gamma))
+    return LearntClass(
+        np.asarray(gamma, np.float32),
+        direction,
+        offset,
+        centre,
+        _unit(coarse[with_object, 0] - centre),
+        _unit(coarse[with_rest, 1] - centre),
+        np.ones((), np.float32),
+    )
+
+
+def trust_in(
+    maps: Float[Ndarray, "N S S"], masks: Sequence[Bool[Ndarray, "_ _"]]
+) -> Float[Ndarray, ""]:
+    """How far the network's maps agree with the masks of the images that have the object, 0..1."""
+    shown = [(each > THRESHOLD, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()]
+    overlaps = [_iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
+    trust = (np.mean(overlaps) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
+    return np.asarray(np.clip(trust, 0, 1), np.float32)
+
+
+def prior_of(encoding: ImageEncoding, learnt: LearntClass) -> Float[Ndarray, "M h w"]:
+    """S of images, as far as a class is concerned; zero where the network has no such map."""
+    if encoding.fused is None:
+        return np.zeros((len(encoding.laterals.stride4), 1, 1), np.float32)
+    return _unit(np.asarray(encoding.fused, np.float32)) @ learnt.direction + learnt.offset
+
+
+def with_evidence(
+    maps: Float[Ndarray, "M S S"], encoding: ImageEncoding, learnt: LearntClass
+) -> Float[Ndarray, "M S S"]:
+    """Probabilities, raised where cells resemble the object of one of the images from which the
+    class was learnt more than anything around it, and lowered elsewhere; the less, the more the
+    network is trusted.
+    """
+    if encoding.coarsest is None or not len(learnt.background) or learnt.trust == 1:
+        return maps
+    x = _unit(np.asarray(encoding.coarsest, np.float32) - learnt.centre)
+    margin = (x @ learnt.foreground.T).max(-1) - (x @ learnt.background.T).max(-1)  # [M, h, w]
+    weight = EVIDENCE * (1 - float(learnt.trust))
+    evidence = [resized(weight * each, maps.shape[1:]) for each in margin]
+    return expit(logit(np.clip(maps, CERTAIN, 1 - CERTAIN)) + np.stack(evidence))
+
+
+def _iou(one: Bool[Ndarray, "S S"], other: Bool[Ndarray, "S S"]) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def _split(
+    described: Described, with_object: Bool[Ndarray, " N"], with_rest: Bool[Ndarray, " N"], d: int
+) -> tuple[Float[Ndarray, " d"], Float[Ndarray, ""]]:
+    """Direction and offset of S."""
+    fine, moments = described.fine, described.moments
+    if fine is None or moments is None or not with_rest.any():
+        return np.zeros(d, np.float32), np.zeros((), np.float32)
+    near, far = fine[with_object, 0].mean(axis=0), fine[with_rest, 1].mean(axis=0)
+    direction, offset = near - far, (far @ far - near @ near) / 2
+    mean, square = fine[:, 2].mean(axis=0), moments.mean(axis=0)
+    energy = direction @ square @ direction + 2 * offset * (direction @ mean) + offset**2
+    scale = 1 / np.sqrt(energy + SMALL)
+    return (scale * direction).astype(np.float32), np.asarray(scale * offset, np.float32)
+
+
+def _means(
+    x: Float[Ndarray, "M h w C"], weights: Float[Ndarray, "M 3 h w"]
+) -> Float[Ndarray, "M 3 C"]:
+    flat = weights.reshape(*weights.shape[:2], -1)  # [M, 3, h*w]
+    return flat @ x.reshape(len(x), -1, x.shape[-1])  # [M, 3, C]
+
+
+def _resized(weights: Float[Ndarray, "M 3 h w"], size: tuple[int, int]) -> Ndarray:
+    """The weights at another stride, with the same sums."""
+    if weights.shape[2:] == size:
+        return weights
+    found = np.stack([[resized(kind, size) for kind in each] for each in weights])
+    total = found.sum(axis=(2, 3), keepdims=True)
+    return found / np.maximum(total, SMALL) * weights.sum(axis=(2, 3), keepdims=True)
+
+
+def _unit(x: Ndarray) -> Ndarray:
+    """Each row at length 1; a zero row stays zero."""
+    return x / np.sqrt((x**2).sum(-1, keepdims=True) + SMALL)
