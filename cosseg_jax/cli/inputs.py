@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cosseg_jax.cli.prompts import PhotoPrompt, prompts_of
-from cosseg_jax.errors import UserError
-
-PHOTO_SUFFIXES = (  # of the files in a folder that count as photos
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
-    *(".heic", ".heif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".jp2", ".j2k"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+from cosseg_jax.data.file_kinds import (
+    IMAGE_SUFFIXES,
+    RAW_SUFFIXES,
+    SIDECAR_SUFFIXES,
+    SYSTEM_NAMES,
 )
-SIDECAR_SUFFIXES = (".aae", ".xmp", ".json", ".thm", ".xml", ".txt", ".ini", ".db")
-SYSTEM_FOLDERS = ("@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information")
+from cosseg_jax.errors import UserError
 
 
 class ListedPhoto(NamedTuple):
@@ -160,12 +158,10 @@ def _left_out(path: Path, what: str) -> tuple[()]:
 
 
 def _what_counts(folder: Path) -> str:
-    from cosseg_jax.data.opening import RAW_SUFFIXES  # not at the top: it imports much
-
     if any(path.suffix.casefold() in RAW_SUFFIXES for path in folder.iterdir()):
         return "camera raw files are not read: export them as JPEG"
     return (
-        f"files count that end in {', '.join(PHOTO_SUFFIXES)} (subfolders are not searched; "
+        f"files count that end in {', '.join(IMAGE_SUFFIXES)} (subfolders are not searched; "
         "cosseg segment --groups takes each one as a group)"
     )
 
@@ -182,7 +178,7 @@ def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:
     return tuple(
         ListedPhoto(path, False)
         for path in _visible(folder)
-        if path.suffix.casefold() in PHOTO_SUFFIXES and (path.is_file() or _is_broken_link(path))
+        if path.suffix.casefold() in IMAGE_SUFFIXES and (path.is_file() or _is_broken_link(path))
     )
 
 
@@ -198,7 +194,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _is_of_system(path: Path) -> bool:
     """Whether a NAS, macOS or Windows made it, with thumbnails or deleted files in it."""
-    return path.name.casefold() in SYSTEM_FOLDERS
+    return path.name.casefold() in SYSTEM_NAMES
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt, find_objects, label
 
 from cosseg_jax.models.sam.frame import Frame
-from cosseg_jax.models.sam.prompts import Points, Prompt, prompt_of
+from cosseg_jax.models.sam.prompts import Points, PromptPoints, prompt_of
 from cosseg_jax.types import Ndarray
 
 MIN_AREA = 0.002  # of the image; smaller parts are not refined
@@ -43,7 +43,7 @@ def parts_of(mask: Bool[Ndarray, "S S"]) -> list[Part]:
     return [_part(labels == k, boxes[k - 1]) for k in order[:MOST_PARTS]]
 
 
-def prompt_for(part: Part, frame: Frame, negative: Points = ()) -> Prompt:
+def prompt_for(part: Part, frame: Frame, negative: Points = ()) -> PromptPoints:
     """The prompt of a part: its box and points inside it, in pixels of the encoder's input.
 
     negative: (x, y) of a user's points beside the object, in the same pixels.

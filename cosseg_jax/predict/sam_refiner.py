@@ -32,14 +32,13 @@ from cosseg_jax.models.sam.frame import (
     to_mask_prompt,
 )
 from cosseg_jax.models.sam.hub import sam_weights
-from cosseg_jax.models.sam.prompts import Points, Prompts, prompt_of, stack
-from cosseg_jax.models.sam.prompts import Prompt as SamPrompt
+from cosseg_jax.models.sam.prompts import Points, PromptPoints, Prompts, prompt_of, stack
 from cosseg_jax.models.sam.sam import mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
 from cosseg_jax.predict.sam_prompts import NUM_POINTS, Part, mask_logits, parts_of, prompt_for
 from cosseg_jax.types import Ndarray
 
-SMALL, LARGE = 512, 1024  # sides of SAM's input, for small images and for others
+SMALL_SIDE, LARGE_SIDE = 512, 1024  # sides of SAM's input, for small images and for others
 SMALL_IMAGE = 640  # pixels of the longer side, up to which an image is small
 MIN_OVERLAP = 0.5  # IoU with our mask, below which ours is kept
 ESTIMATE_WEIGHT = 0.1  # of the decoder's estimated IoU, in the choice of a prompt's mask
@@ -73,7 +72,7 @@ class SamRefiner:
         self._size = image_size
         self._variables = jax.device_put(load_sam(sam_weights(weights), mobile_sam()))
         self._programs = {
-            size: _Programs(size) for size in {image_size or SMALL, image_size or LARGE}
+            size: _Programs(size) for size in {image_size or SMALL_SIDE, image_size or LARGE_SIDE}
         }
         self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
         self._lock = threading.Lock()
@@ -175,7 +174,7 @@ class SamRefiner:
 
     def _encoded(self, image: UInt8[Ndarray, "H W 3"]) -> Embedded:
         small = max(image.shape[:2]) <= SMALL_IMAGE
-        frame = frame_of(image.shape[:2], self._size or (SMALL if small else LARGE))
+        frame = frame_of(image.shape[:2], self._size or (SMALL_SIDE if small else LARGE_SIDE))
         program = self._programs[max(frame.padded)]
         embedding = program.encode(self._variables, to_input(image, frame)[None])
         return Embedded(np.asarray(embedding[0], np.float16), frame)
@@ -194,7 +193,7 @@ class SamRefiner:
         return {way: _overlapping(logits[int(way)], mask > 0) for way in WAYS}
 
     def _masks(
-        self, prompt: SamPrompt, embedded: Embedded, mask: Float[Ndarray, "h4 w4"] | None
+        self, prompt: PromptPoints, embedded: Embedded, mask: Float[Ndarray, "h4 w4"] | None
     ) -> tuple[Float[Ndarray, "W 4 h4 w4"], Float[Ndarray, "W 4"]]:
         """The decoder's masks without and with a mask input, and their estimated IoU."""
         size = -(-len(prompt.labels) // NUM_POINTS) * NUM_POINTS  # few sizes are compiled
