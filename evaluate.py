@@ -32,6 +32,7 @@ from cosseg_jax.evaluation.tables import contents
 from cosseg_jax.evaluation.tables.grid import Grid, records
 from cosseg_jax.evaluation.tables.styles import STYLES, draw
 from cosseg_jax.predict.exported import load_config
+from cosseg_jax.predict.predictor import MODES
 
 ALL = "all"
 HELD_OUT = "held_out"
@@ -62,8 +63,11 @@ flags.DEFINE_string("out", None, "JSON file for the results.")
 flags.DEFINE_enum(
     "refine", None, ["guided", "sam", "none"], "Refines masks. Default: as the config says."
 )
+flags.DEFINE_enum(
+    "mode", "network", MODES, "open: masks of any category, chosen among MobileSAM's proposals."
+)
 flags.DEFINE_string(
-    "sam_weights", None, "MobileSAM's weights, for --refine sam. Default: download."
+    "sam_weights", None, "MobileSAM's weights, for --refine sam and --mode open. Default: download."
 )
 flags.DEFINE_string("save_masks", None, "Folder for the masks: <class>/<image>.png, 0 or 255.")
 flags.DEFINE_string("report", None, "Folder for a page and sheets that show every image.")
@@ -205,6 +209,7 @@ def score_all(
     network = benchmark.load_network(
         FLAGS.checkpoint,
         cache_gigabytes=FLAGS.cache_gigabytes,
+        mode=FLAGS.mode,
         refine="" if FLAGS.refine == "none" else FLAGS.refine,
         sam_weights=FLAGS.sam_weights,
     )

@@ -68,7 +68,7 @@ def load_network(
     """An exported network, by default the shipped one; raises as `predictor.load` does.
 
     cache_gigabytes: of encodings that are kept while images are evaluated in several groups.
-    options: `refine` and `sam_weights`, as `Predictor` takes them.
+    options: `mode`, `refine` and `sam_weights`, as `predictor.load` takes them.
     """
     predictor = load(folder, encoding_bytes=int(cache_gigabytes * 1e9), **options)
     name = SHIPPED_LABEL if folder is None else str(folder)

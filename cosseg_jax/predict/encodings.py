@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cosseg_jax.models.proposal_features import Proposals
 from cosseg_jax.types import ImageEncoding
 
 ENCODING_BYTES = 2**30  # the default budget; it holds 140 images of the shipped network
@@ -23,6 +24,7 @@ class EncodedImage:
     def __init__(self, load: Callable[[], Any]):
         self.load = load
         self.arrays: ImageEncoding | None = None
+        self.proposals: Proposals | None = None  # of the open mode
         self._flipped: EncodedImage | None = None
 
     @property
