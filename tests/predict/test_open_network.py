@@ -1,0 +1,137 @@
+"""The open mode: masks chosen among proposals, by scorers that know no category."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_networks import ToyBackbone, drawn_variables
+
+import cosseg_jax
+from configs import hrnet
+from cosseg_jax.data.prompts import Marked
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.backbones import BACKBONES
+from cosseg_jax.models.proposal_features import NUM_FEATURES, NUM_GROUP_FEATURES, SIDE, Proposals
+from cosseg_jax.models.proposal_scorer import ProposalScorer, Scorers
+from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.predict.chunked import ChunkedNetwork
+from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.open_network import OpenNetwork, open_map, score_seen, see
+from cosseg_jax.predict.prompting import PromptedImage
+from cosseg_jax.predict.proposals import BATCH, GRID, MOST, _distinct
+
+SIZE = 64
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+LEFT, RIGHT = slice(10, 50), slice(80, 120)  # columns of the two proposals of every image
+
+
+def two_proposals(image) -> Proposals:
+    maps = np.zeros((2, SIDE, SIDE), np.uint8)
+    maps[0, 40:90, LEFT] = maps[1, 40:90, RIGHT] = 255
+    return Proposals(maps, np.asarray([0.9, 0.8]), np.asarray([0.9, 0.9]))
+
+
+def marks(columns: slice, excluded: bool = False) -> Marked:
+    pixels = np.zeros((SIDE, SIDE), bool)
+    pixels[60:66, columns.start + 10 : columns.start + 16] = True
+    nothing = np.zeros_like(pixels)
+    return Marked(nothing, pixels, nothing) if excluded else Marked(pixels, nothing, pixels)
+
+
+def toy_network(use_semantic: bool = True) -> ChunkedNetwork:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "toy", ToyBackbone)
+        config = hrnet.get_config()
+        config.model.backbone = "toy"
+        config.model.features = 8
+        config.model.use_semantic = use_semantic
+        config.model.semantic.reduced = 4
+        network = from_config(config.model, 2)
+        return ChunkedNetwork(network, drawn_variables(network, IMAGES[None]), SIZE)
+
+
+@pytest.fixture(scope="module")
+def network():
+    key = jax.random.key(0)
+    sizes = NUM_GROUP_FEATURES, NUM_FEATURES
+    scorers = Scorers(*(ProposalScorer().init(key, jnp.zeros((1, size))) for size in sizes))
+    return OpenNetwork(toy_network(), two_proposals, scorers)
+
+
+def group() -> list[EncodedImage]:
+    return [EncodedImage(lambda image=image: image) for image in IMAGES]
+
+
+def test_masks_are_made_of_proposals(network):
+    images = group()
+    found = network.segment(images)
+    assert found.probability_maps.shape == (3, SIZE, SIZE)
+    scored = score_seen(see(images, network._network, two_proposals), network._scorers)
+    for image, each, scores in zip(images, found.probability_maps, scored, strict=True):
+        chosen = scores[:, 0] >= min(0.5, scores[:, 0].max())
+        mask = image.proposals.maps[chosen].max(axis=0)[::2, ::2] > 0  # type: ignore[union-attr]
+        np.testing.assert_array_equal(each > 0.5, mask)
+
+
+def test_only_the_wanted_images(network):
+    images = group()
+    everything, some = network.segment(images), network.segment(images, wanted=[2, 0])
+    for one, other in zip(some[:3], everything[:3], strict=True):
+        np.testing.assert_array_equal(one, np.asarray(other)[[2, 0]])
+
+
+@pytest.mark.parametrize(("columns", "other"), [(LEFT, RIGHT), (RIGHT, LEFT)])
+def test_a_prompt_chooses_in_its_image(network, columns, other):
+    prompted = PromptedImage(1, marks(columns))
+    maps = network.segment(group(), [prompted]).probability_maps
+    assert maps[1][22:44, columns.start // 2 + 1 : columns.stop // 2 - 1].min() > 0.5
+    assert maps[1][22:44, other.start // 2 + 1 : other.stop // 2 - 1].max() < 0.5
+
+
+@pytest.mark.parametrize(("columns", "other"), [(LEFT, RIGHT), (RIGHT, LEFT)])
+def test_what_is_excluded_is_not_chosen(network, columns, other):
+    prompted = PromptedImage(1, marks(columns, excluded=True))
+    maps = network.segment(group(), [prompted]).probability_maps
+    assert maps[1][22:44, columns.start // 2 + 1 : columns.stop // 2 - 1].max() < 0.5
+    assert maps[1][22:44, other.start // 2 + 1 : other.stop // 2 - 1].min() > 0.5
+
+
+def test_an_image_without_proposals_is_empty():
+    nothing = Proposals(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros(0), np.zeros(0))
+    assert open_map(nothing, np.zeros((0, 2)), SIZE).max() == 0
+
+
+def test_a_network_without_semantic_modulator_is_refused(network):
+    other = OpenNetwork(toy_network(False), two_proposals, network._scorers)
+    with pytest.raises(UserError, match=r"model\.use_semantic"):
+        other.segment(group())
+
+
+def test_the_modes_are_checked():
+    with pytest.raises(UserError, match=r"mode.*any.*open"):
+        cosseg_jax.load(mode="any")
+
+
+def test_proposals_are_certain_and_distinct():
+    """Of five, one is doubted, one changes with the threshold, one is tiny, one repeats another."""
+    maps = np.zeros((5, SIDE, SIDE), np.uint8)
+    maps[:, 20:60, 20:60] = 255
+    maps[1, 70:110, 70:110] = 255
+    maps[3, 20:60, 20:60] = 0
+    maps[3, :3, :3] = 255
+    maps[4, 20:60, 60] = 255
+    estimates = np.asarray([0.8, 0.5, 0.9, 0.9, 0.9])
+    found = _distinct(Proposals(maps, estimates, np.asarray([0.9, 0.9, 0.6, 0.9, 0.95])))
+    np.testing.assert_array_equal(found.maps, maps[[4]])
+
+
+def test_no_more_than_the_most_proposals():
+    count = MOST + 5
+    maps = np.zeros((count, SIDE, SIDE), np.uint8)
+    for number in range(count):
+        row, column = divmod(number, 8)
+        maps[number, 16 * row : 16 * row + 14, 16 * column : 16 * column + 14] = 255
+    estimates = np.linspace(0.6, 0.9, count)
+    found = _distinct(Proposals(maps, estimates, np.full(count, 0.9)))
+    np.testing.assert_array_equal(found.estimates, estimates[::-1][:MOST])
+    assert GRID**2 % BATCH == 0  # so that one shape is compiled
