@@ -113,13 +113,17 @@ def main() -> None:
     parser.add_argument("--data_dir")
     parser.add_argument("--checkpoint", help="an exported network; default: the one that ships")
     parser.add_argument("--every", type=int, default=1, help="take every n-th group")
+    parser.add_argument("--mode", default="network", help="network (default) or open")
     parser.add_argument("--refine", default="", help="'' (default), guided or sam")
     parser.add_argument("--sam_weights")
     parser.add_argument("--negative", action="store_true", help="images of two categories")
     options = parser.parse_args()
 
     predictor = cosseg_jax.load(
-        options.checkpoint, refine=options.refine, sam_weights=options.sam_weights
+        options.checkpoint,
+        mode=options.mode,
+        refine=options.refine,
+        sam_weights=options.sam_weights,
     )
     split = options.split or SOURCES[options.dataset].splits[-1]
     source = load_source(options.dataset, split, options.data_dir)

@@ -29,7 +29,16 @@ def _run_app(options: argparse.Namespace) -> None:
     given = {name: int(value * MEGA) for name, value in in_mega.items() if value is not None}
     if options.max_photos is not None:
         given["photos"] = options.max_photos
-    serve(options.host, options.port, options.checkpoint, Limits(**given), options.allow_host)
+    serve(
+        options.host,
+        options.port,
+        options.checkpoint,
+        Limits(**given),
+        options.allow_host,
+        mode=options.mode,
+        sam_weights=options.sam_weights,
+        **shared.refine_option(options),
+    )
 
 
 def _port(text: str) -> int:
@@ -58,6 +67,7 @@ def _add_app_options(parser: argparse.ArgumentParser) -> None:
         help="a further host name in the page's address, as of a container; may be repeated",
     )
     shared.add_checkpoint_option(parser)
+    shared.add_mode_options(parser)
     number = shared.positive_number
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -79,6 +89,7 @@ APP = shared.Command(
 examples:
   cosseg app
   cosseg app --port 0 --max-photos 100
+  cosseg app --mode open --sam-weights mobile_sam.pt
 """,
     add_options=_add_app_options,
     run=_run_app,

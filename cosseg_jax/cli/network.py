@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from cosseg_jax.cli.inputs import PhotoGroup
+from cosseg_jax.cli.options import refine_option
 from cosseg_jax.cli.prompts import PhotoPrompt
 from cosseg_jax.data.masks import decode_mask, turned_like, upright_size
 from cosseg_jax.data.opening import limit_pixels
@@ -48,10 +49,8 @@ def load_predictor(options: argparse.Namespace, *, cold: bool = True) -> Predict
         cold=cold,
         chunk_size=options.chunk,
         sam_weights=options.sam_weights,
+        **refine_option(options),
     )
-    if options.refine is not None:
-        kind = "" if options.refine == "none" else options.refine
-        predictor.options = predictor.options._replace(refine=kind)
     predictor.refiner()  # what is missing for it is said before the network runs
     return predictor
 

@@ -73,25 +73,46 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         help="how many photos the network sees at once; fewer need less memory and give the same "
         "result (default: %(default)s)",
     )
-    group.add_argument(
+    add_mode_options(group)
+
+
+def add_mode_options(parser: argparse._ActionsContainer) -> None:
+    """Adds the options that say how masks are found and refined."""
+    parser.add_argument(
         "--mode",
         choices=("network", "open"),
         default="network",
         help="network: the trained network; open: objects of any category, chosen among the "
         "segments that MobileSAM proposes (default: %(default)s)",
     )
-    group.add_argument(
+    parser.add_argument(
         "--refine",
         choices=REFINEMENTS,
         help="guided: move the edges of masks to those of the photos; sam: let MobileSAM redraw "
         "each part of a mask; none (default: as the network's config says)",
     )
-    group.add_argument(
+    parser.add_argument(
         "--sam-weights",
         type=path,
         metavar="FILE",
         help="MobileSAM's weights, mobile_sam.pt (default: they are downloaded once, for --mode "
         "open and --refine sam)",
+    )
+
+
+def refine_option(options: argparse.Namespace) -> dict[str, str]:
+    """The keyword argument of `cosseg_jax.load` that --refine stands for, if it was given."""
+    if options.refine is None:
+        return {}
+    return {"refine": "" if options.refine == "none" else options.refine}
+
+
+def add_instances_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that splits masks in COCO's JSON."""
+    parser.add_argument(
+        "--instances",
+        action="store_true",
+        help="in segmentation.json, an annotation for each connected part of a mask",
     )
 
 

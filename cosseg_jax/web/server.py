@@ -58,6 +58,7 @@ def serve(
     checkpoint: str | Path | None = None,
     limits: Limits | None = None,
     allow_hosts: Collection[str] = (),
+    **options: Any,
 ) -> None:
     """Serves the page until it is interrupted; prints its address.
 
@@ -67,6 +68,7 @@ def serve(
         checkpoint: as for `cosseg_jax.load`.
         limits: by default those of `Limits`.
         allow_hosts: further host names under which browsers reach the page.
+        options: further ones of `cosseg_jax.load`.
 
     Raises:
         UserError: where the port cannot be had, or for a bad checkpoint or host name.
@@ -76,7 +78,7 @@ def serve(
         decode = stack.enter_context(contextlib.closing(DecodingPool()))
         decode.start()
         app = create_app(
-            load(checkpoint),
+            load(checkpoint, **options),
             limits or Limits(),
             decode,
             host=host,
