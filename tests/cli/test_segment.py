@@ -197,7 +197,7 @@ def test_photos_with_the_same_name_keep_both_masks(golden, tmp_path: Path, capsy
     [
         (["nowhere.jpg", "--out", "out"], "nowhere.jpg does not exist"),
         (["https://host/a.jpg", "--out", "out"], "https:/host/a.jpg is a URL, and nothing is"),
-        (["empty", "--out", "out"], "empty holds no photos; files count that end in .jpg"),
+        (["empty", "--out", "out"], "empty holds no photos; files count that end in .apng"),
         (["raw", "--out", "out"], "raw holds no photos; camera raw files are not read: export"),
         (["photos", "--out", "photos/a.png"], "cannot create the folder photos/a.png"),
         (["photos", "--groups", "--out", "out"], "photos has no subfolders with photos"),
@@ -292,5 +292,5 @@ def test_the_network_is_loaded_as_the_options_say(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(network, "load", load)
     photos = write_shapes(tmp_path / "photos")
     assert segment(photos, "--out", tmp_path / "out", "--checkpoint", EXPORT, "--chunk", 2) == 0
-    expected = {"cold": True, "chunk_size": 2, "sam_weights": None}
+    expected = {"mode": "network", "cold": True, "chunk_size": 2, "sam_weights": None}
     assert loaded == [(EXPORT, expected)]
