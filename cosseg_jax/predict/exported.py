@@ -18,8 +18,9 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.models.pretrained.fit import check_finite
 from cosseg_jax.models.ssnm import from_config, initial_variables
-from cosseg_jax.predict import single_file
+from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 
 CONFIG_FILE = "config.json"
@@ -96,13 +97,16 @@ def _config_json(config: ConfigDict) -> str:
 def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[str, Any]]:
     """The config (its `categories` included) and the variables of an exported network.
 
-    folder: where the export lies, or its one file; by default the one that comes with the package.
+    folder: where the export lies, or its one file, or what `predict.untrained` takes; by default
+        the one that comes with the package.
 
     Raises:
         FileNotFoundError: if the folder is not an export.
         ValueError: if its variables are not those of the network that its config describes.
     """
     folder = SHIPPED_FOLDER if folder is None else Path(folder)
+    if (named := untrained.named_network(folder)) is not None:
+        return untrained.load_untrained(*named)
     config = load_config(folder)
     try:
         network = from_config(config.model, len(config.categories))
@@ -160,9 +164,17 @@ def load_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         FileNotFoundError: if the folder holds no variables.
         ValueError: if names or shapes are not those of `like`; lists the differences.
+        NotFiniteError: if a value is NaN or infinite.
     """
     found = {name: tuple(leaf.shape) for name, leaf in stored_leaves(folder).items()}
     _check_same(folder, found, _shapes(like))
+    variables = _stored_variables(folder, like)
+    leaves, _ = tree_flatten_with_path(variables)
+    check_finite(str(folder), {keystr(at, simple=True, separator="/"): x for at, x in leaves})
+    return variables
+
+
+def _stored_variables(folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
     if single_file.is_single_file(folder):
         return single_file.variables_in(folder, like)
     import orbax.checkpoint as ocp

@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import NotFiniteError, UserError
+from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.lpips_files import read_lpips
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
@@ -96,3 +97,13 @@ def test_a_tensor_may_not_repeat_its_storage_without_end(tmp_path):
     path.write_bytes(written.getvalue())
     with pytest.raises(UserError, match=r"shape \(2147483647,\) has 1 numbers"):
         read_state_dict(path)
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    path, bias = tmp_path / "nan.npz", np.array([0, np.nan], np.float32)
+    np.savez(path, **{"params/conv1_1/bias": bias, "params/conv1_1/kernel": np.ones(3, np.float32)})
+    like = {"params": {"conv1_1": {"bias": bias, "kernel": np.ones(3, np.float32)}}}
+    with pytest.raises(
+        NotFiniteError, match=r"nan.npz has values .* in params/conv1_1/bias: it is"
+    ):
+        load_pretrained(str(path), "vgg16", like)

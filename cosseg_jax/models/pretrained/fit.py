@@ -1,11 +1,11 @@
-"""Whether the arrays of a file are those of a network: the same names, the same shapes."""
+"""Whether the arrays of a file are those of a network: the same names and shapes, all finite."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import NotFiniteError, UserError
 
 MAX_LISTED = 30  # names of each kind in an error
 
@@ -35,6 +35,17 @@ def check_fit(
     ]
     if lines:
         raise UserError("\n".join([f"{source} does not fit {network}:", *lines]))
+
+
+def check_finite(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises a NotFiniteError that names the arrays, where one has a value that is NaN or Inf."""
+    bad = sorted(name for name, array in arrays.items() if not np.isfinite(array).all())
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise NotFiniteError(
+            f"{source} has values that are NaN or infinite, in {bad[0]}{more}: it is damaged, or "
+            "of a run that diverged; take other weights"
+        )
 
 
 def _listed(head: str, names: list[str]) -> list[str]:
