@@ -2,6 +2,11 @@
 
 What depends on constants alone is computed here and now, so that the weights of a resizing or the
 scale of a batch norm are constants of the graph. Loops and eigenvalues have no counterpart.
+
+The library jax2onnx is no substitute. Version 0.17.1 with JAX 0.10.2 fails at the antialiased
+resizing in the fusion, which all networks of this package have: for N = 3 with "resize with
+antialias=True is not supported yet", for an open N with "Symbolic dimension 'N' used in a context
+that requires a constant". It requires orbax-checkpoint below 0.11.37, where we need 0.12.
 """
 
 from collections.abc import Callable, Sequence
