@@ -12,7 +12,7 @@ is used.
 
 It prints how many groups were served, how long each took, how often a user was told that the
 server is busy, how many zip files were right and wrong, and the server's memory at each sixth of
-the time.
+the time. It ends with status 1 if a zip file was wrong or a user was not served.
 """
 
 import argparse
@@ -291,6 +291,7 @@ def main() -> None:
     if tally.seconds:
         middle, most = np.median(tally.seconds), max(tally.seconds)
         print(f"seconds for a group: median {middle:.1f}, longest {most:.1f}")
+    raise SystemExit(any(what.startswith(("failed", "zip files WRONG")) for what in tally.counts))
 
 
 if __name__ == "__main__":
