@@ -30,7 +30,7 @@ def _run_apply(options: argparse.Namespace) -> None:
     if not concepts or not photos:
         missing = "photos" if concepts else f"a concept, a file that ends in {CONCEPT_SUFFIX}"
         raise UserError(f"{missing} to apply is not given; see cosseg apply --help")
-    group = one_group(photos)
+    group = one_group(photos, options.recursive, options.out)
     from cosseg_jax.cli import concept_files, network, outputs
     from cosseg_jax.cli.record import Record
     from cosseg_jax.files import check_all_writable
@@ -85,7 +85,12 @@ def _apply(
     )
     for found in tqdm(results, total=len(paths), initial=len(done), unit="photo"):
         path = paths[int(found.name)]
-        line = concept_files.write_concepts(to.files_of(to.stems[path]), found, options.threshold)
+        line = concept_files.write_concepts(
+            to.files_of(to.stems[path]),
+            found,
+            options.threshold,
+            instances=options.instances,
+        )
         record.add({"stem": to.stems[path], "photo": str(path), **line})
 
 
@@ -99,6 +104,7 @@ def _settings(concept: "Concept", options: argparse.Namespace) -> dict[str, Any]
         "threshold": options.threshold,
         "kinds": list(options.kinds),
         "refine": options.refine or "",
+        "instances": options.instances,
     }
 
 
@@ -137,6 +143,8 @@ def _add_apply_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with a run that was stopped; photos that are done are not read again",
     )
+    shared.add_recursive_option(parser)
+    shared.add_instances_option(parser)
     parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax.cli.outputs import JSON_FILE, Destination, annotation_of, write_kinds
+from cosseg_jax.cli.outputs import JSON_FILE, Destination, annotations_of, write_kinds
 from cosseg_jax.cli.record import Record
 from cosseg_jax.data.images import reopenable
 from cosseg_jax.files import write_whole
@@ -25,7 +25,7 @@ Lines = Callable[[], Iterator[dict[str, Any]]]
 
 
 def write_concepts(
-    files: Mapping[str, Path], found: ConceptResult, threshold: float
+    files: Mapping[str, Path], found: ConceptResult, threshold: float, *, instances: bool = False
 ) -> dict[str, Any]:
     """Writes one photo's files; returns its size and, for each class, what was found.
 
@@ -51,7 +51,7 @@ def write_concepts(
             name: {
                 "presence": image.presence,
                 "score": image.score,
-                "annotation": annotation_of(labels == number, image.score),
+                "annotations": annotations_of(labels == number, image.score, instances=instances),
             }
             for number, (name, image) in enumerate(found.classes.items(), start=1)
         },
@@ -73,7 +73,7 @@ def finish_concepts(
     for line in record.lines():
         summary["skipped" if "skipped" in line else "photos"] += 1
         for name, each in line.get("classes", {}).items():
-            summary["found"][name] += each["annotation"] is not None
+            summary["found"][name] += bool(each["annotations"])
     return summary
 
 
@@ -150,7 +150,7 @@ def _annotations(
     count = 0
     for number, line in enumerate(lines, start=1):
         for name, each in line.get("classes", {}).items():
-            if each["annotation"] is not None:
+            for annotation in each["annotations"]:
                 count += 1
                 ids = {"id": count, "image_id": number, "category_id": classes.index(name) + 1}
-                yield {**ids, **each["annotation"]}
+                yield {**ids, **annotation}

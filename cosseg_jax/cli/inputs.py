@@ -47,7 +47,7 @@ def group_of(options: argparse.Namespace) -> tuple[PhotoGroup, list[PhotoPrompt]
 
     Raises UserError where they do not fit together.
     """
-    group, found = one_group(options.photos), []
+    group, found = one_group(options.photos, options.recursive, options.out), []
     for prompt in prompts_of(options):
         group, photo = with_prompted(group, prompt.photo)
         found.append(dataclasses.replace(prompt, photo=photo))
@@ -57,15 +57,19 @@ def group_of(options: argparse.Namespace) -> tuple[PhotoGroup, list[PhotoPrompt]
     return group, found
 
 
-def one_group(arguments: Sequence[Path]) -> PhotoGroup:
+def one_group(
+    arguments: Sequence[Path], recursive: bool = False, out: Path | None = None
+) -> PhotoGroup:
     """Files, and the photos in folders, as one group that holds each photo once.
+
+    recursive: whether folders in folders are searched, except for `out`.
 
     Sidecars of photos that are given themselves (by `holiday/*`) are left out with a warning.
     Raises UserError for a path that leads nowhere and for a folder without photos.
     """
     listed: dict[str, ListedPhoto] = {}
     for argument in arguments:
-        for photo in _listed_in(argument):
+        for photo in _listed_in(argument, recursive, out):
             known = listed.setdefault(_real(photo.path), photo)
             if photo.explicit and not known.explicit:
                 listed[_real(photo.path)] = known._replace(explicit=True)
@@ -138,11 +142,12 @@ def natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
     return pairs, path.name
 
 
-def _listed_in(argument: Path) -> Iterable[ListedPhoto]:
+def _listed_in(argument: Path, recursive: bool, out: Path | None) -> Iterable[ListedPhoto]:
     if argument.is_dir():
         if _is_of_system(argument):
             return _left_out(argument, "a folder of the system")
-        if not (photos := _photos_in(argument)):
+        photos = _photos_below(argument, out) if recursive else _photos_in(argument)
+        if not photos:
             raise UserError(f"{argument} holds no photos; {_what_counts(argument)}")
         return photos
     if not argument.exists():
@@ -161,8 +166,8 @@ def _what_counts(folder: Path) -> str:
     if any(path.suffix.casefold() in RAW_SUFFIXES for path in folder.iterdir()):
         return "camera raw files are not read: export them as JPEG"
     return (
-        f"files count that end in {', '.join(IMAGE_SUFFIXES)} (subfolders are not searched; "
-        "cosseg segment --groups takes each one as a group)"
+        f"files count that end in {', '.join(IMAGE_SUFFIXES)} (subfolders are searched with "
+        "--recursive; cosseg segment --groups takes each one as a group)"
     )
 
 
@@ -172,6 +177,16 @@ def _why_missing(path: Path) -> str:
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
         return "is a URL, and nothing is downloaded"
     return "does not exist"
+
+
+def _photos_below(folder: Path, out: Path | None) -> tuple[ListedPhoto, ...]:
+    """The photos of a folder and of those in it; links to folders are not followed."""
+    found = list(_photos_in(folder))
+    for path in _visible(folder):
+        is_out = out is not None and _is_same_file(path, out)
+        if path.is_dir() and not path.is_symlink() and not is_out:
+            found += _photos_below(path, out)
+    return tuple(found)
 
 
 def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:

@@ -51,6 +51,14 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
         metavar="PHOTOS",
         help="files, and folders whose image files are taken in the order of their names",
     )
+    add_recursive_option(parser)
+
+
+def add_recursive_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that searches folders in folders."""
+    parser.add_argument(
+        "--recursive", action="store_true", help="search the folders in folders as well"
+    )
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:

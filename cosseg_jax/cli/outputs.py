@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
+from scipy.ndimage import label
 from tqdm import tqdm
 
 import cosseg_jax
@@ -31,6 +32,7 @@ SUFFIX_OF = {"masks": ".png", "labels": ".png", "cutouts": ".png", "overlays": "
 JSON_FILE = "segmentation.json"
 OVERLAY_ROWS = 256  # of a photo that are tinted at once
 JPEG_QUALITY = 90
+LEAST_PART = 0.0005  # of a photo, below which a connected part is no instance
 CATEGORY_NAME = "shared object"  # in COCO's format, of a group without a name
 
 
@@ -61,14 +63,14 @@ class Destination(NamedTuple):
 class CocoImage(NamedTuple):
     """A photo and its mask in COCO's format.
 
-    annotation: without ids; None where the mask is empty.
+    annotations: without ids: one of the whole mask, or one of each part; none of an empty mask.
     """
 
     file_name: str
     height: int
     width: int
     presence: float
-    annotation: dict[str, Any] | None
+    annotations: list[dict[str, Any]]
 
 
 def destination_of(folder: Path, photos: Sequence[Path], kinds: Sequence[str]) -> Destination:
@@ -84,6 +86,7 @@ def write_group(
     *,
     threshold: float,
     category: str = CATEGORY_NAME,
+    instances: bool = False,
 ) -> list[dict[str, Any]]:
     """Writes a group's files.
 
@@ -92,6 +95,7 @@ def write_group(
         photos: those that were segmented, in the order of the result's images.
         threshold: probability above which a pixel belongs to the object.
         category: the name of the object in COCO's format.
+        instances: whether each connected part has an annotation of its own.
 
     Returns what the summary says of each photo. Raises OSError, naming the file, where one cannot
     be written.
@@ -103,7 +107,7 @@ def write_group(
         files = to.files_of(to.stems[photo])
         mask = write_photo(files, image, threshold)
         if "json" in to.kinds:
-            in_coco.append(coco_image(mask, name, image.presence))
+            in_coco.append(coco_image(mask, name, image.presence, instances=instances))
         said.append(
             {
                 "name": name,
@@ -186,19 +190,45 @@ def relative_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in absolute]
 
 
-def coco_image(mask: Bool[Ndarray, "H W"], file_name: str, presence: float) -> CocoImage:
+def coco_image(
+    mask: Bool[Ndarray, "H W"], file_name: str, presence: float, *, instances: bool = False
+) -> CocoImage:
     """A photo and its mask in COCO's format.
 
     presence: the probability that the object is in the photo, 0..1.
     """
     height, width = mask.shape
-    return CocoImage(file_name, height, width, presence, annotation_of(mask, presence))
+    annotations = annotations_of(mask, presence, instances=instances)
+    return CocoImage(file_name, height, width, presence, annotations)
 
 
-def annotation_of(mask: Bool[Ndarray, "H W"], score: float) -> dict[str, Any] | None:
-    """An annotation without ids; None for an empty mask."""
+def annotations_of(
+    mask: Bool[Ndarray, "H W"], score: float, *, instances: bool
+) -> list[dict[str, Any]]:
+    """Annotations without ids; none for an empty mask.
+
+    instances: one for each connected part of at least LEAST_PART of the image, the largest first,
+        and for the largest part in any case; else one for the whole mask.
+    """
     if not mask.any():
-        return None
+        return []
+    return [_annotation(part, score) for part in (parts_of(mask) if instances else [mask])]
+
+
+def parts_of(mask: Bool[Ndarray, "H W"]) -> list[Bool[Ndarray, "H W"]]:
+    """The connected parts of a mask that are large enough, the largest first; at least one.
+
+    Pixels that touch at a corner are connected.
+    """
+    labels, _ = label(mask, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    order = np.argsort(-areas, kind="stable")
+    large = [k for k in order[1:] if areas[k] and areas[k] >= LEAST_PART * mask.size]
+    return [labels == k for k in [order[0], *large]]
+
+
+def _annotation(mask: Bool[Ndarray, "H W"], score: float) -> dict[str, Any]:
     return {
         "segmentation": {"size": list(mask.shape), "counts": mask_to_counts(mask)},
         "bbox": bounding_box(mask),
@@ -241,9 +271,10 @@ def coco_data(
             for number, image in numbered
         ],
         "annotations": [
-            {"id": number, "image_id": number, "category_id": 1, **image.annotation}
-            for number, image in numbered
-            if image.annotation is not None
+            {"id": count, "image_id": number, "category_id": 1, **annotation}
+            for count, (number, annotation) in enumerate(
+                ((n, each) for n, image in numbered for each in image.annotations), start=1
+            )
         ],
         "categories": [{"id": 1, "name": category}],
     }

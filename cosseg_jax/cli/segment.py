@@ -23,6 +23,8 @@ def _run_segment(options: argparse.Namespace) -> None:
     if options.groups:
         if prompts_of(options):
             raise UserError("--prompt does not go with --groups; segment its group on its own")
+        if options.recursive:
+            raise UserError("--recursive does not go with --groups, whose subfolders are groups")
         _segment_groups(groups_in(options.photos, options.out), options)
     else:
         group, prompts = group_of(options)
@@ -61,6 +63,7 @@ def _segment_groups(
                 found.result,
                 threshold=options.threshold,
                 category=group.name or outputs.CATEGORY_NAME,
+                instances=options.instances,
             )
         )
         summaries.append(_summary(group, destination.folder, found, written))
@@ -126,6 +129,7 @@ def _add_segment_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="PHOTOS are folders whose subfolders are groups; each is written to DIR/<subfolder>",
     )
+    shared.add_instances_option(parser)
     parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"

@@ -24,7 +24,7 @@ from cosseg_jax.drawing import resized
 from cosseg_jax.types import ImageEncoding, Ndarray
 
 SHARPNESS = 16.0  # of the step from the object to what was excluded, per unit of cosine
-MARGIN = 0.15  # of the cosine, by which a cell must resemble what was excluded more
+MARGIN = 0.15  # of the cosine with what was excluded, where nothing was shown to compare it with
 SMALL = 1e-6  # keeps quotients finite
 
 
@@ -53,17 +53,19 @@ class Exclusion(NamedTuple):
 
     centre: the mean of all cells of the group.
     difference: the prototype of what was shown, zero if nothing was, less that of the excluded.
+    margin: by which a cell must resemble the excluded more.
     """
 
     centre: Float[Ndarray, " C"] | None = None
     difference: Float[Ndarray, " C"] | None = None
+    margin: float = 0.0
 
     def resemblance(self, encoding: ImageEncoding) -> Float[Ndarray, "M h w"]:
-        """How much more each cell resembles what was shown than what was excluded; -2..2."""
+        """How much more each cell resembles what was shown than what was excluded."""
         assert self.centre is not None
         assert self.difference is not None
         x = _unit(np.asarray(_descriptors(encoding), np.float32) - self.centre)
-        return x @ self.difference  # [M, h, w]
+        return x @ self.difference + self.margin  # [M, h, w]
 
     def narrowed(
         self, weights: Float[Ndarray, "M h w"] | None, encoding: ImageEncoding
@@ -158,7 +160,7 @@ def exclusion_of(
     centre = means[0, :, 2].mean(axis=0)
     away = _unit(means[0, excluded, 1].mean(axis=0) - centre)
     towards = _unit(means[0, shown, 0].mean(axis=0) - centre) if shown else np.zeros_like(away)
-    return Exclusion(centre, towards - away)
+    return Exclusion(centre, towards - away, 0.0 if shown else MARGIN)
 
 
 def mark_maps(
@@ -215,7 +217,7 @@ def _descriptors(encoding: ImageEncoding) -> Any:
 
 def _kept_share(likeness: Float[Ndarray, "*M h w"]) -> Float[Ndarray, "*M h w"]:
     """The share of a probability that is kept where `Exclusion.resemblance` is so large."""
-    return expit(SHARPNESS * (likeness + MARGIN))
+    return expit(SHARPNESS * likeness)
 
 
 def _unit(x: Any) -> Any:

@@ -93,6 +93,17 @@ def test_folders_that_make_no_groups_are_named(tmp_path: Path):
             groups_in(folders, tmp_path / "out")
 
 
+def test_folders_in_folders_are_searched_where_asked_but_not_that_of_the_results(tmp_path: Path):
+    for name in ("b/2.jpg", "b/10.jpg", "a/x/1.jpg", "found/masks/1.png", ".hidden/3.jpg", "0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    group = one_group([tmp_path], recursive=True, out=tmp_path / "found")
+    found = [photo.path.relative_to(tmp_path).as_posix() for photo in group.photos]
+    assert found == ["0.jpg", "a/x/1.jpg", "b/2.jpg", "b/10.jpg"]
+    assert names(one_group([tmp_path])) == ["0.jpg"]
+
+
 def test_a_prompted_photo_is_found_by_path_or_name_or_joins(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made(tmp_path / "group", "a.jpg", "b.jpg")

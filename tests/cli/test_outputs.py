@@ -69,6 +69,25 @@ def test_pycocotools_decodes_the_counts_to_the_mask(name: str):
         np.testing.assert_array_equal(coco_mask.toBbox(compressed), bounding_box(mask))
 
 
+def test_instances_are_the_connected_parts_the_largest_first():
+    mask = np.zeros((100, 100), bool)
+    mask[10:20, 10:20] = mask[50:80, 50:80] = True
+    mask[20, 20] = True  # touches the first part at a corner
+    mask[90, 5] = True  # a speck
+    image = coco_image(mask, "a.jpg", 0.75, instances=True)
+    assert [each["bbox"] for each in image.annotations] == [[50, 50, 30, 30], [10, 10, 11, 11]]
+    assert [each["area"] for each in image.annotations] == [900, 101]
+    written = coco_data([image, image], {}, "cats")["annotations"]
+    assert [(each["id"], each["image_id"]) for each in written] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    assert len(coco_image(mask, "a.jpg", 0.75).annotations) == 1
+
+
+def test_a_mask_of_one_small_part_is_an_instance():
+    mask = np.zeros((100, 100), bool)
+    mask[3, 4] = True
+    assert [each.tolist() for each in outputs.parts_of(mask)] == [mask.tolist()]
+
+
 def test_images_without_the_object_have_no_annotation():
     masks = [MASKS["empty"], MASKS["mixed"]]
     images = [coco_image(mask, f"{mask.shape}.jpg", 0.25) for mask in masks]

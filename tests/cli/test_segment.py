@@ -213,6 +213,7 @@ def test_photos_with_the_same_name_keep_both_masks(golden, tmp_path: Path, capsy
             ["photos", "--out", "out", "--prompt", "a.png", "--prompt", "b.png", "--absent"],
             "--prompt a.png needs one or more of --point, --negative, --box, --mask and --absent",
         ),
+        ([".", "--groups", "--recursive", "--out", "out"], "--recursive does not go with --groups"),
         (["photos", "--out", "out", "--prompts", "no.json"], "no.json does not exist; give a JSON"),
         (["photos", "--out", "out", "--prompt", "z.png", "--point=1,1"], "--prompt z.png: no such"),
         (["photos", "--out", "out", "--checkpoint", "nowhere"], "no checkpoint in nowhere"),
