@@ -28,6 +28,7 @@ from cosseg_jax.evaluation import ablation, benchmark, metrics, saved_masks
 from cosseg_jax.evaluation.evaluator import OnImage
 from cosseg_jax.evaluation.report.writer import Report
 from cosseg_jax.evaluation.results import Result, as_json
+from cosseg_jax.evaluation.saliency import SaliencyMeasures
 from cosseg_jax.evaluation.tables import contents
 from cosseg_jax.evaluation.tables.grid import Grid, records
 from cosseg_jax.evaluation.tables.styles import STYLES, draw
@@ -55,6 +56,7 @@ flags.DEFINE_integer("group_size", 5, "Images in a group, for fives and random:K
 flags.DEFINE_integer("seed", 0, "Seed of random groups, and of groups of another category.")
 flags.DEFINE_list("protocols", list(metrics.PROTOCOLS), "Besides original and ssnm: ufo, pooled.")
 flags.DEFINE_bool("group_metrics", True, "Also compute foreign_* and gain_alone.")
+flags.DEFINE_bool("measures", False, "Also S-measure, F-beta, E-measure and MAE.")
 flags.DEFINE_string(
     "unmodulated_checkpoint", None, "The same network with its modulators off: gain_unmodulated."
 )
@@ -107,7 +109,15 @@ def check_flags() -> benchmark.Settings:
     if FLAGS.dataset is None:
         raise UserError("--dataset is missing; see --help")
     if FLAGS.ablation:
-        for name in ("checkpoint", "unmodulated_checkpoint", "save_masks", "report", "refine"):
+        alone = (
+            "checkpoint",
+            "unmodulated_checkpoint",
+            "save_masks",
+            "report",
+            "refine",
+            "measures",
+        )
+        for name in alone:
             if getattr(FLAGS, name):
                 raise UserError(f"--{name} does not go with --ablation, which takes four networks")
     if FLAGS.dataset == ALL and (FLAGS.ablation or FLAGS.split or FLAGS.categories):
@@ -134,7 +144,8 @@ def evaluate_data_set(settings: benchmark.Settings) -> Outcome:
     source = load_data_set()
     listeners = callbacks(source, settings)
     result = score_all({source.name: source}, {source.name: listeners}, settings)[source.name]
-    return Outcome(contents.report(result), as_json(result))
+    grids, content = measured({source.name: listeners})
+    return Outcome([*contents.report(result), *grids], as_json(result) | content)
 
 
 def evaluate_benchmarks(settings: benchmark.Settings) -> Outcome:
@@ -142,10 +153,25 @@ def evaluate_benchmarks(settings: benchmark.Settings) -> Outcome:
     sources, missing = benchmark.find_benchmarks(FLAGS.data_dir)
     listeners = {name: callbacks(source, settings, name) for name, source in sources.items()}
     results = score_all(sources, listeners, settings)
-    grids = contents.benchmarks(list(results.values()), missing)
+    measures, content_of_measures = measured(listeners)
+    grids = [*contents.benchmarks(list(results.values()), missing), *measures]
     found = {name: as_json(result) for name, result in results.items()}
     content = {"results": found, "missing": missing, "tables": [records(grid) for grid in grids]}
-    return Outcome(grids, content)
+    return Outcome(grids, content | content_of_measures)
+
+
+def measured(listeners: dict[str, list[OnImage]]) -> tuple[list[Grid], dict[str, Any]]:
+    """The table and the JSON of --measures; nothing without it."""
+    scores = {
+        name: listener.scores()
+        for name, each in listeners.items()
+        for listener in each
+        if isinstance(listener, SaliencyMeasures)
+    }
+    if not scores:
+        return [], {}
+    by_name = {name: found._asdict() for name, found in scores.items()}
+    return [contents.saliency(scores)], {"measures": by_name}
 
 
 def evaluate_ablation(settings: benchmark.Settings) -> Outcome:
@@ -192,6 +218,8 @@ def callbacks(source: Source, settings: benchmark.Settings, folder: str = "") ->
         masks = Path(FLAGS.save_masks) / folder
         saved_masks.check_mask_paths(masks, source, groups, force=FLAGS.force)
         found.append(saved_masks.mask_writer(masks))
+    if FLAGS.measures:
+        found.append(SaliencyMeasures())
     if FLAGS.report:
         found.append(Report(Path(FLAGS.report) / folder, source, groups, force=FLAGS.force))
     return found

@@ -67,6 +67,10 @@ SOURCES = {
     "msrc": DatasetSpec(("test",), True, _load_cosegmentation("msrc")),
     "internet": DatasetSpec(("test",), True, _load_cosegmentation("internet")),
     "icoseg": DatasetSpec(("test",), True, _load_cosegmentation("icoseg")),
+    **{
+        name: DatasetSpec(("test",), True, _load_cosegmentation(name))
+        for name in ("coca", "cosal2015", "cosod3k", "fss1000")
+    },
     "folder": DatasetSpec(("train", "val", "test"), True, _load_folder),  # test: all images
 }
 

@@ -29,6 +29,7 @@ from cosseg_jax.predict.refinement import Refine
 SHIPPED_LABEL = "cosseg_jax"  # in tables, the network that comes with the package
 ALWAYS = ("original", "ssnm")  # protocols that are always evaluated, before all others
 CACHE_GIGABYTES = 6.0  # of encodings that are kept; 900 images of the shipped network
+FURTHER = ("coca", "cosal2015", "cosod3k")  # benchmarks of co-salient object detection
 OWN, ALONE, FOREIGN = "own groups", "alone", "foreign"
 
 
@@ -183,13 +184,15 @@ def ordered(protocols: Sequence[str]) -> tuple[str, ...]:
 def find_benchmarks(data_dir: str | Path | None) -> tuple[dict[str, Source], dict[str, str]]:
     """The data sets of the paper's tables 1 to 4 that are in `data_dir`, and why others are not.
 
+    Those of `FURTHER` follow.
+
     Raises:
         ValueError: for a bad file in one of them, or without any `data_dir`.
         FileNotFoundError: if there is none of them.
     """
     found: dict[str, Source] = {}
     missing: dict[str, str] = {}
-    for name in TABLES:
+    for name in (*TABLES, *FURTHER):
         try:
             found[name] = load_source(name, SOURCES[name].splits[-1], data_dir)
         except FileNotFoundError as error:

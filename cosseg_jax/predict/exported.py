@@ -108,6 +108,8 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
     if (named := untrained.named_network(folder)) is not None:
         return untrained.load_untrained(*named)
     config = load_config(folder)
+    if missing := sorted(NEEDED_FIELDS.difference(config.keys())):
+        raise UserError(f"the config in {folder} lacks {', '.join(missing)}; export the run again")
     try:
         network = from_config(config.model, len(config.categories))
     except (AttributeError, KeyError, TypeError) as error:  # a field that is missing or unknown
@@ -146,11 +148,8 @@ def _parsed(text: str | bytes, path: Path) -> ConfigDict:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); export the run again") from error
-    if not isinstance(config, dict) or not config.keys() >= NEEDED_FIELDS:
-        raise UserError(
-            f"the config in {path} lacks one of {', '.join(sorted(NEEDED_FIELDS))}; export the run "
-            "again"
-        )
+    if not isinstance(config, dict):
+        raise UserError(f"the config in {path} is a {type(config).__name__}, not an object by name")
     return ConfigDict(config)
 
 

@@ -205,10 +205,11 @@ def put_there(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 def test_benchmarks_that_are_there_are_found(monkeypatch: pytest.MonkeyPatch):
-    put_there(monkeypatch, "pascal", "internet")
+    put_there(monkeypatch, "coca", "pascal", "internet")
     found, missing = benchmark.find_benchmarks("data")
-    assert list(found) == ["internet", "pascal"]
-    assert missing == {"msrc": "no msrc in data", "icoseg": "no icoseg in data"}
+    assert list(found) == ["internet", "pascal", "coca"]
+    absent = ("msrc", "icoseg", "cosal2015", "cosod3k")
+    assert missing == {name: f"no {name} in data" for name in absent}
 
 
 def test_no_benchmark_at_all_says_how_to_prepare_one(monkeypatch: pytest.MonkeyPatch):

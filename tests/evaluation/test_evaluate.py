@@ -171,10 +171,20 @@ def test_all_data_sets_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixt
     masks = tmp_path / "masks"
     results = results_of(tmp_path, dataset="all", save_masks=str(masks), group_metrics=False)
     assert list(results["results"]) == ["pascal"]
-    assert list(results["missing"]) == ["msrc", "internet", "icoseg"]
+    missing = ["msrc", "internet", "icoseg", *benchmark.FURTHER]
+    assert list(results["missing"]) == missing
     assert [table["name"] for table in results["tables"]] == ["table 4", "pascal group", "all"]
     assert len(list((masks / "pascal").rglob("*.png"))) == 9
     assert "not found: msrc, internet, icoseg" in capsys.readouterr().out
+
+
+def test_measures_of_co_salient_object_detection_are_asked_for(tmp_path: Path, capsys):
+    found = results_of(tmp_path, measures=True)["measures"]["pascal"]
+    assert found["images"] == 9
+    assert found["max_f"] == pytest.approx(100, abs=0.1)
+    assert found["mae"] < 5 < 95 < found["s_measure"]
+    assert "Measures of co-salient object detection" in capsys.readouterr().out
+    assert "measures" not in results_of(tmp_path, force=True)
 
 
 def test_table_5_of_four_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -84,8 +84,8 @@ def test_a_file_that_is_cut_off_is_named(file, size):
     ("config", "message"),
     [
         ("{", "is not valid JSON"),
-        ("[]", "lacks one of"),
-        ('{"model": {}}', "lacks one of"),
+        ("[]", "is a list, not an object"),
+        ('{"model": {}}', "lacks categories, image_size, prediction; export"),
         (
             json.dumps(dict(model={}, categories=[], prediction={}, image_size=32)),
             "describes no network of this version",

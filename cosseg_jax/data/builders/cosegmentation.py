@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from cosseg_jax.data.builders.build import Distribution, prepare_in_cache, version_of
 from cosseg_jax.data.builders.expected import BENCHMARKS, Checksum, differences_from_paper
+from cosseg_jax.data.builders.layouts.cosal import cosal_layout
 from cosseg_jax.data.builders.layouts.folder import FOLDER
+from cosseg_jax.data.builders.layouts.fss import FSS
 from cosseg_jax.data.builders.layouts.icoseg import ICOSEG
 from cosseg_jax.data.builders.layouts.internet import INTERNET
 from cosseg_jax.data.builders.layouts.layout import LabelledImage, Layout
@@ -43,6 +45,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {  # where several fit, the first count
     "msrc": (_pack("MSRC7", "msrc"), MSRC),
     "internet": (_pack("Internet_Datasets300", "internet"), INTERNET),
     "icoseg": (_pack("iCoseg8", "icoseg"), ICOSEG),
+    "coca": (cosal_layout("CoCA"),),
+    "cosal2015": (cosal_layout("CoSal2015"),),
+    "cosod3k": (cosal_layout("CoSOD3k"),),
+    "fss1000": (FSS,),
     "folder": (FOLDER,),
 }
 

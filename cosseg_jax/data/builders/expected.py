@@ -68,6 +68,14 @@ BENCHMARKS = {
 }
 
 
+PUBLISHED_TOTALS = {  # classes and images of further benchmarks, as their publications state them
+    "coca": (80, 1_295),
+    "cosal2015": (50, 2_015),
+    "cosod3k": (160, 3_316),
+    "fss1000": (1_000, 10_000),
+}
+
+
 class Checksum:
     """Sums up decoded images and label maps, image by image, class by class.
 
@@ -99,9 +107,12 @@ def differences_from_paper(name: str, categories: Iterable[str], checksum: str) 
       categories: the class of each image.
       checksum: that of all images.
     """
+    counts = Counter(categories)
+    if name in PUBLISHED_TOTALS:
+        return _differences_in_total(PUBLISHED_TOTALS[name], (len(counts), counts.total()))
     if name not in BENCHMARKS:
         return []
-    benchmark, counts = BENCHMARKS[name], Counter(categories)
+    benchmark = BENCHMARKS[name]
     missing = [category for category in benchmark.counts if not counts[category]]
     lines = [f"no images of {', '.join(missing)}"] if missing else []
     lines += [
@@ -123,3 +134,11 @@ def differences_from_paper(name: str, categories: Iterable[str], checksum: str) 
             f"{checksum}, theirs {benchmark.checksum})"
         )
     return lines
+
+
+def _differences_in_total(published: tuple[int, int], found: tuple[int, int]) -> list[str]:
+    return [
+        f"{here} {what}, the publication has {there}"
+        for what, there, here in zip(("classes", "images"), published, found, strict=True)
+        if here != there
+    ]

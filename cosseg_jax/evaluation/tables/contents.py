@@ -7,6 +7,7 @@ from cosseg_jax.evaluation.benchmark import ALWAYS, how_to_prepare
 from cosseg_jax.evaluation.evaluator import Evaluation
 from cosseg_jax.evaluation.paper import ABLATION, OURS_HRNET, OURS_VGG16, TABLES, Published, Table
 from cosseg_jax.evaluation.results import PJ, Result
+from cosseg_jax.evaluation.saliency import SaliencyScores
 from cosseg_jax.evaluation.tables.grid import Cell, Column, Grid, Noted
 
 P_AND_J = "P is pixel accuracy, J is IoU (Jaccard) of the object; both in percent"
@@ -29,6 +30,21 @@ GROUP_NOTES = {
 }
 
 
+SALIENCY_LABELS = {
+    "s_measure": "S",
+    "max_f": "max\nF",
+    "mean_f": "mean\nF",
+    "max_e": "max\nE",
+    "mean_e": "mean\nE",
+    "mae": "MAE",
+}
+SALIENCY_NOTE = (
+    "Of the probability maps, stretched to 0..1, never emptied; max and mean over 256 thresholds "
+    "of the photos' mean curve; MAE is better when lower. Published numbers mostly take each class "
+    "as one group: --grouping whole"
+)
+
+
 def report(result: Result) -> list[Grid]:
     """The tables of one data set."""
     title = (
@@ -46,8 +62,22 @@ def benchmarks(results: Sequence[Result], missing: Mapping[str, str]) -> list[Gr
     """The paper's tables with our rows, the group-dependence metrics, and one row per data set."""
     grids: list[Grid] = []
     for result in results:
-        grids += [beside_paper(result), group_dependence(result)]
+        if result.dataset in TABLES:
+            grids.append(beside_paper(result))
+        grids.append(group_dependence(result))
     return [*grids, all_data_sets(results, missing)]
+
+
+def saliency(scores: Mapping[str, SaliencyScores]) -> Grid:
+    """The measures of co-salient object detection, one row per data set."""
+    columns = [Column("data set"), Column("photos", "images")]
+    columns += [Column(label, name) for name, label in SALIENCY_LABELS.items()]
+    rows: list[tuple[Cell, ...]] = [
+        (dataset, found.images, *(getattr(found, name) for name in SALIENCY_LABELS))
+        for dataset, found in scores.items()
+    ]
+    title = "Measures of co-salient object detection, in percent"
+    return Grid("saliency", title, tuple(columns), (rows,), notes=(SALIENCY_NOTE,))
 
 
 def per_class(evaluation: Evaluation | Result, dataset: str) -> Grid:

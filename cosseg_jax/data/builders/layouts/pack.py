@@ -65,11 +65,24 @@ def _find_pack(folder_name: str, folder: Path) -> Path | None:
 
 
 def _pack_images(description: str, classes: Sequence[str], pack: Path) -> list[LabelledImage]:
-    images, masks = (class_folders(pack / part) for part in ("image", "groundtruth"))
+    return paired_images(pack / "image", pack / "groundtruth", description, classes)
+
+
+def paired_images(
+    image_tree: Path, mask_tree: Path, description: str, classes: Sequence[str] = ()
+) -> list[LabelledImage]:
+    """The images of two like trees of class folders, sorted by class and stem.
+
+    Raises UserError for a class or a file that is in only one of them, or an empty tree.
+    """
+    images, masks = class_folders(image_tree), class_folders(mask_tree)
     if lone := sorted(images.keys() ^ masks.keys()):
-        raise UserError(f"{pack}: class folders {lone} are in only one of image/, groundtruth/")
+        raise UserError(
+            f"{image_tree.parent}: class folders {lone} are in only one of {image_tree.name}/, "
+            f"{mask_tree.name}/"
+        )
     if not images:
-        raise UserError(f"{pack / 'image'} has no class folders: {description}")
+        raise UserError(f"{image_tree} has no class folders: {description}")
     found = [
         LabelledImage(class_called(folder, classes), *files)
         for folder in images
