@@ -1,21 +1,23 @@
 """Times our 1x1 and 3x3 convolutions against flax's own, forward and with gradients.
 
-    python benchmarks/convolutions.py
+    python -m benchmarks.convolutions [--json FILE]
 
-prints, for shapes of ResNet-50 and of the head, the times of both and their ratio. Compare only
-ratios within one run.
+prints, for shapes of ResNet-50 and of the head, the shortest times of both and their ratio. Compare
+only ratios within one run.
 """
 
 import argparse
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from benchmarks.ratio import Ratio, write_ratios
 from cosseg_jax.models.layers import PointwiseConv, convolved_3x3
 
 IMAGES = 20
@@ -30,18 +32,18 @@ OURS = {
 REPEATS = 5
 
 
-def best_ms(function: Callable[..., Any], *arguments: Any) -> float:
-    """The shortest time of REPEATS calls, after one that compiles."""
+def times_ms(function: Callable[..., Any], *arguments: Any) -> list[float]:
+    """The times of REPEATS calls, after one that compiles."""
     jax.block_until_ready(function(*arguments))
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
 
 
-def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
+def times_of(layer: nn.Module, x: jax.Array) -> tuple[list[float], list[float]]:
     """Milliseconds of the forward pass, and of the gradients of input and parameters."""
     variables = layer.init(jax.random.key(0), x[:1])
 
@@ -49,24 +51,31 @@ def times_of(layer: nn.Module, x: jax.Array) -> tuple[float, float]:
         return jnp.mean(jnp.square(layer.apply(variables, x)))  # type: ignore[arg-type]
 
     forward, gradient = jax.jit(layer.apply), jax.jit(jax.grad(loss, argnums=(0, 1)))
-    return best_ms(forward, variables, x), best_ms(gradient, variables, x)
+    return times_ms(forward, variables, x), times_ms(gradient, variables, x)
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--json", type=Path, help="file for the ratios")
+    options = parser.parse_args()
+    ratios = []
     print("window side channels   forward: flax, ours, ratio   gradients: flax, ours, ratio")
     for window, shapes in SHAPES.items():
         for side, channels, features in shapes:
             x = jax.random.normal(jax.random.key(1), (IMAGES, side, side, channels))
             flaxs = times_of(nn.Conv(features, (window, window)), x)
             ours = times_of(OURS[window](features), x)
-            columns = (
-                f"{one:8.1f} {other:8.1f} {one / other:6.2f}"
-                for one, other in zip(flaxs, ours, strict=True)
-            )
-            print(f"{window}x{window} {side:4} {channels:4}->{features:<4}", *columns, "ms")
+            name, columns = f"{window}x{window} {side:4} {channels:4}->{features:<4}", []
+            for kind, theirs, own in zip(("forward", "gradients"), flaxs, ours, strict=True):
+                best = min(theirs), min(own)
+                columns.append(f"{best[0]:8.1f} {best[1]:8.1f} {best[0] / best[1]:6.2f}")
+                values = tuple(one / other for one, other in zip(theirs, own, strict=True))
+                ratios.append(Ratio(f"{name} {kind}, flax / ours", values))
+            print(name, *columns, "ms", flush=True)
+    if options.json:
+        write_ratios(options.json, ratios)
 
 
 if __name__ == "__main__":
