@@ -39,11 +39,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz_data_sets import coco, prepared, trees, voc
 from fuzz_images import bombs, images, masks, uploads
 from fuzz_mutations import Attempt
-from fuzz_networks import checkpoints, config_fields, exports, weights
+from fuzz_networks import checkpoints, concepts, config_fields, exports, weights
 from fuzz_requests import options, prompts, requests
 
 KINDS: dict[str, tuple[Callable[[Path], Attempt], int]] = {  # with their shares of all inputs
-    "images": (images, 240),
+    "images": (images, 220),
     "masks": (masks, 120),
     "uploads": (uploads, 60),
     "bombs": (bombs, 2),
@@ -53,6 +53,7 @@ KINDS: dict[str, tuple[Callable[[Path], Attempt], int]] = {  # with their shares
     "prepared": (prepared, 20),
     "config_fields": (config_fields, 60),
     "exports": (exports, 20),
+    "concepts": (concepts, 20),
     "checkpoints": (checkpoints, 20),
     "weights": (weights, 60),
     "options": (options, 40),

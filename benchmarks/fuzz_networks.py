@@ -94,6 +94,25 @@ def exports(folder: Path) -> Attempt:
     return attempt
 
 
+def concepts(folder: Path) -> Attempt:
+    """Files of concepts: what was learnt of two classes."""
+    from cosseg_jax.predict.concept import Concept, LearntClass
+
+    vector, one = np.ones(4, np.float32), np.float32(1)
+    learnt = LearntClass(
+        vector, vector, one, vector, vector[None], np.eye(4, dtype=np.float32), one
+    )
+    file = folder / "learnt.concept"
+    Concept({"cat": learnt, "dog": learnt}, "0123").save(file)
+    whole = file.read_bytes()
+
+    def attempt(rng: random.Random) -> None:
+        file.write_bytes(changed_bytes(whole, rng))
+        Concept.load(file)
+
+    return attempt
+
+
 def checkpoints(folder: Path) -> Attempt:
     """A run's checkpoints, one file of which is changed, as a run goes on from them."""
     from ml_collections import ConfigDict

@@ -52,26 +52,32 @@ def options(folder: Path) -> Attempt:
 
 
 def prompts(folder: Path) -> Attempt:
-    """Prompts of Python and of the page, with numbers and JSON of all kinds."""
+    """Prompts of Python, of a file and of the page, with numbers and JSON of all kinds."""
+    from cosseg_jax.cli.prompts import read_prompts
     from cosseg_jax.data.prompts import Prompt, region
     from cosseg_jax.web.prompts import number_of, segment_request, threshold_of
     from cosseg_jax.web.uploads import Upload
 
     photos = [Upload("a", b"", 40, 30, b""), Upload("b", b"", 7, 90, b"")]
-    requests = (
-        {"left_out": [1], "prompt": {"photo": 0, "point": [3, 4.5]}},
-        {"left_out": [], "prompt": {"photo": 1, "box": [0, 1, 6, 70]}},
-        {"left_out": [0], "prompt": None},
-    )
+    shown = [
+        {"photo": 0, "points": [[3, 4.5], [6, 7]], "labels": [1, 0]},
+        {"photo": 1, "box": [0, 1, 6, 70]},
+        {"photo": 1, "absent": True},
+    ]
+    named = [*({**prompt, "photo": "a.png"} for prompt in shown), {"photo": "b", "mask": "m.png"}]
     numbers = (0, 1, 39.5, -1, 1e308, math.nan, math.inf, -math.inf, 10**400, 2**63, 29)
+    file = folder / "prompts.json"
 
     def attempt(rng: random.Random) -> None:
         number_of(changed_text("12", rng))
+        request = {"left_out": [1], "prompts": rng.sample(shown, rng.randrange(4))}
+        file.write_bytes(encoded_json(changed_json(named, rng), rng))
         with contextlib.suppress(UserError):
             threshold_of(changed_text("0.5", rng))
-        body = encoded_json(changed_json(rng.choice(requests), rng), rng)
         with contextlib.suppress(UserError):
-            segment_request(body, photos)
+            segment_request(encoded_json(changed_json(request, rng), rng), photos)
+        with contextlib.suppress(UserError, OSError):
+            read_prompts(file)
         drawn = tuple(rng.choice(numbers) for _ in range(4))
         prompt = Prompt(0, point=drawn[:2]) if rng.random() < 0.5 else Prompt(0, box=drawn)
         region(prompt, 30, 40)
@@ -92,7 +98,8 @@ def requests(folder: Path) -> Attempt:
 def _changed_request(id: str, rng: random.Random) -> bytes:
     """The bytes of a request: of the page's own, changed in its parts or as a whole."""
     png = saved(Image.new("RGB", (8, 6), "red"), "PNG")
-    body = json.dumps({"left_out": [], "prompt": {"photo": 0, "point": [1, 2]}}).encode()
+    asked = {"left_out": [], "prompts": [{"photo": 0, "points": [[1, 2]], "labels": [1]}]}
+    body = json.dumps(asked).encode()
     own = f"/api/sessions/{id}"
     method, path, content = rng.choice(
         (
@@ -113,7 +120,7 @@ def _changed_request(id: str, rng: random.Random) -> bytes:
     if rng.random() < 0.3:
         path = changed_text(path, rng)
     if content and rng.random() < 0.5:
-        changed = encoded_json(changed_json(json.loads(body), rng), rng)
+        changed = encoded_json(changed_json(asked, rng), rng)
         content = changed if content is body else changed_bytes(content, rng)
     host = rng.choice(("127.0.0.1", "127.0.0.1", "localhost", "[::1]", "evil.example", "[bad"))
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(content)}"]

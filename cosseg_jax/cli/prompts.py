@@ -168,11 +168,11 @@ def _from_json(entry: Any, file: Path, where: str) -> PhotoPrompt:
     if not isinstance(entry.get("mask", ""), str):
         raise UserError(f"{where}: mask is {entry['mask']!r}; expected the name of a file")
     prompt = PhotoPrompt(
-        _beside(file, entry["photo"]),
+        _beside(file, _path(entry["photo"], where)),
         [_numbers(point, 2, f"{where}: a point") for point in points],
         [int(label) for label in labels],
         [_numbers(entry["box"], 4, f"{where}: box")] if "box" in entry else [],
-        [file.parent / shared.path(entry["mask"])] if "mask" in entry else [],
+        [file.parent / _path(entry["mask"], where)] if "mask" in entry else [],
         entry.get("absent", False),
     )
     if prompt.is_empty:
@@ -180,10 +180,17 @@ def _from_json(entry: Any, file: Path, where: str) -> PhotoPrompt:
     return prompt
 
 
-def _beside(file: Path, name: str) -> Path:
+def _path(text: str, where: str) -> Path:
+    try:
+        return shared.path(text)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _beside(file: Path, name: Path) -> Path:
     """The photo beside the file, if there is one; else a name to look up in the group."""
-    beside = file.parent / shared.path(name)
-    return beside if beside.is_file() else Path(name)
+    beside = file.parent / name
+    return beside if beside.is_file() else name
 
 
 def _numbers(values: Any, count: int, what: str) -> tuple[float, ...]:

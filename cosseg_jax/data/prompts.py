@@ -1,8 +1,9 @@
 """Prompts: points, boxes and masks that show the object, or what it is not, in some images."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -51,6 +52,10 @@ class Prompt:
             raise UserError(
                 f"a point has the label {unknown[0]!r}; give 1 on the object, 0 beside it"
             )
+        for point in (*self.positive, *self.negative):
+            _check_numbers(point, 2)
+        if self.box is not None:
+            _check_numbers(self.box, 4)
         given = self.point is not None or len(self.points) or self.box or self.mask is not None
         if bool(given) == self.absent:
             found = "points, a box or a mask as well as absent" if given else "none"
@@ -159,6 +164,16 @@ def draw_prompt(mask: Bool[Ndarray, "H W"], rng: np.random.Generator) -> Prompt:
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         return Prompt(0, box=tuple(float(side) for side in box))  # type: ignore[arg-type]
     return Prompt(0, mask=mask)
+
+
+def _check_numbers(values: Any, count: int) -> None:
+    try:
+        right = len(values) == count and all(math.isfinite(value) for value in values)
+    except (TypeError, OverflowError):
+        right = False
+    if not right:
+        kind = "point" if count == 2 else "box"
+        raise UserError(f"a {kind} is {values!r:.80}; expected {count} finite numbers, in pixels")
 
 
 def _check_inside(prompt: Prompt, height: int, width: int) -> None:

@@ -120,6 +120,8 @@ def test_prompts_are_read_from_a_file_beside_the_photos(asked: Asked, tmp_path: 
         ('[{"photo": "a", "points": [[1, 2]], "labels": [2]}]', "labels is [2]; expected 1"),
         ('[{"photo": "a", "box": [1, 2, 3]}]', "box is [1, 2, 3]; expected 4 numbers"),
         ('[{"photo": "a", "absent": 1}]', "absent is 1; expected true or false"),
+        ('[{"photo": "", "absent": true}]', "prompts.json, entry 1: '' is not a path"),
+        ('[{"photo": "a", "mask": "\\u0000"}]', "prompts.json, entry 1: '\\x00' is not a path"),
         ('[{"photo": "a"}]', "it shows nothing; give points, box, mask or absent"),
     ],
 )

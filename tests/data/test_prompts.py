@@ -1,5 +1,7 @@
 """What prompts show of an image: points, boxes, masks, positive and negative, several of them."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,9 @@ def test_where_the_object_is_absent_everything_is_excluded():
         ({}, "takes points, a box, a mask or several of them, or absent; found none"),
         ({"point": (1, 2), "absent": True}, "a mask as well as absent"),
         ({"points": [(1, 2)], "labels": []}, "0 labels for 1 points"),
+        ({"point": (1, math.nan)}, r"a point is \(1, nan\); expected 2 finite numbers"),
+        ({"points": [(1, 10**400)]}, r"a point is \(1, 1000.*; expected 2 finite numbers"),
+        ({"box": (1, 2, math.inf, 4)}, r"a box is \(1, 2, inf, 4\); expected 4 finite numbers"),
         ({"points": [(1, 2)], "labels": [2]}, "a point has the label 2; give 1 on the object"),
     ],
 )
