@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Array, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.models.training_free import network_of
 from cosseg_jax.predict.exported import prediction_options
 from cosseg_jax.predict.programs import predict_group
 
@@ -38,7 +38,7 @@ def group_function(config: ConfigDict, variables: Mapping[str, Any]) -> GroupFun
     Where the config says `prediction.mirror`, probabilities are averaged with those of mirrored
     images. Refinement needs images at their own size and is left to the caller.
     """
-    network = from_config(config.model, len(config.categories))
+    network = network_of(config.model, len(config.categories))
     mirror = prediction_options(config).mirror
 
     def group(images: UInt8[Array, "N S S 3"]) -> dict[str, Array]:

@@ -249,15 +249,9 @@ def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
 def from_config(model: ConfigDict, categories: int, axis_name: str | None = None) -> SSNM:
     """Builds the network that the `model` part of a config describes.
 
-    It is a `TrainingFree` where the config has `model.training_free`.
-
     Raises:
         ValueError: naming the field whose value is not valid.
     """
-    if model.get("training_free", False):
-        from cosseg_jax.models.training_free import training_free_from_config
-
-        return training_free_from_config(model)
     check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_choice("model.dtype", model.dtype, tuple(DTYPES))
     check_frozen_stages(model.backbone, model.frozen_stages)

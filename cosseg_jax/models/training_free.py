@@ -19,7 +19,7 @@ from cosseg_jax.models.backbones import BACKBONES, create_backbone
 from cosseg_jax.models.fusion import STRIDES, check_stride
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
-from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.types import (
     Count,
     FeatureMaps,
@@ -97,12 +97,14 @@ def _unit(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=-1, keepdims=True) + SMALL)
 
 
-def training_free_from_config(model: ConfigDict) -> TrainingFree:
-    """Builds what the `model` part of a config without training describes.
+def network_of(model: ConfigDict, categories: int) -> SSNM:
+    """Builds what the `model` part of a config describes: with `training_free`, a `TrainingFree`.
 
     Raises:
         UserError: naming the field whose value is not valid.
     """
+    if not model.get("training_free", False):
+        return from_config(model, categories)
     check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_stride(model.spatial_stride)
     spatial = SpatialOptions(**model.spatial)

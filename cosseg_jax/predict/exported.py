@@ -19,7 +19,8 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.fit import check_finite
-from cosseg_jax.models.ssnm import from_config, initial_variables
+from cosseg_jax.models.ssnm import initial_variables
+from cosseg_jax.models.training_free import network_of
 from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 
@@ -111,7 +112,7 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
     if missing := sorted(NEEDED_FIELDS.difference(config.keys())):
         raise UserError(f"the config in {folder} lacks {', '.join(missing)}; export the run again")
     try:
-        network = from_config(config.model, len(config.categories))
+        network = network_of(config.model, len(config.categories))
     except (AttributeError, KeyError, TypeError) as error:  # a field that is missing or unknown
         raise UserError(
             f"the config in {folder} describes no network of this version of cosseg_jax: {error}"

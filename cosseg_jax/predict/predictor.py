@@ -26,7 +26,7 @@ from cosseg_jax.data.images import (
 )
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError, check_choice, message_of
-from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.models.training_free import network_of
 from cosseg_jax.predict.chunked import CHUNK_SIZE, ChunkedNetwork
 from cosseg_jax.predict.concept import Concept, check_network
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
@@ -84,7 +84,7 @@ class Predictor:
             self.options = self.options._replace(refine=kind_of(refine))
         self._refiners: dict[str | bool, Any] = {}
         self._sam_weights = sam_weights
-        network = from_config(config.model, len(self.categories))
+        network = network_of(config.model, len(self.categories))
         dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
         network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
         self.network: Any = ChunkedNetwork(

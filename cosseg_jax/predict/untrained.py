@@ -18,7 +18,7 @@ from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.pretrained.hub import HUB
 from cosseg_jax.models.ssnm import initial_variables
-from cosseg_jax.models.training_free import training_free_from_config
+from cosseg_jax.models.training_free import network_of
 
 SCRATCH = "hrnet_tiny"  # has no weights
 NAMES = {name.replace("_", "-"): name for name in BACKBONES if name != SCRATCH}
@@ -39,7 +39,7 @@ def load_untrained(backbone: str, weights: str = HUB) -> tuple[ConfigDict, dict[
     weights: as `model.pretrained`; raises as `load_pretrained` does.
     """
     config = untrained_config(backbone, weights)
-    network = training_free_from_config(config.model)
+    network = network_of(config.model, categories=0)
     shapes: Any = jax.eval_shape(lambda: initial_variables(network, seed=0))
     wanted = {part: tree["backbone"] for part, tree in shapes.items() if tree}
     loaded = load_pretrained(weights, backbone, wanted)

@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
-from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.models.training_free import TrainingFree, resplit
+from cosseg_jax.models.training_free import TrainingFree, network_of, resplit
 
 CHANNELS, SIDE = 16, 6
 
@@ -70,10 +69,10 @@ def test_the_group_context_is_the_corrected_prior_and_no_category():
 def test_a_config_builds_it_and_bad_values_are_named():
     fields = dict(training_free=True, backbone="vgg16", pretrained="hub", spatial_stride=16)
     model = ConfigDict(fields | {"spatial": dict(descriptors="centred")})
-    assert from_config(model, 0).spatial_stride == 16
+    assert network_of(model, 0).spatial_stride == 16
     for name, value, message in (
         ("spatial_stride", 7, "choose 8, 16 or 32"),
         ("backbone", "x", "vgg16"),
     ):
         with pytest.raises(UserError, match=message):
-            from_config(ConfigDict({**model, name: value}), 0)
+            network_of(ConfigDict({**model, name: value}), 0)

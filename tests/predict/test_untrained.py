@@ -8,10 +8,11 @@ import pytest
 from toy_networks import ToyBackbone, drawn_variables
 
 import cosseg_jax
+from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.pretrained import flat_names
-from cosseg_jax.predict import untrained
+from cosseg_jax.predict import exported, untrained
 from cosseg_jax.predict.predictor import Predictor
 
 
@@ -44,7 +45,7 @@ def iou(found: np.ndarray, truth: np.ndarray) -> float:
     return float((found & truth).sum() / (found | truth).sum())
 
 
-def test_what_the_images_share_is_found(toy, monkeypatch):
+def test_what_the_images_share_is_found(toy):
     config, variables = untrained.load_untrained("toy", str(toy))
     config.model.spatial_stride, config.image_size = 8, 160
     images, masks = scenes()
@@ -53,6 +54,15 @@ def test_what_the_images_share_is_found(toy, monkeypatch):
     assert np.mean([iou(x.mask, mask) for x, mask in zip(result.images, masks, strict=True)]) > 0.7
     alone = Predictor(config, variables)(images[:1])
     assert alone.images[0].mask.shape == (160, 160)
+
+
+def test_a_prompt_says_which_part_is_meant(toy):
+    config, variables = untrained.load_untrained("toy", str(toy))
+    config.model.spatial_stride, config.image_size = 8, 160
+    images, masks = scenes()
+    prompt = Prompt(image=0, mask=~masks[0])
+    result = Predictor(config, variables)(images, prompt=prompt)
+    assert iou(result.images[0].mask, ~masks[0]) > 0.5
 
 
 def test_load_takes_a_backbone_with_its_weights(toy):
@@ -86,3 +96,12 @@ def test_tokens_keep_their_own_grid():
 def test_a_backbone_whose_weights_are_not_on_the_hub_is_named():
     with pytest.raises(UserError, match=r"model.backbone is 'resnet50_keras'; choose one of"):
         cosseg_jax.load("resnet50-keras")
+
+
+def test_it_is_exported_and_loaded_as_any_other_network(toy, tmp_path):
+    config, variables = untrained.load_untrained("toy", str(toy))
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(exported.as_single_file(config, variables))
+    again, found = exported.load_exported(path)
+    assert again.to_dict() == config.to_dict()
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
