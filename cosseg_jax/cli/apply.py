@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cosseg_jax.cli import options as shared
 from cosseg_jax.cli.inputs import PhotoGroup, check_apart, one_group
 from cosseg_jax.cli.learn import CONCEPT_SUFFIX
+from cosseg_jax.cli.looks import add_looks_options, looks_of
 from cosseg_jax.errors import UserError, one_line
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
@@ -90,6 +91,7 @@ def _apply(
             found,
             options.threshold,
             instances=options.instances,
+            looks=looks_of(options),
         )
         record.add({"stem": to.stems[path], "photo": str(path), **line})
 
@@ -105,6 +107,7 @@ def _settings(concept: "Concept", options: argparse.Namespace) -> dict[str, Any]
         "kinds": list(options.kinds),
         "refine": options.refine or "",
         "instances": options.instances,
+        "looks": list(looks_of(options)),
     }
 
 
@@ -149,6 +152,7 @@ def _add_apply_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
     )
+    add_looks_options(parser)
     shared.add_network_options(parser)
 
 

@@ -14,6 +14,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 import cosseg_jax
+from cosseg_jax.cli.cutouts import with_looks
+from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.cli.outputs import JSON_FILE, Destination, annotations_of, write_kinds
 from cosseg_jax.cli.record import Record
 from cosseg_jax.data.images import reopenable
@@ -25,7 +27,12 @@ Lines = Callable[[], Iterator[dict[str, Any]]]
 
 
 def write_concepts(
-    files: Mapping[str, Path], found: ConceptResult, threshold: float, *, instances: bool = False
+    files: Mapping[str, Path],
+    found: ConceptResult,
+    threshold: float,
+    *,
+    instances: bool = False,
+    looks: Looks = PLAIN,
 ) -> dict[str, Any]:
     """Writes one photo's files; returns its size and, for each class, what was found.
 
@@ -39,10 +46,10 @@ def write_concepts(
         source = reopenable(pixels, first.name)
         classes = {k: dataclasses.replace(v, source=source) for k, v in found.classes.items()}
         found = found._replace(classes=classes)
-    labels = found.labels_at(threshold)
+    labels = _with_looks(found.labels_at(threshold), looks)
     if "labels" in files:
         write_whole(files["labels"], palette_png(labels))
-    write_kinds(files, pixels, labels > 0)
+    write_kinds(files, pixels, labels > 0, looks)
     height, width = labels.shape
     return {
         "height": height,
@@ -56,6 +63,15 @@ def write_concepts(
             for number, (name, image) in enumerate(found.classes.items(), start=1)
         },
     }
+
+
+def _with_looks(labels: UInt8[Ndarray, "H W"], looks: Looks) -> UInt8[Ndarray, "H W"]:
+    """The label map whose classes look as asked for; a hole that is filled had no class."""
+    found = np.zeros_like(labels)
+    for number in np.unique(labels[labels > 0]):
+        mask = with_looks(labels == number, looks)
+        found[mask & (found == 0) & ((labels == 0) | (labels == number))] = number
+    return found
 
 
 def finish_concepts(

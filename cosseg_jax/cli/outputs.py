@@ -2,7 +2,7 @@
 
 DIR/masks/<name>.png      grey, 0 and 255
 DIR/labels/<name>.png     of several classes: 0 none, 1 the first one, in VOC's colours
-DIR/cutouts/<name>.png    RGBA; transparent and black outside the mask
+DIR/cutouts/<name>.png    the object on a ground as the options say, RGBA if it is transparent
 DIR/overlays/<name>.jpg   the mask in green, the rest darkened
 DIR/segmentation.json     all masks in COCO's format, as pycocotools reads it
 """
@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
-from scipy.ndimage import label
 from tqdm import tqdm
 
 import cosseg_jax
+from cosseg_jax.cli.cutouts import connected_parts, cutout, with_looks
+from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.data.images import reopenable
 from cosseg_jax.drawing import tinted
 from cosseg_jax.files import save_mask, unique_names, write_whole
@@ -87,6 +88,7 @@ def write_group(
     threshold: float,
     category: str = CATEGORY_NAME,
     instances: bool = False,
+    looks: Looks = PLAIN,
 ) -> list[dict[str, Any]]:
     """Writes a group's files.
 
@@ -96,6 +98,7 @@ def write_group(
         threshold: probability above which a pixel belongs to the object.
         category: the name of the object in COCO's format.
         instances: whether each connected part has an annotation of its own.
+        looks: of masks and cut-outs.
 
     Returns what the summary says of each photo. Raises OSError, naming the file, where one cannot
     be written.
@@ -105,7 +108,7 @@ def write_group(
     bar = tqdm(photos, desc="writing", unit="photo", leave=False)
     for photo, name, image in zip(bar, names, result.images, strict=True):
         files = to.files_of(to.stems[photo])
-        mask = write_photo(files, image, threshold)
+        mask = write_photo(files, image, threshold, looks)
         if "json" in to.kinds:
             in_coco.append(coco_image(mask, name, image.presence, instances=instances))
         said.append(
@@ -129,7 +132,7 @@ def write_group(
 
 
 def write_photo(
-    files: Mapping[str, Path], image: ImageResult, threshold: float
+    files: Mapping[str, Path], image: ImageResult, threshold: float, looks: Looks = PLAIN
 ) -> Bool[Ndarray, "H W"]:
     """Writes one photo's files; returns its mask. Reads the photo once, if at all."""
     pixels = None
@@ -137,8 +140,8 @@ def write_photo(
     if refined or files.keys() & {"cutouts", "overlays"}:
         pixels = image.image
         image = dataclasses.replace(image, source=reopenable(pixels, image.name))
-    mask = image.mask_at(threshold)
-    write_kinds(files, pixels, mask)
+    mask = with_looks(image.mask_at(threshold), looks)
+    write_kinds(files, pixels, mask, looks)
     return mask
 
 
@@ -146,22 +149,15 @@ def write_kinds(
     files: Mapping[str, Path],
     pixels: UInt8[Ndarray, "H W 3"] | None,
     mask: Bool[Ndarray, "H W"],
+    looks: Looks,
 ) -> None:
     """Writes a photo's mask, cut-out and overlay; the last two need its pixels."""
     if "masks" in files:
         save_mask(files["masks"], mask)
     if pixels is not None and "cutouts" in files:
-        write_whole(files["cutouts"], encode_image(cutout(pixels, mask), "PNG"))
+        write_whole(files["cutouts"], encode_image(cutout(pixels, mask, looks), "PNG"))
     if pixels is not None and "overlays" in files:
         write_whole(files["overlays"], encode_image(overlay(pixels, mask), "JPEG"))
-
-
-def cutout(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 4"]:
-    """The object as RGBA; what is transparent is black, so that the file hides nothing."""
-    rgba = np.zeros((*mask.shape, 4), np.uint8)
-    rgba[mask, :3] = image[mask]
-    rgba[mask, 3] = 255
-    return rgba
 
 
 def overlay(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8[Ndarray, "H W 3"]:
@@ -212,25 +208,13 @@ def annotations_of(
     """
     if not mask.any():
         return []
-    return [_annotation(part, score) for part in (parts_of(mask) if instances else [mask])]
-
-
-def parts_of(mask: Bool[Ndarray, "H W"]) -> list[Bool[Ndarray, "H W"]]:
-    """The connected parts of a mask that are large enough, the largest first; at least one.
-
-    Pixels that touch at a corner are connected.
-    """
-    labels, _ = label(mask, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    order = np.argsort(-areas, kind="stable")
-    large = [k for k in order[1:] if areas[k] and areas[k] >= LEAST_PART * mask.size]
-    return [labels == k for k in [order[0], *large]]
+    parts = connected_parts(mask, LEAST_PART * mask.size) if instances else [mask]
+    return [_annotation(part, score) for part in parts]
 
 
 def _annotation(mask: Bool[Ndarray, "H W"], score: float) -> dict[str, Any]:
     return {
-        "segmentation": {"size": list(mask.shape), "counts": mask_to_counts(mask)},
+        "segmentation": {"size": list(mask.shape), "counts": compressed(mask_to_counts(mask))},
         "bbox": bounding_box(mask),
         "area": int(mask.sum()),
         "iscrowd": 0,
@@ -244,6 +228,24 @@ def mask_to_counts(mask: Bool[Ndarray, "H W"]) -> list[int]:
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     lengths = np.diff(np.concatenate([[0], changes, [pixels.size]])).tolist()
     return [0, *lengths] if pixels[0] else lengths
+
+
+def compressed(counts: Sequence[int]) -> str:
+    """COCO's compressed run lengths, as pycocotools writes them.
+
+    From the fourth on, each is less the one two before it; it is written five bits at a time, the
+    lowest first, in characters from "0" on.
+    """
+    characters = []
+    for place, count in enumerate(counts):
+        value = count - counts[place - 2] if place > 2 else count
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            characters.append(chr(48 + bits + (0x20 if more else 0)))
+    return "".join(characters)
 
 
 def bounding_box(mask: Bool[Ndarray, "H W"]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosseg_jax.cli import options as shared
 from cosseg_jax.cli.inputs import PhotoGroup, check_apart, group_of, groups_in
+from cosseg_jax.cli.looks import add_looks_options, looks_of
 from cosseg_jax.cli.prompts import PhotoPrompt, add_prompt_options, prompts_of
 from cosseg_jax.errors import UserError, one_line
 
@@ -64,6 +65,7 @@ def _segment_groups(
                 threshold=options.threshold,
                 category=group.name or outputs.CATEGORY_NAME,
                 instances=options.instances,
+                looks=looks_of(options),
             )
         )
         summaries.append(_summary(group, destination.folder, found, written))
@@ -134,6 +136,7 @@ def _add_segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
     )
+    add_looks_options(parser)
     shared.add_network_options(parser)
     add_prompt_options(parser)
 
