@@ -60,7 +60,7 @@ def backbone_file(spec: str, backbone_name: str) -> Path:
         published,
         f"the weights of {backbone_name}",
         extra="hub",
-        instead="name a downloaded file as model.pretrained",
+        instead="name a downloaded file: model.pretrained=FILE, or --network NAME:FILE",
     )
 
 
