@@ -25,6 +25,7 @@ from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict import learning, prompting
 from cosseg_jax.predict.concept import LearntClass, network_digest
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
+from cosseg_jax.predict.forking import check_not_forked, forks_so_far
 from cosseg_jax.predict.programs import mirror_mean, programs_of
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.types import (
@@ -44,6 +45,8 @@ Reporter = Callable[[int], None]  # called with a number of images that passed t
 
 class ChunkedNetwork:
     """A network with its variables, which predicts groups of encoded images.
+
+    Its methods raise UserError in a process that was forked after it was made.
 
     Args:
         network: the network.
@@ -70,6 +73,7 @@ class ChunkedNetwork:
         self._programs = programs_of(network, image_size)  # pyright: ignore[reportArgumentType]
         self._variables = jax.device_put(dict(variables))
         self._kept = KeptEncodings(encoding_bytes)
+        self._forks = forks_so_far()
 
     def with_variables(self, variables: Mapping[str, Any]) -> "ChunkedNetwork":
         """The same compiled network with other variables; it keeps no encoding yet."""
@@ -240,6 +244,7 @@ class ChunkedNetwork:
         )
 
     def _chunks(self, group: Sequence[EncodedImage]) -> list[Sequence[EncodedImage]]:
+        check_not_forked(self._forks)
         size = self.chunk_size
         return [group[first : first + size] for first in range(0, len(group), size)]
 
