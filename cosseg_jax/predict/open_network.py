@@ -4,7 +4,11 @@ MobileSAM proposes segments of anything in each image (`predict.proposals`). The
 encodings describe them, and small scorers, whose features name no category, say which of them the
 group shares (`models.proposal_features`, `models.proposal_scorer`).
 
+Where the network is sure of itself, the group shares a category that it knows. Its masks are kept
+then, or their edges improved: a choice of proposals that overlaps enough with one replaces it.
+
 A prompt chooses among the proposals of its image, and the other images follow these alone.
+docs/open_mode.md has the measurements behind these choices.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +28,7 @@ from cosseg_jax.models.proposal_features import (
 )
 from cosseg_jax.models.proposal_scorer import PRECISION, Scorers, load_scorers, scores
 from cosseg_jax.predict import prompting
-from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
+from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.proposals import Proposer
@@ -34,6 +38,9 @@ SCORERS_FILE = "proposal_scorers.npz"  # in the folder of an exported network
 MIN_PRECISION = 0.5  # of the proposals that make up a mask; the best one always does
 POINT_SHARE = 0.012  # of an image; what a prompt shows is a region where it is larger
 COVERED = 0.5  # of what a prompt shows or excludes, by the proposals that it means
+KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
+STRANGERS = 0.3  # of a group's images, those of the least presence, do not count for that
+MIN_OVERLAP = 0.5  # IoU with the network's mask, above which the proposals replace it
 IGNORED = 0.1  # factor on the scores in images without a prompt where others have one
 
 Propose = Callable[[np.ndarray], Proposals]  # of an RGB image [S, S, 3]; see `Proposer`
@@ -77,13 +84,22 @@ class OpenNetwork:
                 for each, score in zip(seen.proposals, scored, strict=True)
             ]
         )
+        presence = np.asarray([open_presence(score) for score in scored], np.float32)
+        categories = np.asarray(found.class_probabilities)
+        if is_known(np.asarray(found.presence)):
+            shown = [each.image for each in prompted if each.marked.shows_object]
+            maps, presence = _improved(found, maps, shown), np.asarray(found.presence)
+        else:
+            categories = np.zeros_like(categories)
         rows = list(range(len(group)))
         maps = prompting.mark_maps(maps, prompted, rows)
-        presence = np.asarray([open_presence(score) for score in scored], np.float32)
         presence = prompting.mark_presence(presence, prompted, rows)
         kept = rows if wanted is None else list(wanted)
         return found._replace(
-            probability_maps=maps[kept], prior=found.prior[kept], presence=presence[kept]
+            probability_maps=maps[kept],
+            prior=np.asarray(found.prior)[kept],
+            presence=presence[kept],
+            class_probabilities=categories,
         )
 
 
@@ -131,8 +147,30 @@ def open_map(
 
 
 def open_presence(scored: Float[Ndarray, "P 2"]) -> float:
-    """The probability that an image shows what the group shares."""
-    return float(len(scored) > 0)
+    """The probability that an image shows what the group shares: that of its best proposal."""
+    return float(scored[:, PRECISION].max(initial=0))
+
+
+def is_known(presence: Float[Ndarray, " N"]) -> bool:
+    """Whether a group seems to share a category on which the network was trained.
+
+    presence: of each image, as the network has it. In groups of other categories it is low in some
+        images; images without the object, if they are few, do not hide that it is high in others.
+    """
+    most = np.sort(presence)[int(STRANGERS * len(presence)) :]
+    return bool(most.mean() >= KNOWN_PRESENCE)
+
+
+def _improved(
+    found: GroupPrediction, maps: Float[Ndarray, "N S S"], shown: Sequence[int]
+) -> Float[Ndarray, "N S S"]:
+    """The network's maps, or the proposals' where both mean the same or a prompt chose them."""
+    ours = np.asarray(found.probability_maps)
+    both = (ours > THRESHOLD) & (maps > THRESHOLD)
+    either = (ours > THRESHOLD) | (maps > THRESHOLD)
+    overlap = both.sum(axis=(1, 2)) / np.maximum(either.sum(axis=(1, 2)), 1)
+    replaced = (overlap >= MIN_OVERLAP) | np.isin(np.arange(len(maps)), shown)
+    return np.where(replaced[:, None, None], maps, ours)
 
 
 def _meant(proposals: Proposals, prompted: PromptedImage) -> Float[Ndarray, " P"]:

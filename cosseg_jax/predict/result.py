@@ -117,7 +117,8 @@ class GroupResult(NamedTuple):
 
     images: in the order in which they were given.
     categories: for each category that the network was trained on, the probability that the group
-        shares it, 0..1. Masks do not depend on it: other objects are found as well.
+        shares it, 0..1. Masks do not depend on it: other objects are found as well. In the open
+        mode all are 0 where the group does not seem to share any of them.
     """
 
     images: tuple[ImageResult, ...]

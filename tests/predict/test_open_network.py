@@ -14,11 +14,20 @@ from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.proposal_features import NUM_FEATURES, NUM_GROUP_FEATURES, SIDE, Proposals
 from cosseg_jax.models.proposal_scorer import ProposalScorer, Scorers
 from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.predict import open_network
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
-from cosseg_jax.predict.open_network import OpenNetwork, open_map, score_seen, see
+from cosseg_jax.predict.open_network import (
+    OpenNetwork,
+    is_known,
+    open_map,
+    open_presence,
+    score_seen,
+    see,
+)
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.proposals import BATCH, GRID, MOST, _distinct
+from cosseg_jax.types import GroupPrediction
 
 SIZE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
@@ -39,19 +48,24 @@ def marks(columns: slice, excluded: bool = False) -> Marked:
 
 
 def toy_network(use_semantic: bool = True) -> ChunkedNetwork:
+    config = hrnet.get_config()
+    config.model.backbone = "toy"
+    config.model.features = 8
+    config.model.use_semantic = use_semantic
+    config.model.semantic.reduced = 4
+    network = from_config(config.model, 2)
+    return ChunkedNetwork(network, drawn_variables(network, IMAGES[None]), SIZE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy_backbone():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "toy", ToyBackbone)
-        config = hrnet.get_config()
-        config.model.backbone = "toy"
-        config.model.features = 8
-        config.model.use_semantic = use_semantic
-        config.model.semantic.reduced = 4
-        network = from_config(config.model, 2)
-        return ChunkedNetwork(network, drawn_variables(network, IMAGES[None]), SIZE)
+        yield
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(toy_backbone):
     key = jax.random.key(0)
     sizes = NUM_GROUP_FEATURES, NUM_FEATURES
     scorers = Scorers(*(ProposalScorer().init(key, jnp.zeros((1, size))) for size in sizes))
@@ -66,6 +80,7 @@ def test_masks_are_made_of_proposals(network):
     images = group()
     found = network.segment(images)
     assert found.probability_maps.shape == (3, SIZE, SIZE)
+    assert not found.class_probabilities.any()  # the toy network is not sure of itself
     scored = score_seen(see(images, network._network, two_proposals), network._scorers)
     for image, each, scores in zip(images, found.probability_maps, scored, strict=True):
         chosen = scores[:, 0] >= min(0.5, scores[:, 0].max())
@@ -94,6 +109,44 @@ def test_what_is_excluded_is_not_chosen(network, columns, other):
     maps = network.segment(group(), [prompted]).probability_maps
     assert maps[1][22:44, columns.start // 2 + 1 : columns.stop // 2 - 1].max() < 0.5
     assert maps[1][22:44, other.start // 2 + 1 : other.stop // 2 - 1].min() > 0.5
+
+
+def test_masks_of_a_known_category_are_the_networks_or_better(network, monkeypatch):
+    """Image 0's mask nearly is the left proposal, image 1's is elsewhere; 2 is prompted."""
+    monkeypatch.setattr(open_network, "is_known", lambda presence: True)
+    monkeypatch.setattr(
+        open_network, "score_seen", lambda *_: [np.asarray([[0.9, 0.9], [0.1, 0.1]])] * 3
+    )
+    maps = np.zeros((3, SIZE, SIZE), np.float32)
+    maps[0, 21:46, 6:24] = 0.8
+    maps[1:, :10, :10] = 0.7
+    presence = np.asarray([1.0, 0.9, 1.0], np.float32)
+    found = GroupPrediction(maps, np.zeros((3, 2, 2)), presence, np.zeros(2))
+    monkeypatch.setattr(network._network, "segment", lambda group, prompted, report: found)
+    masks = network.segment(group(), [PromptedImage(2, marks(LEFT))]).probability_maps > 0.5
+    left = two_proposals(None).maps[0, ::2, ::2] > 0
+    np.testing.assert_array_equal(masks[0], left)
+    np.testing.assert_array_equal(masks[1], maps[1] > 0.5)
+    np.testing.assert_array_equal(masks[2], left)
+
+
+@pytest.mark.parametrize(
+    ("presence", "known"),
+    [
+        ([0.99, 0.98, 0.97, 0.99, 0.98], True),
+        ([0.99, 0.98, 0.97, 0.99, 0.98, 0.1, 0.2], True),  # two strangers
+        ([0.99, 0.98, 0.5, 0.4, 0.98], False),
+        ([0.95], True),
+        ([0.5], False),
+    ],
+)
+def test_a_known_category(presence, known):
+    assert is_known(np.asarray(presence, np.float32)) == known
+
+
+def test_presence_is_that_of_the_best_proposal():
+    assert open_presence(np.asarray([[0.3, 0.9], [0.7, 0.2]])) == pytest.approx(0.7)
+    assert open_presence(np.zeros((0, 2))) == 0
 
 
 def test_an_image_without_proposals_is_empty():
