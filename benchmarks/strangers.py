@@ -1,0 +1,121 @@
+"""What images without the object do to a group: J of the others, and whether they are left empty.
+
+    python benchmarks/strangers.py --dataset voc --split val --data_dir DATA [--mode open]
+
+Groups of five, as in evaluation, to which 0, 2 and 8 images of other categories are added. J and
+its mean are those of the five, at the proposals' or the network's size. "empty" is the share of the
+strangers whose presence is below one half. The calibration of presence is measured on all images:
+ECE is the mean distance between presence and the share of images that show the object, in ten bins
+weighted by their images.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import cosseg_jax
+from cosseg_jax.data.eval_groups import EvalGroup, fives
+from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.data.source import Source
+from cosseg_jax.drawing import resized
+from cosseg_jax.evaluation.evaluator import truth_of
+from cosseg_jax.predict.chunked import binary_mask
+from cosseg_jax.predict.encodings import EncodedImage
+
+BINS = 10
+
+
+class Images:
+    """The images of a source, resized and encoded once."""
+
+    def __init__(self, source: Source, size: int):
+        self._source, self._size = source, size
+        self._known: dict[int, EncodedImage] = {}
+
+    def __call__(self, index: int) -> EncodedImage:
+        if index not in self._known:
+            small = resize_image(self._source[index].image, self._size)
+            self._known[index] = EncodedImage(lambda: small)
+        return self._known[index]
+
+
+def strangers_to(source: Source, group: EvalGroup, most: int) -> list[int]:
+    """Images that do not show the group's category, drawn by the group's first image."""
+    own = set(source.members[group.category].tolist())
+    others = [index for index in range(len(source)) if index not in own]
+    return random.Random(group.indices[0]).sample(others, min(most, len(others)))
+
+
+def measured(
+    network: Any, source: Source, images: Images, group: EvalGroup, added: Sequence[int]
+) -> Iterator[dict[str, float]]:
+    """Presence of each image of a group with strangers, and J of its own images."""
+    indices = [*dict.fromkeys(group.indices), *added]
+    found = network.segment([images(index) for index in indices])
+    for place, index in enumerate(indices):
+        example = source[index]
+        truth, valid = truth_of(example, group.category), ~example.void
+        presence = float(found.presence[place])
+        row = {"strangers": len(added), "stranger": index in added, "presence": presence}
+        if truth.any():
+            probability = resized(np.asarray(found.probability_maps[place]), truth.shape)
+            mask = binary_mask(probability, presence)
+            union = ((mask | truth) & valid).sum()
+            row["J"] = float((mask & truth & valid).sum() / union)
+        yield row
+
+
+def calibration_error(presence: np.ndarray, shown: np.ndarray) -> float:
+    """ECE, in percent."""
+    places = np.minimum((presence * BINS).astype(int), BINS - 1)
+    parts = [np.flatnonzero(places == each) for each in range(BINS)]
+    gaps = [len(p) * abs(presence[p].mean() - shown[p].mean()) for p in parts if len(p)]
+    return 100 * float(sum(gaps) / len(presence))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dataset", default="voc", choices=list(SOURCES))
+    parser.add_argument("--split", help="default: the last split of the data set")
+    parser.add_argument("--data_dir", help="default: $COSSEG_DATA_DIR")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--mode", default="network", help="network (default) or open")
+    parser.add_argument("--sam_weights")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th group")
+    parser.add_argument("--counts", type=int, nargs="+", default=[0, 2, 8])
+    parser.add_argument("--out", type=Path, help="a file for the figures of every image, JSON")
+    options = parser.parse_args()
+    source = load_source(
+        options.dataset, options.split or SOURCES[options.dataset].splits[-1], options.data_dir
+    )
+    predictor = cosseg_jax.load(
+        options.checkpoint, mode=options.mode, sam_weights=options.sam_weights
+    )
+    images = Images(source, predictor.network.image_size)
+    rows = []
+    for group in tqdm(fives(source)[:: options.every], unit="group"):
+        strangers = strangers_to(source, group, max(options.counts))
+        for count in options.counts:
+            rows += measured(predictor.network, source, images, group, strangers[:count])
+    for count in options.counts:
+        own = [row for row in rows if row["strangers"] == count]
+        J = np.mean([row["J"] for row in own if "J" in row])
+        empty = np.mean([row["presence"] <= 0.5 for row in own if row["stranger"]] or [np.nan])
+        print(f"{count} strangers: J {100 * J:.1f}, strangers left empty {100 * empty:.1f} %")
+    mixed = [row for row in rows if row["strangers"]]
+    presence = np.asarray([row["presence"] for row in mixed])
+    shown = np.asarray(["J" in row for row in mixed], float)
+    print(f"ECE of presence {calibration_error(presence, shown):.1f} % of {len(mixed)} images")
+    if options.out:
+        options.out.write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
