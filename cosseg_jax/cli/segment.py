@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what is heavy is imported when the input is checked
 
 FILE_KINDS = ("masks", "cutouts", "overlays", "json")
 SHOWN_CATEGORIES = 3
+LIKELY = 0.5  # probability above which a category is named
 WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
@@ -91,7 +92,8 @@ def _summary(
 
 def _table(summary: dict[str, Any]) -> str:
     """A group's summary for people."""
-    likeliest = sorted(summary["categories"].items(), key=lambda item: -item[1])
+    likely = {name: p for name, p in summary["categories"].items() if p > LIKELY}
+    likeliest = sorted(likely.items(), key=lambda item: -item[1])
     shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
     names = [one_line(photo["name"]) for photo in summary["photos"]]
     width = min(max(len(name) for name in [*names, "photo"]), WIDEST_NAME)
@@ -107,6 +109,8 @@ def _table(summary: dict[str, Any]) -> str:
         lines.append(f"left out, since they cannot be read: {len(summary['skipped'])}")
     if shared:
         lines.append(f"categories of the training set that they most probably share: {shared}")
+    elif summary["categories"]:
+        lines.append("they share no category of the training set that the network is sure of")
     return "\n".join(lines)
 
 

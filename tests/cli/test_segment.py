@@ -11,6 +11,7 @@ from PIL import Image
 
 from cosseg_jax.cli import network
 from cosseg_jax.cli.main import main, make_parser
+from cosseg_jax.cli.segment import _table
 from cosseg_jax.data import images
 
 
@@ -97,7 +98,26 @@ def test_a_summary_is_printed_for_people(golden, tmp_path: Path, capsys):
     assert printed[0].split() == ["photo", "presence", "pixels"]
     assert printed[1].split()[0] == "a.png"
     assert printed[-2] == f"3 photos, written to {tmp_path / 'out'}"
-    assert printed[-1].count("%") == 3
+
+
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [
+        (
+            {"cat": 0.9, "dog": 0.4, "cow": 0.6},
+            "categories of the training set that they most probably share: cat 90%, cow 60%",
+        ),
+        (
+            {"cat": 0.4, "dog": 0.1},
+            "they share no category of the training set that the network is sure of",
+        ),
+    ],
+)
+def test_only_likely_categories_are_named(categories, said):
+    photo = {"name": "a.png", "presence": 0.9, "share": 0.2}
+    summary = {"name": "", "out": "out", "categories": categories}
+    printed = _table(summary | {"photos": [photo], "skipped": []})
+    assert printed.splitlines()[-1] == said
 
 
 def test_nothing_but_json_is_on_stdout_with_json(golden, tmp_path: Path, capsys):
