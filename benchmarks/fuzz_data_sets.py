@@ -90,7 +90,7 @@ def trees(folder: Path) -> Attempt:
     """Folders of images, classes and masks with odd names, as a data set and as photos."""
     from cosseg_jax.cli.inputs import groups_in, natural_order, one_group
     from cosseg_jax.data.builders.cosegmentation import LAYOUTS, check_names, locate
-    from cosseg_jax.files import unique_names
+    from cosseg_jax.web.uploads import unique_name
 
     tree = folder / "tree"
 
@@ -104,7 +104,8 @@ def trees(folder: Path) -> Attempt:
                 layout, root = locate(name, tree)
                 check_names(layout.images(root))
         found = sorted(tree.rglob("*"), key=natural_order)
-        unique_names([path.stem for path in found])
+        for number, path in enumerate(found):
+            unique_name(path.name, [other.stem for other in found[:number]])
         with contextlib.suppress(UserError):
             groups_in([tree], folder / "out")
         with contextlib.redirect_stderr(io.StringIO()):

@@ -2,8 +2,8 @@
 
     python benchmarks/strangers.py --dataset voc --split val --data_dir DATA [--mode open]
 
-Groups of five, as in evaluation, to which 0, 2 and 8 images of other categories are added. J and
-its mean are those of the five, at the proposals' or the network's size. "empty" is the share of the
+Groups of five, as in evaluation, to which 0, 2 and 8 images of other categories are added. J is the
+mean over the five, at their own size. "empty" is the share of the
 strangers whose presence is below one half. The calibration of presence is measured on all images:
 ECE is the mean distance between presence and the share of images that show the object, in ten bins
 weighted by their images.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 import cosseg_jax
@@ -24,7 +25,6 @@ from cosseg_jax.data.eval_groups import EvalGroup, fives
 from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
-from cosseg_jax.drawing import resized
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.predict.chunked import binary_mask
 from cosseg_jax.predict.encodings import EncodedImage
@@ -65,7 +65,9 @@ def measured(
         presence = float(found.presence[place])
         row = {"strangers": len(added), "stranger": index in added, "presence": presence}
         if truth.any():
-            probability = resized(np.asarray(found.probability_maps[place]), truth.shape)
+            size = truth.shape[1], truth.shape[0]
+            probability = Image.fromarray(np.asarray(found.probability_maps[place]))
+            probability = np.asarray(probability.resize(size, Image.Resampling.BILINEAR))
             mask = binary_mask(probability, presence)
             union = ((mask | truth) & valid).sum()
             row["J"] = float((mask & truth & valid).sum() / union)

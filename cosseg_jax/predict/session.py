@@ -1,7 +1,7 @@
 """A group of images that were read and encoded, to be segmented once or with several prompts."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool
 
@@ -12,11 +12,8 @@ from cosseg_jax.predict.chunked import THRESHOLD
 from cosseg_jax.predict.concept import Concept
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
-from cosseg_jax.predict.result import GroupResult
+from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import GroupPrediction, Ndarray
-
-if TYPE_CHECKING:
-    from cosseg_jax.predict.predictor import Predictor
 
 Progress = Callable[[int, int], None]  # called with the number of images done, and of all
 
@@ -31,13 +28,23 @@ class ReadImage(NamedTuple):
     encoded: EncodedImage
 
 
+@runtime_checkable
+class SessionPredictor(Protocol):
+    """What a session needs of the predictor that made it."""
+
+    network: Any
+    categories: tuple[str, ...]
+
+    def image_result(self, image: ReadImage, *found: Any) -> ImageResult: ...
+
+
 class Session:
     """A group of images that were read and encoded, to be segmented once or with several prompts.
 
     `Predictor.encode` makes one. Encodings are freed with the session.
     """
 
-    def __init__(self, predictor: "Predictor", images: Sequence[ReadImage]):
+    def __init__(self, predictor: SessionPredictor, images: Sequence[ReadImage]):
         self._predictor, self._images = predictor, images
 
     def __len__(self) -> int:

@@ -106,7 +106,10 @@ sys.exit(main())
         (["segment", "", "--out", "y"], "argument PHOTOS: '' is not a path"),
         (["segment", "a\0b", "--out", "y"], r"argument PHOTOS: 'a\x00b' is not a path"),
         (["segment", "x", "--out", "a\0b"], r"argument --out: 'a\x00b' is not a path"),
-        (["info", "--checkpoint", "a\0b"], r"argument --checkpoint/--network: 'a\x00b' is not a path"),
+        (
+            ["info", "--checkpoint", "a\0b"],
+            r"argument --checkpoint/--network: 'a\x00b' is not a path",
+        ),
         (["show", "x", "--out", "sheet.gif"], "'sheet.gif' does not end in .png"),
         (["app", "--max-megabytes", "inf"], "'inf' is not a finite number above 0"),
         (["app", "--max-megapixels", "nan"], "'nan' is not a finite number above 0"),
