@@ -18,11 +18,10 @@ from cosseg_jax.errors import UserError, one_line
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from cosseg_jax.cli.outputs import Destination
-    from cosseg_jax.cli.record import Record
     from cosseg_jax.predict.concept import Concept
     from cosseg_jax.predict.predictor import Predictor
 
-FILE_KINDS = ("masks", "labels", "cutouts", "overlays", "json")
+APPLIED_KINDS = ("masks", "labels", "cutouts", "overlays", "json")
 
 
 def _run_apply(options: argparse.Namespace) -> None:
@@ -33,7 +32,7 @@ def _run_apply(options: argparse.Namespace) -> None:
         raise UserError(f"{missing} to apply is not given; see cosseg apply --help")
     group = one_group(photos, options.recursive, options.out)
     from cosseg_jax.cli import concept_files, network, outputs
-    from cosseg_jax.cli.record import Record
+    from cosseg_jax.cli.record import RunRecord
     from cosseg_jax.files import check_all_writable
     from cosseg_jax.predict.concept import check_network, joined, load_concept
 
@@ -41,7 +40,7 @@ def _run_apply(options: argparse.Namespace) -> None:
     paths = [photo.path for photo in group.photos]
     to = outputs.destination_of(options.out, paths, options.kinds)
     check_apart(group.photos, to.files)
-    record = Record(options.out, _settings(concept, options))
+    record = RunRecord(options.out, _settings(concept, options))
     done = record.resume() if options.resume else set()
     if not options.resume:
         check_all_writable([*to.files, record.path], "files", force=options.force)
@@ -120,7 +119,7 @@ def _table(summary: dict[str, Any], to: "Destination") -> str:
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    return shared.kinds(text, FILE_KINDS)
+    return shared.kinds(text, APPLIED_KINDS)
 
 
 def _add_apply_options(parser: argparse.ArgumentParser) -> None:
@@ -137,9 +136,9 @@ def _add_apply_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kinds",
         type=_kinds,
-        default=FILE_KINDS,
+        default=APPLIED_KINDS,
         metavar="KINDS",
-        help=f"what to write, with commas between: {','.join(FILE_KINDS)} (default: all)",
+        help=f"what to write, with commas between: {','.join(APPLIED_KINDS)} (default: all)",
     )
     parser.add_argument(
         "--resume",

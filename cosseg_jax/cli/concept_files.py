@@ -16,8 +16,8 @@ from PIL import Image
 import cosseg_jax
 from cosseg_jax.cli.cutouts import with_looks
 from cosseg_jax.cli.looks import PLAIN, Looks
-from cosseg_jax.cli.outputs import JSON_FILE, Destination, annotations_of, write_kinds
-from cosseg_jax.cli.record import Record
+from cosseg_jax.cli.outputs import JSON_FILE, Destination, coco_annotations, write_kinds
+from cosseg_jax.cli.record import RunRecord
 from cosseg_jax.data.images import reopenable
 from cosseg_jax.files import write_whole
 from cosseg_jax.predict.result import ConceptResult
@@ -58,7 +58,7 @@ def write_concepts(
             name: {
                 "presence": image.presence,
                 "score": image.score,
-                "annotations": annotations_of(labels == number, image.score, instances=instances),
+                "annotations": coco_annotations(labels == number, image.score, instances=instances),
             }
             for number, (name, image) in enumerate(found.classes.items(), start=1)
         },
@@ -75,7 +75,7 @@ def _with_looks(labels: UInt8[Ndarray, "H W"], looks: Looks) -> UInt8[Ndarray, "
 
 
 def finish_concepts(
-    record: Record, to: Destination, classes: Sequence[str], threshold: float
+    record: RunRecord, to: Destination, classes: Sequence[str], threshold: float
 ) -> dict[str, Any]:
     """Writes COCO's JSON from the record, line by line; returns what the summary says."""
     if "json" in to.kinds:

@@ -30,7 +30,7 @@ def _run_learn(options: argparse.Namespace) -> None:
 
     check_writable(options.out, force=options.force)
     predictor = network.load_predictor(options)
-    found = network.encode_group(predictor, group, network.read_prompts(prompts))
+    found = network.encode_group(predictor, group, network.checked_prompts(prompts))
     if found.session is None:
         network.no_photo_was_read()
     name = options.name or options.out.stem

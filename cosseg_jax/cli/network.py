@@ -81,7 +81,7 @@ def segment_group(
     Raises UserError for a photo that was named itself and cannot be read, and for a prompt that
     does not fit its photo.
     """
-    found = encode_group(predictor, group, read_prompts(prompts))
+    found = encode_group(predictor, group, checked_prompts(prompts))
     if found.session is None:
         return Segmented([], None, found.skipped)
     with _bar(f"segmenting {group.name}", len(found.photos)) as progress:
@@ -94,7 +94,7 @@ def encode_group(
 ) -> EncodedGroup:
     """Reads and encodes a group, as `segment_group` does.
 
-    prompts: of some of the photos, as `read_prompts` gives them.
+    prompts: of some of the photos, as `checked_prompts` gives them.
     """
     paths = [photo.path for photo in group.photos]
     skipped: dict[int, str] = {}
@@ -123,7 +123,7 @@ def encode_group(
     return EncodedGroup(session, read, given, left_out)
 
 
-def read_prompts(prompts: Sequence[PhotoPrompt]) -> dict[Path, list[Prompt]]:
+def checked_prompts(prompts: Sequence[PhotoPrompt]) -> dict[Path, list[Prompt]]:
     """The prompts of each photo that has any, which fit it; their image is 0.
 
     Raises UserError, naming the photo, for one outside its photo, of another size, or against

@@ -194,11 +194,11 @@ def coco_image(
     presence: the probability that the object is in the photo, 0..1.
     """
     height, width = mask.shape
-    annotations = annotations_of(mask, presence, instances=instances)
+    annotations = coco_annotations(mask, presence, instances=instances)
     return CocoImage(file_name, height, width, presence, annotations)
 
 
-def annotations_of(
+def coco_annotations(
     mask: Bool[Ndarray, "H W"], score: float, *, instances: bool
 ) -> list[dict[str, Any]]:
     """Annotations without ids; none for an empty mask.

@@ -10,8 +10,8 @@ from typing import Any
 from cosseg_jax.cli import options as shared
 from cosseg_jax.errors import UserError
 
-KINDS = ("--point", "--negative", "--box", "--mask", "--absent")
-FIELDS = ("photo", "points", "labels", "box", "mask", "absent")  # of an entry of a JSON file
+PROMPT_OPTIONS = ("--point", "--negative", "--box", "--mask", "--absent")
+FILE_FIELDS = ("photo", "points", "labels", "box", "mask", "absent")  # of an entry of a JSON file
 
 
 @dataclasses.dataclass
@@ -128,13 +128,13 @@ def prompts_of(options: argparse.Namespace) -> list[PhotoPrompt]:
     given = list(options.prompt or [])
     for prompt in given:
         if prompt.is_empty:
-            kinds = f"{', '.join(KINDS[:-1])} and {KINDS[-1]}"
+            kinds = f"{', '.join(PROMPT_OPTIONS[:-1])} and {PROMPT_OPTIONS[-1]}"
             raise UserError(f"--prompt {prompt.photo} needs one or more of {kinds}")
     return given if options.prompts is None else given + read_prompts(options.prompts)
 
 
 def read_prompts(file: Path) -> list[PhotoPrompt]:
-    """The prompts of a JSON file: a list of objects with the fields FIELDS.
+    """The prompts of a JSON file: a list of objects with the fields FILE_FIELDS.
 
     Paths in it are relative to its folder, or names of photos of the group.
     Raises UserError, naming the file and the entry, for anything else.
@@ -153,8 +153,10 @@ def read_prompts(file: Path) -> list[PhotoPrompt]:
 def _from_json(entry: Any, file: Path, where: str) -> PhotoPrompt:
     if not isinstance(entry, dict) or not isinstance(entry.get("photo"), str):
         raise UserError(f"{where}: expected an object with 'photo', the name of a photo")
-    if unknown := sorted(set(entry) - set(FIELDS)):
-        raise UserError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(FIELDS)}")
+    if unknown := sorted(set(entry) - set(FILE_FIELDS)):
+        raise UserError(
+            f"{where}: unknown field {unknown[0]!r}; known are {', '.join(FILE_FIELDS)}"
+        )
     points = entry.get("points", [])
     if not isinstance(points, list):
         raise UserError(f"{where}: points is {points!r}; expected [[x, y], ...]")

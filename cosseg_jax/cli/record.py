@@ -10,7 +10,7 @@ from cosseg_jax.errors import UserError
 RECORD_FILE = "photos.jsonl"
 
 
-class Record:
+class RunRecord:
     """Lines of JSON in a folder: the run's settings, then one for each photo that is done.
 
     Each line is handed to the system when its photo is done, so that a kill loses no photo but the

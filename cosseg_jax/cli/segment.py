@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what is heavy is imported when the input is checked
 
 FILE_KINDS = ("masks", "cutouts", "overlays", "json")
 SHOWN_CATEGORIES = 3
-LIKELY = 0.5  # probability above which a category is named
+NAMED_FROM = 0.5  # probability above which a category is named
 WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
@@ -92,7 +92,7 @@ def _summary(
 
 def _table(summary: dict[str, Any]) -> str:
     """A group's summary for people."""
-    likely = {name: p for name, p in summary["categories"].items() if p > LIKELY}
+    likely = {name: p for name, p in summary["categories"].items() if p > NAMED_FROM}
     likeliest = sorted(likely.items(), key=lambda item: -item[1])
     shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
     names = [one_line(photo["name"]) for photo in summary["photos"]]

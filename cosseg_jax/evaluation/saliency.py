@@ -19,10 +19,10 @@ from jaxtyping import Bool, Float
 from cosseg_jax.evaluation.evaluator import ScoredImage
 from cosseg_jax.types import Ndarray
 
-LEVELS = 256
+NUM_THRESHOLDS = 256
 BETA_SQUARED = 0.3
 OBJECT_SHARE = 0.5  # of the object's likeness in the S-measure; the rest is that of the regions
-TINY = np.finfo(np.float64).eps
+NO_ZERO = np.finfo(np.float64).eps
 
 
 class MapScores(NamedTuple):
@@ -65,9 +65,9 @@ def _stretched(values: np.ndarray) -> np.ndarray:
 
 def _counts_by_threshold(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels at or above each of 256 thresholds, inside and outside the mask."""
-    levels = (values * (LEVELS - 1)).astype(np.uint8)
-    inside = np.bincount(levels[mask], minlength=LEVELS)
-    outside = np.bincount(levels[~mask], minlength=LEVELS)
+    levels = (values * (NUM_THRESHOLDS - 1)).astype(np.uint8)
+    inside = np.bincount(levels[mask], minlength=NUM_THRESHOLDS)
+    outside = np.bincount(levels[~mask], minlength=NUM_THRESHOLDS)
     return np.cumsum(inside[::-1]), np.cumsum(outside[::-1])
 
 
@@ -83,7 +83,7 @@ def _e_curve(hits: np.ndarray, alarms: np.ndarray, positives: int, pixels: int) 
     """Of binary masks, in which a pixel is one of four kinds: each has one value of alignment."""
     marked = hits + alarms
     if positives in (0, pixels):
-        return (marked if positives else pixels - marked) / (pixels - 1 + TINY)
+        return (marked if positives else pixels - marked) / (pixels - 1 + NO_ZERO)
     mean_mask, mean_found = positives / pixels, marked / pixels
     kinds = (
         (hits, 1 - mean_found, 1 - mean_mask),
@@ -92,11 +92,11 @@ def _e_curve(hits: np.ndarray, alarms: np.ndarray, positives: int, pixels: int) 
         (pixels - positives - alarms, -mean_found, -mean_mask),
     )
     aligned = [count * _alignment(found, truth) for count, found, truth in kinds]
-    return np.sum(aligned, axis=0) / (pixels - 1 + TINY)
+    return np.sum(aligned, axis=0) / (pixels - 1 + NO_ZERO)
 
 
 def _alignment(found: np.ndarray, truth: float) -> np.ndarray:
-    return (2 * found * truth / (found**2 + truth**2 + TINY) + 1) ** 2 / 4
+    return (2 * found * truth / (found**2 + truth**2 + NO_ZERO) + 1) ** 2 / 4
 
 
 def s_measure(values: Float[Ndarray, "H W"], mask: Bool[Ndarray, "H W"]) -> float:
@@ -115,7 +115,7 @@ def _object(values: np.ndarray) -> float:
     """How uniformly and highly the values of one side are on that side."""
     mean = values.mean()
     spread = values.std(ddof=1) if values.size > 1 else 0.0
-    return 2 * mean / (mean**2 + 1 + spread + TINY)
+    return 2 * mean / (mean**2 + 1 + spread + NO_ZERO)
 
 
 def _regions(values: np.ndarray, mask: np.ndarray) -> float:
@@ -138,7 +138,7 @@ def _likeness(x: np.ndarray, y: np.ndarray) -> float:
     alike = 4 * mean_x * mean_y * together
     apart = (mean_x**2 + mean_y**2) * spread
     if alike != 0:
-        return alike / (apart + TINY)
+        return alike / (apart + NO_ZERO)
     return 1.0 if apart == 0 else 0.0
 
 
@@ -148,7 +148,7 @@ class SaliencyMeasures:
     def __init__(self) -> None:
         self._images = 0
         self._numbers = np.zeros(2)  # sums of S-measure and MAE
-        self._curves = np.zeros((2, LEVELS))  # of F-beta and E-measure
+        self._curves = np.zeros((2, NUM_THRESHOLDS))  # of F-beta and E-measure
 
     def __call__(self, image: ScoredImage) -> None:
         mask = _object_mask(image)

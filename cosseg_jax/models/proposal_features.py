@@ -27,8 +27,8 @@ from cosseg_jax.types import Ndarray
 SIDE = 128  # cells of a proposal's map
 MOST_OTHERS = 24  # images of a larger group that each image is compared with
 POWER_STEPS = 30  # of the principal direction
-SHARPNESS = 8.0  # of the weights by which the best proposals stand for an image
-TINY = 1e-3  # keeps quotients finite
+BEST_SHARPNESS = 8.0  # of the weights by which the best proposals stand for an image
+LEAST_SUM = 1e-3  # keeps quotients finite
 NUM_GROUP_FEATURES = 3 * 21
 NUM_FEATURES = NUM_GROUP_FEATURES + 3 * 17  # with those of agreement
 
@@ -142,7 +142,7 @@ def _best(image: DescribedImage, scores: Float[Ndarray, "P 2"]) -> _Best:
     weights, fine_weights, trust = np.zeros(grid), np.zeros(fine_grid), 0.0
     if len(image):
         both = scores.prod(axis=1)
-        shares = np.exp(SHARPNESS * (both - both.max()))
+        shares = np.exp(BEST_SHARPNESS * (both - both.max()))
         shares = shares / shares.sum()
         weights = np.tensordot(shares, image.weights, 1)
         fine_weights = np.tensordot(shares, image.fine_weights, 1)
@@ -185,7 +185,7 @@ def _agreement(image: DescribedImage, others: Sequence[_Best]) -> list[Float[Nda
         columns += [inside @ shown, inside @ rest, inside @ (shown - rest)]
         columns += [each @ trust, each.max(axis=1)]
         columns += [_mean_inside(weights, contrast) - _mean_inside(1 - weights, contrast)]
-        columns += [np.tensordot(weights, positive, 2) / (positive.sum() + TINY)]
+        columns += [np.tensordot(weights, positive, 2) / (positive.sum() + LEAST_SUM)]
     return columns
 
 
@@ -193,7 +193,7 @@ def _shape_features(image: DescribedImage) -> Float[Ndarray, "P 7"]:
     """Logarithm of the area, certainty, distance from the middle, touch of the frame, solidity."""
     maps = image.proposals.maps.astype(np.float32) / 255
     area = maps.mean(axis=(1, 2))
-    cells = area * SIDE * SIDE + TINY
+    cells = area * SIDE * SIDE + LEAST_SUM
     rows, columns = (np.mgrid[:SIDE, :SIDE] / (SIDE - 1) - 0.5).astype(np.float32)
     y, x = _moment(maps, rows, cells), _moment(maps, columns, cells)
     spread_y, spread_x = (
@@ -324,11 +324,11 @@ def _averaging(cells: int) -> Float[Ndarray, "h S"]:
 def _pooled(maps: Float[Ndarray, "h w C"], weights: Float[Ndarray, "P h w"]) -> np.ndarray:
     """The weighted mean of a map's cells; [P, C]."""
     weights = weights.reshape(len(weights), maps.shape[0] * maps.shape[1])
-    return weights @ _rows(maps) / np.maximum(weights.sum(axis=1, keepdims=True), TINY)
+    return weights @ _rows(maps) / np.maximum(weights.sum(axis=1, keepdims=True), LEAST_SUM)
 
 
 def _mean_inside(weights: Float[Ndarray, "P h w"], values: Float[Ndarray, "h w"]) -> np.ndarray:
-    return np.tensordot(weights, values, 2) / np.maximum(weights.sum(axis=(1, 2)), TINY)
+    return np.tensordot(weights, values, 2) / np.maximum(weights.sum(axis=(1, 2)), LEAST_SUM)
 
 
 def _moment(maps: Float[Ndarray, "P S S"], axis: np.ndarray, cells: np.ndarray) -> np.ndarray:

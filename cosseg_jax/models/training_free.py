@@ -18,7 +18,7 @@ from cosseg_jax.errors import check_choice
 from cosseg_jax.models.backbones import BACKBONES, create_backbone
 from cosseg_jax.models.fusion import STRIDES, check_stride
 from cosseg_jax.models.layers import resize
-from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
+from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator
 from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.types import (
     Count,
@@ -30,7 +30,6 @@ from cosseg_jax.types import (
     SpatialPrior,
 )
 
-SMALL = 1e-6
 GAIN = 4.0  # of the logits: S is 0 at the boundary and has mean square 1
 
 

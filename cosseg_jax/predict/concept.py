@@ -25,7 +25,7 @@ from cosseg_jax.files import write_whole
 from cosseg_jax.models.pretrained.safetensors_files import read_header, read_safetensors
 from cosseg_jax.types import Ndarray
 
-FORMAT = "cosseg_jax concept 1"
+CONCEPT_FORMAT = "cosseg_jax concept 1"
 SUFFIX = ".concept"
 ARRAYS = ("gamma", "direction", "offset", "centre", "foreground", "background", "trust")
 
@@ -77,7 +77,7 @@ class Concept(NamedTuple):
             for field, value in zip(ARRAYS, learnt, strict=True)
         }
         metadata = {
-            "format": FORMAT,
+            "format": CONCEPT_FORMAT,
             "network": self.network,
             "classes": json.dumps(list(self.classes)),
         }
@@ -93,7 +93,7 @@ def load_concept(path: str | Path) -> Concept:
     path = Path(path)
     metadata = read_header(path).metadata
     found = metadata.get("format", "")
-    if found != FORMAT:
+    if found != CONCEPT_FORMAT:
         version = f"of the format {found!r}" if found.startswith("cosseg_jax concept") else "none"
         raise UserError(f"{path} is no concept that this version reads: it is {version}")
     names, arrays = _class_names(path, metadata), read_safetensors(path)

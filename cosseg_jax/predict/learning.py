@@ -18,14 +18,14 @@ from scipy.special import expit, logit
 
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.concept import LearntClass
 from cosseg_jax.types import ImageEncoding, Ndarray
 
 EVIDENCE = 16.0  # logits per unit of cosine by which a cell resembles the object more than the rest
 NO_TRUST, FULL_TRUST = 0.25, 0.5  # IoU in the images that are learnt from; in between it rises
-CERTAIN = 1e-4  # probabilities are clipped to this and 1 minus this before they become logits
-THRESHOLD = 0.5  # probability above which a pixel belongs to the object
-SMALL = 1e-6  # keeps quotients finite
+MOST_CERTAIN = 1e-4  # probabilities are clipped to this and 1 minus this before they become logits
+ON_OBJECT_FROM = 0.5  # probability above which a pixel belongs to the object
 
 
 class CellWeights(NamedTuple):
@@ -105,7 +105,9 @@ def trust_in(
     maps: Float[Ndarray, "N S S"], masks: Sequence[Bool[Ndarray, "_ _"]]
 ) -> Float[Ndarray, ""]:
     """How far the network's maps agree with the masks of the images that have the object, 0..1."""
-    shown = [(each > THRESHOLD, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()]
+    shown = [
+        (each > ON_OBJECT_FROM, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()
+    ]
     overlaps = [_iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
     trust = (np.mean(overlaps) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
     return np.asarray(np.clip(trust, 0, 1), np.float32)
@@ -131,7 +133,7 @@ def with_evidence(
     margin = (x @ learnt.foreground.T).max(-1) - (x @ learnt.background.T).max(-1)  # [M, h, w]
     weight = EVIDENCE * (1 - float(learnt.trust))
     evidence = [resized(weight * each, maps.shape[1:]) for each in margin]
-    return expit(logit(np.clip(maps, CERTAIN, 1 - CERTAIN)) + np.stack(evidence))
+    return expit(logit(np.clip(maps, MOST_CERTAIN, 1 - MOST_CERTAIN)) + np.stack(evidence))
 
 
 def _iou(one: Bool[Ndarray, "S S"], other: Bool[Ndarray, "S S"]) -> float:

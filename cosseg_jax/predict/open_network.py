@@ -39,8 +39,8 @@ MIN_PRECISION = 0.5  # of the proposals that make up a mask; the best one always
 POINT_SHARE = 0.012  # of an image; what a prompt shows is a region where it is larger
 COVERED = 0.5  # of what a prompt shows or excludes, by the proposals that it means
 KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
-STRANGERS = 0.3  # of a group's images, those of the least presence, do not count for that
-MIN_OVERLAP = 0.5  # IoU with the network's mask, above which the proposals replace it
+STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
+SAME_OBJECT_IOU = 0.5  # IoU with the network's mask, above which the proposals replace it
 IGNORED = 0.1  # factor on the scores in images without a prompt where others have one
 
 Propose = Callable[[np.ndarray], Proposals]  # of an RGB image [S, S, 3]; see `Proposer`
@@ -157,7 +157,7 @@ def is_known(presence: Float[Ndarray, " N"]) -> bool:
     presence: of each image, as the network has it. In groups of other categories it is low in some
         images; images without the object, if they are few, do not hide that it is high in others.
     """
-    most = np.sort(presence)[int(STRANGERS * len(presence)) :]
+    most = np.sort(presence)[int(STRANGER_SHARE * len(presence)) :]
     return bool(most.mean() >= KNOWN_PRESENCE)
 
 
@@ -169,7 +169,7 @@ def _improved(
     both = (ours > THRESHOLD) & (maps > THRESHOLD)
     either = (ours > THRESHOLD) | (maps > THRESHOLD)
     overlap = both.sum(axis=(1, 2)) / np.maximum(either.sum(axis=(1, 2)), 1)
-    replaced = (overlap >= MIN_OVERLAP) | np.isin(np.arange(len(maps)), shown)
+    replaced = (overlap >= SAME_OBJECT_IOU) | np.isin(np.arange(len(maps)), shown)
     return np.where(replaced[:, None, None], maps, ours)
 
 

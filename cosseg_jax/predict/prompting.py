@@ -21,11 +21,13 @@ from scipy.special import expit
 
 from cosseg_jax.data.prompts import Marked, coverage
 from cosseg_jax.drawing import resized
+from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.types import ImageEncoding, Ndarray
 
-SHARPNESS = 16.0  # of the step from the object to what was excluded, per unit of cosine
-MARGIN = 0.15  # of the cosine with what was excluded, where nothing was shown to compare it with
-SMALL = 1e-6  # keeps quotients finite
+EXCLUSION_SHARPNESS = 16.0  # of the step from the object to what was excluded, per unit of cosine
+EXCLUSION_MARGIN = (
+    0.15  # of the cosine with what was excluded, where nothing was shown to compare it with
+)
 
 
 class PromptedImage(NamedTuple):
@@ -160,7 +162,7 @@ def exclusion_of(
     centre = means[0, :, 2].mean(axis=0)
     away = _unit(means[0, excluded, 1].mean(axis=0) - centre)
     towards = _unit(means[0, shown, 0].mean(axis=0) - centre) if shown else np.zeros_like(away)
-    return Exclusion(centre, towards - away, 0.0 if shown else MARGIN)
+    return Exclusion(centre, towards - away, 0.0 if shown else EXCLUSION_MARGIN)
 
 
 def mark_maps(
@@ -217,7 +219,7 @@ def _descriptors(encoding: ImageEncoding) -> Any:
 
 def _kept_share(likeness: Float[Ndarray, "*M h w"]) -> Float[Ndarray, "*M h w"]:
     """The share of a probability that is kept where `Exclusion.resemblance` is so large."""
-    return expit(SHARPNESS * likeness)
+    return expit(EXCLUSION_SHARPNESS * likeness)
 
 
 def _unit(x: Any) -> Any:

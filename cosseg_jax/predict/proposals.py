@@ -22,15 +22,15 @@ from cosseg_jax.models.sam.sam import Sam, mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
 from cosseg_jax.types import Ndarray
 
-INPUT = 4 * SIDE  # side of MobileSAM's input, whose masks have a quarter of it
+INPUT_SIDE = 4 * SIDE  # side of MobileSAM's input, whose masks have a quarter of it
 GRID = 10  # points along each side
-BATCH = 50  # points that are decoded at once
-MOST = 40  # proposals of an image
-MIN_AREA, MAX_AREA = 0.003, 0.9  # of the image
+POINTS_AT_ONCE = 50  # points that are decoded at once
+MOST_PROPOSALS = 40  # proposals of an image
+LEAST_SHARE, MOST_SHARE = 0.003, 0.9  # of the image
 MIN_ESTIMATE = 0.55  # of the IoU, by the decoder itself
 MIN_STABILITY = 0.7
 MOST_OVERLAP = 0.75  # IoU with a better proposal
-MARGIN = 1.0  # logits between which a stable mask does not change
+STABILITY_MARGIN = 1.0  # logits between which a stable mask does not change
 
 
 class Proposer:
@@ -45,19 +45,19 @@ class Proposer:
     """
 
     def __init__(self, weights: str | Path | None = None):
-        sam = mobile_sam(INPUT)
+        sam = mobile_sam(INPUT_SIDE)
         self._variables = jax.device_put(load_sam(sam_weights(weights), sam))
         self._encode = jax.jit(lambda v, images: sam.apply(v, images, method="encode"))
         self._decode = jax.jit(lambda v, x, points: _decoded(sam, v, x, points))
 
     def __call__(self, image: UInt8[Ndarray, "S S 3"]) -> Proposals:
-        """The proposals of an RGB image that was resized to a square, at most MOST."""
-        frame = frame_of((image.shape[0], image.shape[1]), INPUT)
+        """The proposals of an RGB image that was resized to a square, at most MOST_PROPOSALS."""
+        frame = frame_of((image.shape[0], image.shape[1]), INPUT_SIDE)
         embedding = self._encode(self._variables, to_input(image, frame)[None])
         points = _grid(frame)
         parts = [
-            self._decode(self._variables, embedding, points[first : first + BATCH])
-            for first in range(0, len(points), BATCH)
+            self._decode(self._variables, embedding, points[first : first + POINTS_AT_ONCE])
+            for first in range(0, len(points), POINTS_AT_ONCE)
         ]
         maps, estimates, stability = (
             np.concatenate([np.asarray(x) for x in each]) for each in zip(*parts, strict=True)
@@ -78,7 +78,7 @@ def _decoded(sam: Sam, variables: Any, embedding: Array, points: Array) -> tuple
     prompts = Prompts(jnp.stack([points, nothing], axis=1)[None], labels[None])
     masks: Any = sam.apply(variables, embedding, prompts, method="decode")
     logits = masks.logits[0, :, MULTI]  # [T, 3, h4, w4]
-    smaller, larger = (jnp.sum(logits > end, axis=(2, 3)) for end in (MARGIN, -MARGIN))
+    smaller, larger = (jnp.sum(logits > end, axis=(2, 3)) for end in (STABILITY_MARGIN, -MARGIN))
     stability = smaller / jnp.maximum(larger, 1)
     maps = jnp.round(255 * jax.nn.sigmoid(logits)).astype(jnp.uint8)
     return (
@@ -92,7 +92,7 @@ def _distinct(found: Proposals) -> Proposals:
     """The best proposals that are certain, of a sensible size, and not alike."""
     masks = found.maps >= 128
     area = masks.mean(axis=(1, 2))
-    good = (area > MIN_AREA) & (area < MAX_AREA)
+    good = (area > LEAST_SHARE) & (area < MOST_SHARE)
     good &= (found.estimates > MIN_ESTIMATE) & (found.stability > MIN_STABILITY)
     order = np.argsort(-found.estimates * found.stability, kind="stable")
     order = order[good[order]]
@@ -102,7 +102,7 @@ def _distinct(found: Proposals) -> Proposals:
     alike = overlap > MOST_OVERLAP * union
     kept: list[int] = []
     for number in range(len(order)):
-        if len(kept) < MOST and not alike[number, kept].any():
+        if len(kept) < MOST_PROPOSALS and not alike[number, kept].any():
             kept.append(number)
     chosen = order[kept]
     return Proposals(found.maps[chosen], found.estimates[chosen], found.stability[chosen])

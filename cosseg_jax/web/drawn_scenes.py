@@ -16,7 +16,7 @@ SCALE = 3  # scenes are drawn this many times larger, then shrunk, so that outli
 SHADOW = (62, 96, 42)
 
 Length = int | float  # in pixels
-Point = tuple[Length, Length]
+ScenePoint = tuple[Length, Length]
 
 
 class Scene(NamedTuple):
@@ -27,7 +27,7 @@ class Scene(NamedTuple):
     horizon: its distance from the top, as a share of the height.
     """
 
-    objects: Sequence[tuple[str, Point]]
+    objects: Sequence[tuple[str, ScenePoint]]
     horizon: Length = 0.42
 
 
@@ -61,7 +61,7 @@ class Pen:
         box = (x - across / 2, y - down / 2, x + across / 2, y + down / 2)
         self._draw.ellipse([SCALE * side for side in box], fill=colour)
 
-    def shape(self, points: Sequence[Point], colour: tuple) -> None:
+    def shape(self, points: Sequence[ScenePoint], colour: tuple) -> None:
         """Draws a polygon."""
         self._draw.polygon([(SCALE * x, SCALE * y) for x, y in points], fill=colour)
 
@@ -173,7 +173,7 @@ def _draw_wheel(pen: Pen, x: Length, y: Length, across: Length) -> None:
 
 
 def _draw_aeroplane(pen: Pen, rng: np.random.Generator, x: Length, y: Length) -> None:
-    def shape(points: Sequence[Point], colour: tuple) -> None:
+    def shape(points: Sequence[ScenePoint], colour: tuple) -> None:
         pen.shape([(x + dx, y + dy) for dx, dy in points], colour)
 
     white, grey = (238, 240, 243), (186, 192, 200)

@@ -10,7 +10,7 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.web.uploads import Upload
 
 PROMPT_FIELDS = ("points", "labels", "box", "absent")
-LONGEST_ECHO = 60  # characters of a wrong value that a message repeats
+LONGEST_QUOTED = 60  # characters of a wrong value that a message repeats
 
 
 def segment_request(
@@ -31,7 +31,7 @@ def segment_request(
     if not isinstance(given, dict):
         raise UserError("the request is not a JSON object")
     if unknown := set(given) - {"left_out", "prompts"}:
-        raise UserError(f"the request has an unknown field {min(unknown)[:LONGEST_ECHO]!r}")
+        raise UserError(f"the request has an unknown field {min(unknown)[:LONGEST_QUOTED]!r}")
     left_out = given.get("left_out", [])
     if not isinstance(left_out, list) or not all(_is_number(n, images) for n in left_out):
         raise UserError("left_out is not a list of numbers of photos")
@@ -53,7 +53,7 @@ def threshold_of(text: str) -> float:
     except ValueError:
         threshold = math.nan
     if not 0 <= threshold <= 1:
-        raise UserError(f"threshold is {text[:LONGEST_ECHO]!r}; expected a number from 0 to 1")
+        raise UserError(f"threshold is {text[:LONGEST_QUOTED]!r}; expected a number from 0 to 1")
     return threshold
 
 
@@ -66,7 +66,7 @@ def _prompt(given: Any, images: Sequence[Upload]) -> Prompt:
     if not isinstance(given, dict) or not _is_number(given.get("photo"), images):
         raise UserError("a prompt names no photo of this group")
     if unknown := set(given) - {"photo", *PROMPT_FIELDS}:
-        raise UserError(f"a prompt has an unknown field {min(unknown)[:LONGEST_ECHO]!r}")
+        raise UserError(f"a prompt has an unknown field {min(unknown)[:LONGEST_QUOTED]!r}")
     number, image = given["photo"], images[given["photo"]]
     points, absent = given.get("points", []), given.get("absent", False)
     if not isinstance(points, list) or not isinstance(absent, bool):

@@ -7,7 +7,7 @@ import pytest
 
 from cosseg_jax.data.eval_groups import EvalGroup
 from cosseg_jax.evaluation.evaluator import ScoredImage
-from cosseg_jax.evaluation.saliency import LEVELS, SaliencyMeasures, map_scores
+from cosseg_jax.evaluation.saliency import NUM_THRESHOLDS, SaliencyMeasures, map_scores
 from cosseg_jax.types import Example
 
 RNG = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_they_equal_slow_ones(case):
     assert found.s_measure == pytest.approx(slow_s(values, mask), abs=1e-9)
     assert found.mae == pytest.approx(slow_mae(values, mask), abs=1e-12)
     for place in (0, 40, 128, 200, 255):
-        threshold = LEVELS - 1 - place
+        threshold = NUM_THRESHOLDS - 1 - place
         assert found.f_beta[place] == pytest.approx(slow_f(values, mask, threshold), abs=1e-9)
         assert found.e_measure[place] == pytest.approx(slow_e(values, mask, threshold), abs=1e-9)
 

@@ -12,7 +12,7 @@ from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.concept import (
-    FORMAT,
+    CONCEPT_FORMAT,
     Concept,
     LearntClass,
     check_network,
@@ -131,11 +131,19 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, end):
     [
         ({}, {}, "is no concept that this version reads: it is none"),
         ({}, {"format": "cosseg_jax concept 9"}, "of the format 'cosseg_jax concept 9'"),
-        ({}, {"format": FORMAT}, "its header names no classes"),
-        ({}, {"format": FORMAT, "classes": "[3]"}, "its header names no classes"),
-        ({}, {"format": FORMAT, "classes": '["a"]'}, "is damaged: 0/background is not as"),
-        ({"0/gamma": (3,)}, {"format": FORMAT, "classes": '["a"]'}, "its arrays have the shapes"),
-        ({"0/gamma": None}, {"format": FORMAT, "classes": '["a"]'}, "its arrays have the shapes"),
+        ({}, {"format": CONCEPT_FORMAT}, "its header names no classes"),
+        ({}, {"format": CONCEPT_FORMAT, "classes": "[3]"}, "its header names no classes"),
+        ({}, {"format": CONCEPT_FORMAT, "classes": '["a"]'}, "is damaged: 0/background is not as"),
+        (
+            {"0/gamma": (3,)},
+            {"format": CONCEPT_FORMAT, "classes": '["a"]'},
+            "its arrays have the shapes",
+        ),
+        (
+            {"0/gamma": None},
+            {"format": CONCEPT_FORMAT, "classes": '["a"]'},
+            "its arrays have the shapes",
+        ),
     ],
 )
 def test_what_is_no_concept_is_named(tmp_path, arrays, metadata, message):

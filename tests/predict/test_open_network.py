@@ -26,7 +26,7 @@ from cosseg_jax.predict.open_network import (
     see,
 )
 from cosseg_jax.predict.prompting import PromptedImage
-from cosseg_jax.predict.proposals import BATCH, GRID, MOST, _distinct
+from cosseg_jax.predict.proposals import GRID, MOST_PROPOSALS, POINTS_AT_ONCE, _distinct
 from cosseg_jax.types import GroupPrediction
 
 SIZE = 64
@@ -179,12 +179,12 @@ def test_proposals_are_certain_and_distinct():
 
 
 def test_no_more_than_the_most_proposals():
-    count = MOST + 5
+    count = MOST_PROPOSALS + 5
     maps = np.zeros((count, SIDE, SIDE), np.uint8)
     for number in range(count):
         row, column = divmod(number, 8)
         maps[number, 16 * row : 16 * row + 14, 16 * column : 16 * column + 14] = 255
     estimates = np.linspace(0.6, 0.9, count)
     found = _distinct(Proposals(maps, estimates, np.full(count, 0.9)))
-    np.testing.assert_array_equal(found.estimates, estimates[::-1][:MOST])
-    assert GRID**2 % BATCH == 0  # so that one shape is compiled
+    np.testing.assert_array_equal(found.estimates, estimates[::-1][:MOST_PROPOSALS])
+    assert GRID**2 % POINTS_AT_ONCE == 0  # so that one shape is compiled

@@ -49,7 +49,7 @@ def rotated(x: Float[Array, "M T h c"], by: Rotations) -> Float[Array, "M T h c"
     return jnp.concatenate([x[:, :prefix], patches], axis=1)
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     """Self-attention of several heads.
 
     key_bias: whether keys have a bias; queries and values always do.
@@ -84,7 +84,7 @@ class TransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "M T C"], by: Rotations | None) -> Float[Array, "M T C"]:
-        attention = Attention(self.heads, self.key_bias, dtype=self.dtype, name="attention")
+        attention = SelfAttention(self.heads, self.key_bias, dtype=self.dtype, name="attention")
         x = x + self._scaled("scale1", attention(self._normalised("norm1", x), by))
         y = self._normalised("norm2", x)
         y = nn.Dense(MLP_RATIO * x.shape[-1], dtype=self.dtype, name="fc1")(y)
@@ -93,13 +93,13 @@ class TransformerBlock(nn.Module):
         return x + self._scaled("scale2", y)
 
     def _normalised(self, name: str, x: jax.Array) -> jax.Array:
-        return layer_norm(self.epsilon, self.dtype, name)(x)
+        return token_norm(self.epsilon, self.dtype, name)(x)
 
     def _scaled(self, name: str, x: jax.Array) -> jax.Array:
         factors = self.param(name, nn.initializers.ones_init(), (x.shape[-1],), jnp.float32)
         return x * factors.astype(x.dtype)[None, None]
 
 
-def layer_norm(epsilon: float, dtype: Any, name: str) -> nn.LayerNorm:
+def token_norm(epsilon: float, dtype: Any, name: str) -> nn.LayerNorm:
     """A layer norm whose variance is exact also where a few channels are very large."""
     return nn.LayerNorm(epsilon, use_fast_variance=False, dtype=dtype, name=name)

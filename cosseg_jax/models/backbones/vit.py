@@ -18,15 +18,15 @@ from jaxtyping import Array, Float
 from cosseg_jax.errors import check_choice
 from cosseg_jax.models.backbones.transformer import (
     TransformerBlock,
-    layer_norm,
     rotations,
+    token_norm,
 )
 from cosseg_jax.models.layers import resize
 from cosseg_jax.types import FeatureMaps, Ndarray
 
 CELL = 16  # pixels of the input for which there is one token, whatever the size of the patches
 TABLE_SIDE = 37  # of DINOv2's table of positions, which was trained on images of 518 pixels
-LEVELS = ((4, -3), (8, -2), (16, -1), (32, -1))  # stride and block of each map
+PYRAMID = ((4, -3), (8, -2), (16, -1), (32, -1))  # stride and block of each map
 KEYS_CUBIC = -0.75  # the parameter of the cubic kernel without antialiasing
 
 
@@ -97,15 +97,15 @@ class ViT(nn.Module):
                 name=f"blocks_{number}",
             )(x, by)
             outputs.append(x)
-        norm = layer_norm(variant.epsilon, self.dtype, "norm")
+        norm = token_norm(variant.epsilon, self.dtype, "norm")
         grids = {
             block: norm(outputs[block])[:, -rows * columns :].reshape(-1, rows, columns, self.width)
-            for block in sorted({block for _, block in LEVELS})
+            for block in sorted({block for _, block in PYRAMID})
         }
         return FeatureMaps(
             *(
                 resize(grids[block], -(-height // stride), -(-width // stride))
-                for stride, block in LEVELS
+                for stride, block in PYRAMID
             )
         )
 

@@ -25,7 +25,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.archives import read_npz
-from cosseg_jax.models.pretrained.dino_names import from_dino
+from cosseg_jax.models.pretrained.dino_names import NamedArrays, from_dino
 from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.pretrained.hub import backbone_file, is_on_hub
 from cosseg_jax.models.pretrained.lpips_files import lpips_file, read_lpips
@@ -36,7 +36,6 @@ from cosseg_jax.models.pretrained.safetensors_files import (
 )
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 
-NamedArrays = dict[str, np.ndarray]
 Reader = Callable[[Path, str, Iterable[str]], NamedArrays]
 
 OWN_PREFIXES = ("params/", "batch_stats/")

@@ -14,7 +14,7 @@ from cosseg_jax.errors import UserError
 BinaryStream = io.BufferedIOBase | IO[bytes]
 MOST_EXPANSION = 20  # times the file's size; weights hardly compress
 ALWAYS_ALLOWED = 100_000_000  # bytes, for weights that are mostly zeros
-KINDS = "fiu"  # of NumPy's types: floats, integers, unsigned integers
+NUMBER_KINDS = "fiu"  # of NumPy's types: floats, integers, unsigned integers
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         reason = str(error) or type(error).__name__
         raise UserError(f"{path} cannot be read as a .npz file: {reason}") from error
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in KINDS:
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBER_KINDS:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise UserError(f"{path}: {name} is of type {kind}; weights are numbers")
     return arrays

@@ -106,7 +106,7 @@ def _renamed(name: str, modules: Mapping[str, str], prefix: str) -> str | None:
 
 
 def _in_our_layout(name: str, array: np.ndarray) -> np.ndarray:
-    layout = LAYOUTS.get(name.rpartition("/")[2])
+    layout = LAYOUT_OF_LEAF.get(name.rpartition("/")[2])
     return array if layout is None else layout(array)
 
 
@@ -118,7 +118,7 @@ def _unbatched(array: np.ndarray) -> np.ndarray:
     return array[0] if array.ndim == 3 and len(array) == 1 else array  # [1, T, C] to [T, C]
 
 
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+LAYOUT_OF_LEAF: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "kernel": _kernel,
     "class_token": _unbatched,
     "registers": _unbatched,

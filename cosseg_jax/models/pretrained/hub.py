@@ -14,7 +14,7 @@ HUB = "hub"  # as `model.pretrained`: the backbone's weights in PUBLISHED
 HUB_PREFIX = "hub:"  # the weights of the repository that follows
 
 
-class Published(NamedTuple):
+class HubFile(NamedTuple):
     """A file on the hub.
 
     revision: of the repository; None for its newest.
@@ -29,18 +29,18 @@ class Published(NamedTuple):
 
 
 PUBLISHED = {  # of each backbone
-    "vgg16": Published("timm/vgg16.tv_in1k"),
-    "vgg16_bn": Published("timm/vgg16_bn.tv_in1k"),
-    "hrnet_w18": Published("timm/hrnet_w18.ms_in1k"),
-    "hrnet_w32": Published("timm/hrnet_w32.ms_in1k"),
-    "hrnet_w48": Published("timm/hrnet_w48.ms_in1k"),
-    "resnet50": Published("timm/resnet50.tv_in1k"),
-    "dinov2_small": Published("facebook/dinov2-small"),
-    "dinov2_base": Published("facebook/dinov2-base"),
-    "dinov2_reg_small": Published("facebook/dinov2-with-registers-small"),
-    "dinov2_reg_base": Published("facebook/dinov2-with-registers-base"),
-    "dinov3_small": Published("timm/vit_small_patch16_dinov3.lvd1689m"),
-    "dinov3_base": Published("timm/vit_base_patch16_dinov3.lvd1689m"),
+    "vgg16": HubFile("timm/vgg16.tv_in1k"),
+    "vgg16_bn": HubFile("timm/vgg16_bn.tv_in1k"),
+    "hrnet_w18": HubFile("timm/hrnet_w18.ms_in1k"),
+    "hrnet_w32": HubFile("timm/hrnet_w32.ms_in1k"),
+    "hrnet_w48": HubFile("timm/hrnet_w48.ms_in1k"),
+    "resnet50": HubFile("timm/resnet50.tv_in1k"),
+    "dinov2_small": HubFile("facebook/dinov2-small"),
+    "dinov2_base": HubFile("facebook/dinov2-base"),
+    "dinov2_reg_small": HubFile("facebook/dinov2-with-registers-small"),
+    "dinov2_reg_base": HubFile("facebook/dinov2-with-registers-base"),
+    "dinov3_small": HubFile("timm/vit_small_patch16_dinov3.lvd1689m"),
+    "dinov3_base": HubFile("timm/vit_base_patch16_dinov3.lvd1689m"),
 }
 
 
@@ -55,7 +55,7 @@ def backbone_file(spec: str, backbone_name: str) -> Path:
         check_choice("model.pretrained is 'hub', and model.backbone", backbone_name, PUBLISHED)
         published = PUBLISHED[backbone_name]
     else:
-        published = Published(spec.removeprefix(HUB_PREFIX))
+        published = HubFile(spec.removeprefix(HUB_PREFIX))
     return download(
         published,
         f"the weights of {backbone_name}",
@@ -64,7 +64,7 @@ def backbone_file(spec: str, backbone_name: str) -> Path:
     )
 
 
-def download(published: Published, what: str, *, extra: str, instead: str) -> Path:
+def download(published: HubFile, what: str, *, extra: str, instead: str) -> Path:
     """The file, from the cache of huggingface_hub or downloaded into it.
 
     Args:
@@ -95,7 +95,7 @@ def download(published: Published, what: str, *, extra: str, instead: str) -> Pa
     return Path(path)
 
 
-def _check(path: Path, published: Published, instead: str) -> None:
+def _check(path: Path, published: HubFile, instead: str) -> None:
     again = f"delete it to download it again, or {instead}"
     size = path.stat().st_size
     if published.size not in (None, size):

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from cosseg_jax.errors import MissingFileError, UserError
 
 SAFETENSORS_SUFFIX = ".safetensors"
-DTYPES: dict[str, Any] = {
+FILE_DTYPES: dict[str, Any] = {
     "F16": np.float16,
     "BF16": jnp.bfloat16,
     "F32": np.float32,
@@ -72,8 +72,9 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _leaf(path: Path, file: Any, name: str) -> jax.ShapeDtypeStruct:
     part = file.get_slice(name)
-    if part.get_dtype() not in DTYPES:
+    if part.get_dtype() not in FILE_DTYPES:
         raise UserError(
-            f"{path}: {name} has the type {part.get_dtype()}; expected one of {', '.join(DTYPES)}"
+            f"{path}: {name} has the type {part.get_dtype()}; "
+            f"expected one of {', '.join(FILE_DTYPES)}"
         )
-    return jax.ShapeDtypeStruct(tuple(part.get_shape()), DTYPES[part.get_dtype()])
+    return jax.ShapeDtypeStruct(tuple(part.get_shape()), FILE_DTYPES[part.get_dtype()])

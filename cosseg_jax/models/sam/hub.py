@@ -7,7 +7,7 @@ authors put it there. Size and SHA-256 are checked.
 from pathlib import Path
 
 from cosseg_jax.errors import MissingFileError
-from cosseg_jax.models.pretrained.hub import Published, download
+from cosseg_jax.models.pretrained.hub import HubFile, download
 
 REPOSITORY = "dhkim2810/MobileSAM"
 REVISION = "87955d8f45ddcaa0212ca6ebcd13785902988e2a"
@@ -29,7 +29,7 @@ def sam_weights(path: str | Path | None = None) -> Path:
             raise MissingFileError(f"there is no file of SAM's weights at {given}")
         return given
     return download(
-        Published(REPOSITORY, FILE, REVISION, SIZE, SHA256),
+        HubFile(REPOSITORY, FILE, REVISION, SIZE, SHA256),
         "MobileSAM's weights",
         extra="sam",
         instead="give --sam-weights FILE",

@@ -19,8 +19,8 @@ from cosseg_jax.data.builders.layouts.layout import LabelledImage, Layout, class
 from cosseg_jax.data.builders.layouts.pack import paired_images
 from cosseg_jax.errors import UserError
 
-IMAGE_TREES = ("image", "images", "img", "imgs")
-MASK_TREES = ("binary", "groundtruth", "gt", "gts")
+COSAL_IMAGE_TREES = ("image", "images", "img", "imgs")
+COSAL_MASK_TREES = ("binary", "groundtruth", "gt", "gts")
 
 
 def cosal_layout(name: str) -> Layout:
@@ -49,7 +49,7 @@ def _images(name: str, description: str, root: Path) -> list[LabelledImage]:
 
 def _trees(name: str, root: Path) -> tuple[Path, Path] | None:
     """The trees of images and masks in a data set's own folder or in a collection."""
-    images, masks = _called(IMAGE_TREES, root), _called(MASK_TREES, root)
+    images, masks = _called(COSAL_IMAGE_TREES, root), _called(COSAL_MASK_TREES, root)
     if len(images) != 1 or len(masks) != 1:
         return None
     if root.name.casefold() == name.casefold():

@@ -18,7 +18,7 @@ from cosseg_jax.data.builders.layouts.layout import (
 from cosseg_jax.errors import UserError
 
 FSS_PLACES = ("fewshot_data/fewshot_data", "fewshot_data", "FSS-1000", "fss-1000", "")
-PHOTO_SUFFIXES, MASK_SUFFIXES = (".jpg", ".jpeg"), (".png",)
+FSS_PHOTOS, FSS_MASKS = (".jpg", ".jpeg"), (".png",)
 
 
 def find_fss(folder: Path) -> Path | None:
@@ -33,8 +33,8 @@ def fss_images(root: Path) -> list[LabelledImage]:
     """All images by class and stem. Raises UserError for an image or a mask without the other."""
     found = []
     for category, folder in class_folders(root).items():
-        images = files_by_stem(folder, PHOTO_SUFFIXES)
-        masks = files_by_stem(folder, MASK_SUFFIXES)
+        images = files_by_stem(folder, FSS_PHOTOS)
+        masks = files_by_stem(folder, FSS_MASKS)
         if not images:
             raise UserError(f"class folder {folder} has no .jpg; add its images, or remove it")
         lone = [images.get(s) or masks[s] for s in sorted(images.keys() ^ masks.keys())]
@@ -54,5 +54,5 @@ Get it from https://github.com/HKUSTCV/FSS-1000""",
 
 
 def _is_class(folder: Path) -> bool:
-    images = files_by_stem(folder, PHOTO_SUFFIXES)
-    return bool(images) and images.keys() == files_by_stem(folder, MASK_SUFFIXES).keys()
+    images = files_by_stem(folder, FSS_PHOTOS)
+    return bool(images) and images.keys() == files_by_stem(folder, FSS_MASKS).keys()
