@@ -58,7 +58,7 @@ def _apply(
     concept: "Concept",
     group: PhotoGroup,
     to: "Destination",
-    record: "Record",
+    record: "RunRecord",
     done: set[str],
     options: argparse.Namespace,
 ) -> None:

@@ -83,8 +83,9 @@ def _check_memo(file: BinaryStream) -> None:
     """Raises for a place in the memo beyond the pickle: the unpickler makes room up to there."""
     with warnings.catch_warnings():  # of Python, about escapes in broken texts
         warnings.simplefilter("ignore", DeprecationWarning)
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if opcode.name.endswith("PUT") and argument > number:
+        stream: Any = file
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if opcode.name.endswith("PUT") and (argument or 0) > number:
                 raise pickle.UnpicklingError(f"it uses the place {argument} of its memo")
 
 
