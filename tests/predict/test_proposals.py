@@ -33,7 +33,7 @@ def test_stability_is_the_overlap_of_two_thresholds(monkeypatch):
 
     def apply(variables, embedding, prompts, method):
         given.append(prompts)
-        return Masks(logits, iou)
+        return Masks(jnp.asarray(logits), jnp.asarray(iou))
 
     points = np.asarray([[3.0, 4.0], [5.0, 6.0]], np.float32)
     sam = mobile_sam()
