@@ -29,7 +29,7 @@ def test_an_existing_mask_is_found_before_anything_is_computed(tmp_path: Path):
     saved_masks.check_mask_paths(tmp_path, source, fives(source), force=True)
 
 
-@pytest.mark.parametrize("names", [["left/photo", "right/photo"], ["a/1:2", "a/1_2"], ["x", "X"]])
+@pytest.mark.parametrize("names", [["left/photo", "right/photo"], ["a/1:2", "a/1_2"], ["X", "x"]])
 def test_two_images_may_not_share_a_mask_file(tmp_path: Path, names: list[str]):
     source = FakeSource([(0,)] * 2)
     source.names = names

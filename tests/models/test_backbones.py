@@ -23,6 +23,12 @@ CHANNELS = {
     "hrnet_w48": (48, 96, 192, 384),
     "resnet50": (256, 512, 1024, 2048),
     "resnet50_keras": (256, 512, 1024, 2048),
+    "dinov2_small": (384,) * 4,
+    "dinov2_base": (768,) * 4,
+    "dinov2_reg_small": (384,) * 4,
+    "dinov2_reg_base": (768,) * 4,
+    "dinov3_small": (384,) * 4,
+    "dinov3_base": (768,) * 4,
     "hrnet_tiny": (8, 16, 32, 64),
 }
 

@@ -20,11 +20,16 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def test_the_options_reach_the_server(monkeypatch):
     served = []
-    monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
+    monkeypatch.setattr(
+        server, "serve", lambda *arguments, **options: served.append((arguments, options))
+    )
     given = ("--port", "0", "--checkpoint", "net", "--max-photos", "7", "--max-megabytes", "0.5")
-    APP.run(parsed(*given, "--allow-host", "box", "--allow-host", "lab"))
+    given += ("--allow-host", "box", "--allow-host", "lab", "--mode", "open", "--refine", "none")
+    APP.run(parsed(*given, "--sam-weights", "sam.pt"))
     limits = Limits(photos=7, file_bytes=500_000)
-    assert served == [("127.0.0.1", 0, Path("net"), limits, ["box", "lab"])]
+    arguments = ("127.0.0.1", 0, Path("net"), limits, ["box", "lab"])
+    options = {"mode": "open", "refine": "", "sam_weights": Path("sam.pt")}
+    assert served == [(arguments, options)]
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
