@@ -18,6 +18,7 @@ from cosseg_jax.errors import UserError, one_line
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from cosseg_jax.cli.outputs import Destination
+    from cosseg_jax.cli.record import RunRecord
     from cosseg_jax.predict.concept import Concept
     from cosseg_jax.predict.predictor import Predictor
 

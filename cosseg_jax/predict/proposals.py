@@ -78,7 +78,8 @@ def _decoded(sam: Sam, variables: Any, embedding: Array, points: Array) -> tuple
     prompts = Prompts(jnp.stack([points, nothing], axis=1)[None], labels[None])
     masks: Any = sam.apply(variables, embedding, prompts, method="decode")
     logits = masks.logits[0, :, MULTI]  # [T, 3, h4, w4]
-    smaller, larger = (jnp.sum(logits > end, axis=(2, 3)) for end in (STABILITY_MARGIN, -STABILITY_MARGIN))
+    ends = STABILITY_MARGIN, -STABILITY_MARGIN
+    smaller, larger = (jnp.sum(logits > end, axis=(2, 3)) for end in ends)
     stability = smaller / jnp.maximum(larger, 1)
     maps = jnp.round(255 * jax.nn.sigmoid(logits)).astype(jnp.uint8)
     return (
