@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from prompts import jaccard
 from tqdm import tqdm
 
 import cosseg_jax
@@ -69,8 +70,7 @@ def measured(
             probability = Image.fromarray(np.asarray(found.probability_maps[place]))
             probability = np.asarray(probability.resize(size, Image.Resampling.BILINEAR))
             mask = binary_mask(probability, presence)
-            union = ((mask | truth) & valid).sum()
-            row["J"] = float((mask & truth & valid).sum() / union)
+            row["J"] = jaccard(mask, truth, valid)
         yield row
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         own = [row for row in rows if row["strangers"] == count]
         J = np.mean([row["J"] for row in own if "J" in row])
         empty = np.mean([row["presence"] <= 0.5 for row in own if row["stranger"]] or [np.nan])
-        print(f"{count} strangers: J {100 * J:.1f}, strangers left empty {100 * empty:.1f} %")
+        print(f"{count} strangers: J {J:.1f}, strangers left empty {100 * empty:.1f} %")
     mixed = [row for row in rows if row["strangers"]]
     presence = np.asarray([row["presence"] for row in mixed])
     shown = np.asarray(["J" in row for row in mixed], float)

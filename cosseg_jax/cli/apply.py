@@ -119,10 +119,6 @@ def _table(summary: dict[str, Any], to: "Destination") -> str:
     return "\n".join(lines)
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    return shared.kinds(text, APPLIED_KINDS)
-
-
 def _add_apply_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
@@ -131,27 +127,13 @@ def _add_apply_options(parser: argparse.ArgumentParser) -> None:
         metavar="CONCEPT... PHOTOS",
         help="concepts, files that end in .concept; then photos and folders of photos",
     )
-    parser.add_argument(
-        "--out", type=shared.path, required=True, metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
-        "--kinds",
-        type=_kinds,
-        default=APPLIED_KINDS,
-        metavar="KINDS",
-        help=f"what to write, with commas between: {','.join(APPLIED_KINDS)} (default: all)",
-    )
+    shared.add_output_options(parser, APPLIED_KINDS)
     parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with a run that was stopped; photos that are done are not read again",
     )
     shared.add_recursive_option(parser)
-    shared.add_instances_option(parser)
-    parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
-    parser.add_argument(
-        "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
-    )
     add_looks_options(parser)
     shared.add_network_options(parser)
 

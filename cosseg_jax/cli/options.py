@@ -1,9 +1,10 @@
 """What a subcommand is, and the options that subcommands share; imports nothing heavy."""
 
 import argparse
+import functools
 import math
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -115,12 +116,27 @@ def refine_option(options: argparse.Namespace) -> dict[str, str]:
     return {"refine": "" if options.refine == "none" else options.refine}
 
 
-def add_instances_option(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that splits masks in COCO's JSON."""
+def add_output_options(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
+    """Adds the options that say what is written for each photo, and where.
+
+    known: the kinds of files to choose from.
+    """
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--kinds",
+        type=functools.partial(kinds, known=known),
+        default=tuple(known),
+        metavar="KINDS",
+        help=f"what to write, with commas between: {','.join(known)} (default: all)",
+    )
     parser.add_argument(
         "--instances",
         action="store_true",
         help="in segmentation.json, an annotation for each connected part of a mask",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
+    parser.add_argument(
+        "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
     )
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # what is heavy is imported when the input is checked
 
 FILE_KINDS = ("masks", "cutouts", "overlays", "json")
 SHOWN_CATEGORIES = 3
-NAMED_FROM = 0.5  # probability above which a category is named
 WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
 
@@ -92,7 +91,9 @@ def _summary(
 
 def _table(summary: dict[str, Any]) -> str:
     """A group's summary for people."""
-    likely = {name: p for name, p in summary["categories"].items() if p > NAMED_FROM}
+    from cosseg_jax.predict.result import LIKELY
+
+    likely = {name: p for name, p in summary["categories"].items() if p > LIKELY}
     likeliest = sorted(likely.items(), key=lambda item: -item[1])
     shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
     names = [one_line(photo["name"]) for photo in summary["photos"]]
@@ -114,31 +115,13 @@ def _table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    return shared.kinds(text, FILE_KINDS)
-
-
 def _add_segment_options(parser: argparse.ArgumentParser) -> None:
     shared.add_photos(parser)
-    parser.add_argument(
-        "--out", type=shared.path, required=True, metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
-        "--kinds",
-        type=_kinds,
-        default=FILE_KINDS,
-        metavar="KINDS",
-        help=f"what to write, with commas between: {','.join(FILE_KINDS)} (default: all)",
-    )
+    shared.add_output_options(parser, FILE_KINDS)
     parser.add_argument(
         "--groups",
         action="store_true",
         help="PHOTOS are folders whose subfolders are groups; each is written to DIR/<subfolder>",
-    )
-    shared.add_instances_option(parser)
-    parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
-    parser.add_argument(
-        "--json", action="store_true", help="print the summary as JSON, and nothing else to stdout"
     )
     add_looks_options(parser)
     shared.add_network_options(parser)

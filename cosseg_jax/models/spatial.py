@@ -94,9 +94,9 @@ class SpatialOptions:
                 raise UserError(f"model.spatial.{field} is {value}; it takes a number above 0")
 
 
-def unit_rows(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
+def unit_rows(x: Float[Array, "*M d"], epsilon: float) -> Float[Array, "*M d"]:
     """Each row at length 1. A zero row stays zero, with a finite gradient."""
-    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + epsilon)
+    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=-1, keepdims=True) + epsilon)
 
 
 def centred_rows(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
@@ -255,7 +255,7 @@ def prompted_prior(
             1 in an image with such a region, 0 elsewhere.
     """
     x = jnp.asarray(features).astype(jnp.float32)
-    x = unit_rows(x.reshape(-1, x.shape[-1]), SMALL).reshape(x.shape)  # [N, h, w, d]
+    x = unit_rows(x, SMALL)
     inside, outside = jnp.asarray(shown), jnp.asarray(excluded)
     most = jnp.max(inside, axis=(1, 2), keepdims=True)
     rest = jnp.where(most > 0, 1 - inside / jnp.maximum(most, SMALL), 0.0)

@@ -18,7 +18,7 @@ from cosseg_jax.errors import check_choice
 from cosseg_jax.models.backbones import BACKBONES, create_backbone
 from cosseg_jax.models.fusion import STRIDES, check_stride
 from cosseg_jax.models.layers import resize
-from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator
+from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator, unit_rows
 from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.types import (
     Count,
@@ -85,15 +85,11 @@ def resplit(
     x: the group's descriptors. prior: S as the spatial modulator found it; its positive part weighs
     the foreground's prototype, its negative part those of the backgrounds.
     """
-    x, prior = _unit(jnp.asarray(x)), jnp.asarray(prior)
-    foreground = _unit(jnp.einsum("nhw,nhwd->d", jnp.maximum(prior, 0), x))
-    background = _unit(jnp.einsum("nhw,nhwd->nd", jnp.maximum(-prior, 0), x))
+    x, prior = unit_rows(jnp.asarray(x), SMALL), jnp.asarray(prior)
+    foreground = unit_rows(jnp.einsum("nhw,nhwd->d", jnp.maximum(prior, 0), x), SMALL)
+    background = unit_rows(jnp.einsum("nhw,nhwd->nd", jnp.maximum(-prior, 0), x), SMALL)
     nearer = jnp.einsum("nhwd,d->nhw", x, foreground) - jnp.einsum("nhwd,nd->nhw", x, background)
     return nearer * jax.lax.rsqrt(jnp.mean(nearer**2) + SMALL)
-
-
-def _unit(x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=-1, keepdims=True) + SMALL)
 
 
 def network_of(model: ConfigDict, categories: int) -> SSNM:

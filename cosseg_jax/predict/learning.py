@@ -20,6 +20,7 @@ from cosseg_jax.data.prompts import coverage
 from cosseg_jax.drawing import resized, resized_mask
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.concept import LearntClass
+from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.types import ImageEncoding, Ndarray
 
 EVIDENCE = 16.0  # logits per unit of cosine by which a cell resembles the object more than the rest
@@ -69,7 +70,7 @@ def describe(encoding: ImageEncoding, weights: Float[Ndarray, "M 3 h w"]) -> Des
     if encoding.coarsest is not None:
         coarse = _means(np.asarray(encoding.coarsest, np.float32), weights)
     if encoding.fused is not None:
-        x = _unit(np.asarray(encoding.fused, np.float32))
+        x = unit_length(np.asarray(encoding.fused, np.float32))
         fine = _means(x, _resized(weights, (x.shape[1], x.shape[2])))
         rows = x.reshape(len(x), -1, x.shape[-1])  # [M, h*w, d]
         moments = np.swapaxes(rows, 1, 2) @ rows / rows.shape[1]
@@ -95,8 +96,8 @@ def learnt_class(
         direction,
         offset,
         centre,
-        _unit(coarse[with_object, 0] - centre),
-        _unit(coarse[with_rest, 1] - centre),
+        unit_length(coarse[with_object, 0] - centre),
+        unit_length(coarse[with_rest, 1] - centre),
         np.ones((), np.float32),
     )
 
@@ -117,7 +118,7 @@ def prior_of(encoding: ImageEncoding, learnt: LearntClass) -> Float[Ndarray, "M 
     """S of images, as far as a class is concerned; zero where the network has no such map."""
     if encoding.fused is None:
         return np.zeros((len(encoding.laterals.stride4), 1, 1), np.float32)
-    return _unit(np.asarray(encoding.fused, np.float32)) @ learnt.direction + learnt.offset
+    return unit_length(np.asarray(encoding.fused, np.float32)) @ learnt.direction + learnt.offset
 
 
 def with_evidence(
@@ -129,7 +130,7 @@ def with_evidence(
     """
     if encoding.coarsest is None or not len(learnt.background) or learnt.trust == 1:
         return maps
-    x = _unit(np.asarray(encoding.coarsest, np.float32) - learnt.centre)
+    x = unit_length(np.asarray(encoding.coarsest, np.float32) - learnt.centre)
     margin = (x @ learnt.foreground.T).max(-1) - (x @ learnt.background.T).max(-1)  # [M, h, w]
     weight = EVIDENCE * (1 - float(learnt.trust))
     evidence = [resized(weight * each, maps.shape[1:]) for each in margin]
@@ -169,8 +170,3 @@ def _resized(weights: Float[Ndarray, "M 3 h w"], size: tuple[int, int]) -> Ndarr
     found = np.stack([[resized(kind, size) for kind in each] for each in weights])
     total = found.sum(axis=(2, 3), keepdims=True)
     return found / np.maximum(total, SMALL) * weights.sum(axis=(2, 3), keepdims=True)
-
-
-def _unit(x: Ndarray) -> Ndarray:
-    """Each row at length 1; a zero row stays zero."""
-    return x / np.sqrt((x**2).sum(-1, keepdims=True) + SMALL)

@@ -66,7 +66,7 @@ class Exclusion(NamedTuple):
         """How much more each cell resembles what was shown than what was excluded."""
         assert self.centre is not None
         assert self.difference is not None
-        x = _unit(np.asarray(_descriptors(encoding), np.float32) - self.centre)
+        x = unit_length(np.asarray(_descriptors(encoding), np.float32) - self.centre)
         return x @ self.difference + self.margin  # [M, h, w]
 
     def narrowed(
@@ -160,8 +160,10 @@ def exclusion_of(
     shown = [each.image for each in prompted if each.marked.shows_object]
     excluded = [each.image for each in prompted if each.marked.excluded.any()]
     centre = means[0, :, 2].mean(axis=0)
-    away = _unit(means[0, excluded, 1].mean(axis=0) - centre)
-    towards = _unit(means[0, shown, 0].mean(axis=0) - centre) if shown else np.zeros_like(away)
+    away = unit_length(means[0, excluded, 1].mean(axis=0) - centre)
+    towards = (
+        unit_length(means[0, shown, 0].mean(axis=0) - centre) if shown else np.zeros_like(away)
+    )
     return Exclusion(centre, towards - away, 0.0 if shown else EXCLUSION_MARGIN)
 
 
@@ -222,5 +224,6 @@ def _kept_share(likeness: Float[Ndarray, "*M h w"]) -> Float[Ndarray, "*M h w"]:
     return expit(EXCLUSION_SHARPNESS * likeness)
 
 
-def _unit(x: Any) -> Any:
+def unit_length(x: Any) -> Any:
+    """Each row at length 1; a zero row stays zero."""
     return x / ((x**2).sum(-1, keepdims=True) + SMALL) ** 0.5

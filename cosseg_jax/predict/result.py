@@ -112,6 +112,9 @@ class ConceptResult(NamedTuple):
         return labels
 
 
+LIKELY = 0.5  # probability above which a category is worth naming
+
+
 class GroupResult(NamedTuple):
     """The result for a group of images.
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
+from cosseg_jax.predict.result import LIKELY
 from cosseg_jax.web.archive import archive_pieces
 from cosseg_jax.web.examples import example_files, first_example_file
 from cosseg_jax.web.limits import Limits
@@ -24,7 +25,6 @@ from cosseg_jax.web.work import GroupJob, Worker
 DECODERS = 2  # uploads that are decoded at once
 ARCHIVES = 16  # archives that are sent at once; the images of all are encoded one after the other
 SMALL_BYTES = 100_000  # of a request without an image
-LIKELY = 0.5  # probability from which a category is worth mentioning
 NO_STORE = {"Cache-Control": "no-store"}
 
 Decode = Callable[[bytes, str, Limits], Upload]  # as `uploads.read_upload`
