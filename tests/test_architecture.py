@@ -12,7 +12,7 @@ LOWEST_FIRST = (  # a stage imports the package's modules of lower lines only
     {"program"},
     {"data"},
     {"predict"},
-    {"evaluation", "export"},
+    {"evaluation", "export", "annotations"},
     {"train", "cli", "web"},
 )
 SIDEWAYS = {("cli", "web"), ("cli", "export")}  # a subcommand starts the page, or an export

@@ -8,6 +8,7 @@ the number of photos: what the record holds is read again, line by line, for seg
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cosseg_jax.cli import options as shared
@@ -32,14 +33,14 @@ def _run_apply(options: argparse.Namespace) -> None:
         missing = "photos" if concepts else f"a concept, a file that ends in {CONCEPT_SUFFIX}"
         raise UserError(f"{missing} to apply is not given; see cosseg apply --help")
     group = one_group(photos, options.recursive, options.out)
-    from cosseg_jax.cli import concept_files, network, outputs
+    from cosseg_jax.cli import network, outputs
     from cosseg_jax.cli.record import RunRecord
     from cosseg_jax.files import check_all_writable
     from cosseg_jax.predict.concept import check_network, joined, load_concept
 
     concept = joined([load_concept(path) for path in concepts])
     paths = [photo.path for photo in group.photos]
-    to = outputs.destination_of(options.out, paths, options.kinds)
+    to = outputs.destination_of(options.out, paths, options.kinds, options.annotations)
     check_apart(group.photos, to.files)
     record = RunRecord(options.out, _settings(concept, options))
     done = record.resume() if options.resume else set()
@@ -50,7 +51,7 @@ def _run_apply(options: argparse.Namespace) -> None:
     if not options.resume:
         record.begin()
     _apply(predictor, concept, group, to, record, done, options)
-    summary = concept_files.finish_concepts(record, to, list(concept.classes), options.threshold)
+    summary = _finish(record, to, list(concept.classes), options.threshold)
     print(json.dumps(summary, indent=2) if options.json else _table(summary, to))
 
 
@@ -66,7 +67,8 @@ def _apply(
     """Writes the files and the line of every photo that is not done."""
     from tqdm import tqdm
 
-    from cosseg_jax.cli import concept_files
+    from cosseg_jax.annotations.images import AnnotatedImage, numbers_of
+    from cosseg_jax.cli.outputs import write_photo
 
     paths = [photo.path for photo in group.photos]
     left = [n for n, path in enumerate(paths) if to.stems[path] not in done]
@@ -86,14 +88,38 @@ def _apply(
     )
     for found in tqdm(results, total=len(paths), initial=len(done), unit="photo"):
         path = paths[int(found.name)]
-        line = concept_files.write_concepts(
-            to.files_of(to.stems[path]),
+        stem = to.stems[path]
+        written = write_photo(
+            to.files_of(stem),
             found,
             options.threshold,
+            numbers=numbers_of(concept.classes),
             instances=options.instances,
             looks=looks_of(options),
         )
-        record.add({"stem": to.stems[path], "photo": str(path), **line})
+        size = written.height, written.width
+        record.add(AnnotatedImage(stem, str(path), *size, written.classes).as_json())
+
+
+def _finish(
+    record: "RunRecord", to: "Destination", classes: Sequence[str], threshold: float
+) -> dict[str, Any]:
+    """Writes the annotations from the record, line by line; returns what the summary says."""
+    from cosseg_jax.annotations.images import AnnotatedImage
+    from cosseg_jax.cli.outputs import write_annotations
+
+    def images() -> Iterator[AnnotatedImage]:
+        done = (line for line in record.lines() if "classes" in line)
+        return map(AnnotatedImage.from_json, done)
+
+    info = {"description": "concepts found by cosseg-jax", "threshold": threshold}
+    write_annotations(to, images, classes, info)
+    summary: dict[str, Any] = {"photos": 0, "skipped": 0, "found": dict.fromkeys(classes, 0)}
+    for line in record.lines():
+        summary["skipped" if "skipped" in line else "photos"] += 1
+        for name, each in line.get("classes", {}).items():
+            summary["found"][name] += bool(each["annotations"])
+    return summary
 
 
 def _settings(concept: "Concept", options: argparse.Namespace) -> dict[str, Any]:
@@ -156,6 +182,7 @@ each at its photo's own size:
 examples:
   cosseg apply teapot.concept photos/ --out found
   cosseg apply teapot.concept cup.concept photos/ --out found --kinds labels,json
+  cosseg apply teapot.concept cup.concept photos/ --out found --annotations yolo,label-studio
   cosseg apply teapot.concept photos/ --out found --resume
 """,
     add_options=_add_apply_options,

@@ -3,8 +3,9 @@
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageColor, ImageFilter
-from scipy.ndimage import binary_fill_holes, label
+from scipy.ndimage import binary_fill_holes
 
+from cosseg_jax.annotations.parts import connected_parts
 from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.types import Ndarray
 
@@ -16,20 +17,6 @@ def with_looks(mask: Bool[Ndarray, "H W"], looks: Looks) -> Bool[Ndarray, "H W"]
     if looks.keep_largest and mask.any():
         mask = connected_parts(mask)[0]
     return np.asarray(binary_fill_holes(mask), bool) if looks.fill_holes else mask
-
-
-def connected_parts(mask: Bool[Ndarray, "H W"], least: float = 0) -> list[Bool[Ndarray, "H W"]]:
-    """The connected parts of a mask that is not empty, the largest first.
-
-    Pixels that touch at a corner are connected. Parts of fewer than `least` pixels are left out,
-    but for the largest one.
-    """
-    labels, _ = label(mask, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    order = np.argsort(-areas, kind="stable")
-    large = [k for k in order[1:] if areas[k] and areas[k] >= least]
-    return [labels == k for k in [order[0], *large]]
 
 
 def cutout(

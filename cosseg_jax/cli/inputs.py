@@ -5,6 +5,7 @@ Only names are looked at here. The predictor reads the files, and reports those 
 
 import argparse
 import dataclasses
+import hashlib
 import os
 import re
 import sys
@@ -135,6 +136,23 @@ def check_apart(photos: Iterable[ListedPhoto], written: Iterable[Path]) -> None:
             raise UserError(f"{path} is one of the photos; give another --out")
 
 
+def by_content(paths: Sequence[Path]) -> dict[Path, Path]:
+    """For each file the first one that has the same content; only sizes are read where they differ.
+
+    A file that cannot be read is like no other one.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size if path.is_file() else -1, []).append(path)
+    found = {path: path for path in paths}
+    for size, alike in by_size.items():
+        if len(alike) > 1 and size > 0:
+            first: dict[str, Path] = {}
+            for path in alike:
+                found[path] = first.setdefault(_digest(path), path)
+    return found
+
+
 def natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
     """A key that sorts names as people do: img2 before img10, whatever the case."""
     parts = re.split(r"([0-9]+)", path.name.casefold())  # numbers have odd positions
@@ -155,6 +173,14 @@ def _listed_in(argument: Path, recursive: bool, out: Path | None) -> Iterable[Li
     if argument.suffix.casefold() in SIDECAR_SUFFIXES or argument.name.startswith(("._", ".DS_")):
         return _left_out(argument, "a file beside photos")
     return (ListedPhoto(argument, True),)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError:
+        return str(path)
 
 
 def _left_out(path: Path, what: str) -> tuple[()]:

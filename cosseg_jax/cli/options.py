@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_CHUNK = 5
 REFINEMENTS = ("guided", "sam", "none")
+ANNOTATION_FORMATS = ("coco-polygons", "yolo", "label-studio", "cvat", "voc")
 
 
 class Command(NamedTuple):
@@ -116,10 +117,13 @@ def refine_option(options: argparse.Namespace) -> dict[str, str]:
     return {"refine": "" if options.refine == "none" else options.refine}
 
 
-def add_output_options(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
+def add_output_options(
+    parser: argparse.ArgumentParser, known: Sequence[str], default: str = "all"
+) -> None:
     """Adds the options that say what is written for each photo, and where.
 
-    known: the kinds of files to choose from.
+    known: the kinds of files to choose from. default: which ones are written without --kinds;
+        parsed options then hold `known`.
     """
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write")
     parser.add_argument(
@@ -127,12 +131,20 @@ def add_output_options(parser: argparse.ArgumentParser, known: Sequence[str]) ->
         type=functools.partial(kinds, known=known),
         default=tuple(known),
         metavar="KINDS",
-        help=f"what to write, with commas between: {','.join(known)} (default: all)",
+        help=f"what to write, with commas between: {','.join(known)} (default: {default})",
     )
     parser.add_argument(
         "--instances",
         action="store_true",
         help="in segmentation.json, an annotation for each connected part of a mask",
+    )
+    parser.add_argument(
+        "--annotations",
+        type=functools.partial(kinds, known=ANNOTATION_FORMATS, what="format of annotations"),
+        default=(),
+        metavar="FORMATS",
+        help="also write the masks into DIR/annotations for other tools, with commas between: "
+        f"{','.join(ANNOTATION_FORMATS)}",
     )
     parser.add_argument("--force", action="store_true", help="overwrite files in DIR")
     parser.add_argument(
@@ -153,13 +165,13 @@ def add_checkpoint_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def kinds(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """Kinds of files, with commas between them."""
+def kinds(text: str, known: Collection[str], what: str = "kind of file") -> tuple[str, ...]:
+    """Some of the known kinds, with commas between them; `what` names them in the error."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [kind for kind in found if kind not in known]
     if unknown or not found:
-        what = f"{unknown[0]!r} is no kind of file" if unknown else "no kind of file is named"
-        raise argparse.ArgumentTypeError(f"{what}; choose among {', '.join(known)}")
+        said = f"{unknown[0]!r} is no {what}" if unknown else f"no {what} is named"
+        raise argparse.ArgumentTypeError(f"{said}; choose among {', '.join(known)}")
     return found
 
 

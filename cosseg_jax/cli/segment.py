@@ -2,20 +2,20 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosseg_jax.cli import options as shared
 from cosseg_jax.cli.inputs import PhotoGroup, check_apart, group_of, groups_in
-from cosseg_jax.cli.looks import add_looks_options, looks_of
+from cosseg_jax.cli.looks import add_looks_options
 from cosseg_jax.cli.prompts import PhotoPrompt, add_prompt_options, prompts_of
 from cosseg_jax.errors import UserError, one_line
 
 if TYPE_CHECKING:  # what is heavy is imported when the input is checked
     from cosseg_jax.cli.network import Segmented
 
-FILE_KINDS = ("masks", "cutouts", "overlays", "json")
+FILE_KINDS = ("masks", "labels", "cutouts", "overlays", "json")
 SHOWN_CATEGORIES = 3
 WIDEST_NAME = 50  # characters; a longer one shifts its own line alone
 
@@ -38,53 +38,45 @@ def _segment_groups(
     prompts: Sequence[PhotoPrompt] = (),
 ) -> None:
     """Segments groups, writes their files, and prints a summary."""
-    from cosseg_jax import files
-    from cosseg_jax.cli import network, outputs
+    from cosseg_jax.cli import network
+    from cosseg_jax.cli.group_files import GroupFiles
+    from cosseg_jax.files import check_all_writable
 
-    folders = files.unique_names([group.name for group in groups]) if options.groups else ["."]
-    destinations = [
-        outputs.destination_of(
-            options.out / folder, [photo.path for photo in group.photos], options.kinds
-        )
-        for group, folder in zip(groups, folders, strict=True)
-    ]
-    planned = [file for destination in destinations for file in destination.files]
-    check_apart([photo for group in groups for photo in group.photos], planned)
-    files.check_all_writable(planned, "files", force=options.force)
+    files = GroupFiles(groups, options, options.kinds or _default_kinds(options))
+    check_apart([photo for group in groups for photo in group.photos], files.planned)
+    check_all_writable(files.planned, "files", force=options.force)
     predictor = network.load_predictor(options, cold=not options.groups)
-    summaries = []
-    for group, destination in zip(groups, destinations, strict=True):
-        found = network.segment_group(predictor, group, prompts)
-        written = (
-            []
-            if found.result is None
-            else outputs.write_group(
-                destination,
-                found.photos,
-                found.result,
-                threshold=options.threshold,
-                category=group.name or outputs.CATEGORY_NAME,
-                instances=options.instances,
-                looks=looks_of(options),
-            )
-        )
-        summaries.append(_summary(group, destination.folder, found, written))
-    if not any(summary["photos"] for summary in summaries):
+    found = []
+    for number, group in enumerate(groups):
+        found.append(network.segment_group(predictor, group, prompts))
+        if found[-1].result is not None:
+            files.add(number, found[-1].photos, found[-1].result)
+    if all(each.result is None for each in found):
         network.no_photo_was_read()
+    files.finish()
+    summaries = [
+        _summary(group, folder, each, said)
+        for group, folder, each, said in zip(groups, files.folders, found, files.said, strict=True)
+    ]
     if options.json:
         print(json.dumps({"groups": summaries}, indent=2))
     else:
         print("\n\n".join(_table(summary) for summary in summaries))
 
 
+def _default_kinds(options: argparse.Namespace) -> tuple[str, ...]:
+    """All kinds; label maps where there are several classes."""
+    return tuple(kind for kind in FILE_KINDS if options.groups or kind != "labels")
+
+
 def _summary(
-    group: PhotoGroup, folder: Path, found: "Segmented", written: list[dict[str, Any]]
+    group: PhotoGroup, folder: Path, found: "Segmented", said: Mapping[Path, dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "name": group.name,
         "out": str(folder),
         "categories": {} if found.result is None else found.result.categories,
-        "photos": written,
+        "photos": [said[photo] for photo in found.photos],
         "skipped": [{"photo": str(path), "reason": reason} for path, reason in found.skipped],
     }
 
@@ -117,11 +109,13 @@ def _table(summary: dict[str, Any]) -> str:
 
 def _add_segment_options(parser: argparse.ArgumentParser) -> None:
     shared.add_photos(parser)
-    shared.add_output_options(parser, FILE_KINDS)
+    shared.add_output_options(parser, FILE_KINDS, default="all, but labels only with --groups")
+    parser.set_defaults(kinds=None)
     parser.add_argument(
         "--groups",
         action="store_true",
-        help="PHOTOS are folders whose subfolders are groups; each is written to DIR/<subfolder>",
+        help="PHOTOS are folders whose subfolders are groups, a class each, whose files are "
+        "written to DIR/<subfolder>",
     )
     add_looks_options(parser)
     shared.add_network_options(parser)
@@ -137,6 +131,7 @@ Segments the object that the photos share, and writes into DIR, each at its phot
   masks/<name>.png      the mask, 0 and 255
   cutouts/<name>.png    the object on a transparent ground
   overlays/<name>.jpg   the photo with its mask in green
+  labels/<name>.png     with --groups: which group's object it is, 0 none, 1 the first, in colours
   segmentation.json     all masks in COCO's format, and how probable it is that the object is there
 
 A file in a folder that cannot be read is left out with a warning; one whose own path was given is
@@ -147,6 +142,7 @@ examples:
   cosseg segment holiday/ --out found
   cosseg segment a.jpg b.jpg c.jpg --out found --kinds masks,json
   cosseg segment animals/ --groups --out found         animals/cats, animals/dogs: a group each
+  cosseg segment animals/ --groups --out found --annotations yolo,cvat
   cosseg segment holiday/ --out found --prompt a.jpg --point 320,240
   cosseg segment holiday/ --out found --prompt a.jpg --point 320,240 --negative 90,60 \\
       --prompt b.jpg --box 20,30,200,180 --prompt c.jpg --absent

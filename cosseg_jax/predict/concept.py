@@ -27,6 +27,7 @@ from cosseg_jax.types import Ndarray
 
 CONCEPT_FORMAT = "cosseg_jax concept 1"
 SUFFIX = ".concept"
+MOST_CLASSES = 254  # in a label map of 8 bits: 0 is none, 255 marks what counts as no class in VOC
 ARRAYS = ("gamma", "direction", "offset", "centre", "foreground", "background", "trust")
 
 
@@ -112,7 +113,8 @@ def load_concept(path: str | Path) -> Concept:
 def joined(concepts: Sequence[Concept]) -> Concept:
     """The classes of several concepts in one.
 
-    Raises UserError where two classes have one name, or the concepts are of several networks.
+    Raises UserError where two classes have one name, the concepts are of several networks, or there
+    are more classes than MOST_CLASSES.
     """
     classes: dict[str, LearntClass] = {}
     for concept in concepts:
@@ -121,6 +123,8 @@ def joined(concepts: Sequence[Concept]) -> Concept:
         if concept.network != concepts[0].network:
             raise UserError("the concepts were learnt with different networks; learn them again")
         classes |= concept.classes
+    if len(classes) > MOST_CLASSES:
+        raise UserError(f"{len(classes)} classes; a label map holds {MOST_CLASSES} at most")
     return Concept(classes, concepts[0].network)
 
 

@@ -1,7 +1,7 @@
 """What a predictor returns: a result for the group, and one for each image."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -102,13 +102,14 @@ class ConceptResult(NamedTuple):
     def labels_at(self, threshold: float) -> UInt8[Ndarray, "H W"]:
         """Each pixel's likeliest class, counted from 1; 0 where none exceeds the threshold."""
         found = list(self.classes.values())
-        best = np.full((found[0].height, found[0].width), threshold, np.float32)
-        labels = np.zeros(best.shape, np.uint8)
+        labels = np.zeros((found[0].height, found[0].width), np.uint8)
+        best: Any = np.float32(threshold)
         for number, image in enumerate(found, start=1):
             if image.presence > threshold:
                 probability = image.probability
                 labels[probability > best] = number
-                np.maximum(best, probability, out=best)
+                if number < len(found):
+                    best = np.maximum(best, probability)
         return labels
 
 

@@ -120,6 +120,23 @@ def test_several_concepts_share_a_label_map(concept: Path, tmp_path: Path):
     assert [each["name"] for each in coco["categories"]] == ["triangle", "corner"]
 
 
+def test_annotations_of_a_resumed_run_hold_all_photos(concept: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    apply = ("apply", concept, tmp_path / "photos", "--out", out, "--annotations", "voc,yolo")
+    assert run(*apply) == 0
+    record = out / "photos.jsonl"
+    lines = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(b"".join(lines[:3]))
+    (out / "annotations/voc/SegmentationClass/a.png").unlink()
+    assert run(*apply, "--resume") == 0
+    for stem in "abc":
+        labels = np.asarray(Image.open(out / f"labels/{stem}.png"))
+        annotated = Image.open(out / f"annotations/voc/SegmentationClass/{stem}.png")
+        np.testing.assert_array_equal(np.asarray(annotated), labels)
+        lines = (out / f"annotations/yolo/labels/{stem}.txt").read_text().splitlines()
+        assert bool(lines) == labels.any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -184,16 +184,81 @@ def test_subfolders_are_segmented_separately(golden, tmp_path: Path, capsys):
         ]
     assert written(out) == [  # Windows has no folder "con"
         "_con/masks/a.png",
-        "_con/segmentation.json",
         "one/masks/a.png",
         "one/masks/b.png",
-        "one/segmentation.json",
+        "segmentation.json",
     ]
-    alone = predictor()([photos / "con" / "a.png"]).images[0]
-    np.testing.assert_array_equal(pixels(out / "_con/masks/a.png") > 0, alone.mask)
-    for folder, name in (("_con", "con"), ("one", "one")):
-        content = json.loads((out / folder / "segmentation.json").read_text())
-        assert [category["name"] for category in content["categories"]] == [name]
+    content = json.loads((out / "segmentation.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["con", "one", "three"]
+    assert [image["file_name"] for image in content["images"]] == [
+        *("con/a.png", "one/a.png", "one/b.png")
+    ]
+    assert list(content["info"]["group_categories"]) == ["con", "one"]
+
+
+def test_groups_without_common_photos_have_the_masks_that_they_have_alone(golden, tmp_path: Path):
+    photos = tmp_path / "photos"
+    write_shapes(photos / "one", ("a.png", "b.png"))
+    Image.fromarray(shapes(3)[2]).save(write_shapes(photos / "two", ()) / "a.png")
+    out = tmp_path / "out"
+    assert segment(photos, "--groups", "--out", out, "--kinds", "masks,labels,overlays") == 0
+    for number, (folder, name) in enumerate((("one", "a"), ("two", "a")), start=1):
+        group = predictor()(sorted((photos / folder).iterdir()))
+        mask = group.images[0].mask
+        np.testing.assert_array_equal(pixels(out / folder / f"masks/{name}.png") > 0, mask)
+        np.testing.assert_array_equal(pixels(out / folder / f"labels/{name}.png"), number * mask)
+
+
+def test_a_pixel_of_a_photo_in_two_groups_belongs_to_the_likelier_one(golden, tmp_path: Path):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    write_shapes(photos / "one", ("a.png", "b.png"))
+    other = photos / "two"
+    other.mkdir()
+    (other / "copy.png").write_bytes((photos / "one" / "a.png").read_bytes())
+    Image.fromarray(shapes(3)[2][::-1]).save(other / "z.png")
+    assert segment(photos, "--groups", "--out", out, "--kinds", "masks,labels,json") == 0
+    groups = [predictor()(sorted((photos / name).iterdir())) for name in ("one", "two")]
+    found = [group.images[0] for group in groups]
+    first, second = (image.probability for image in found)
+    assert not np.array_equal(first, second)
+    expected = np.where(np.maximum(first, second) > 0.5, np.where(second > first, 2, 1), 0)
+    assert all(image.presence > 0.5 for image in found)
+    for file in ("one/labels/a.png", "two/labels/copy.png"):
+        np.testing.assert_array_equal(pixels(out / file), expected)
+    np.testing.assert_array_equal(pixels(out / "two/masks/copy.png") > 0, expected == 2)
+    content = json.loads((out / "segmentation.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == [
+        *("one/a.png", "one/b.png", "two/copy.png", "two/z.png")
+    ]
+    assert [list(image["presence"]) for image in content["images"]] == [
+        *(["one", "two"], ["one"], ["one", "two"], ["two"])
+    ]
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_annotations_are_written_for_other_tools(golden, tmp_path: Path, groups: bool):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    write_shapes(photos / "one", ("a.png", "b.png"))
+    arguments = [photos, "--groups"] if groups else [photos / "one"]
+    formats = ("--kinds", "masks", "--annotations", "yolo,voc,cvat,label-studio,coco-polygons")
+    assert segment(*arguments, "--out", out, *formats) == 0
+    name, folder = ("one", "one/") if groups else ("shared object", "")
+    assert written(out / "annotations") == [
+        "coco-polygons/annotations.json",
+        "cvat/annotations.xml",
+        "label-studio/labels.xml",
+        "label-studio/tasks.json",
+        "voc/ImageSets/Segmentation/default.txt",
+        *(f"voc/SegmentationClass/{folder}{stem}.png" for stem in "ab"),
+        "voc/labelmap.txt",
+        "yolo/data.yaml",
+        *(f"yolo/labels/{folder}{stem}.txt" for stem in "ab"),
+    ]
+    mask = pixels(out / f"{folder}masks/a.png") > 0
+    labels = pixels(out / f"annotations/voc/SegmentationClass/{folder}a.png")
+    np.testing.assert_array_equal(labels, mask)
+    assert name in (out / "annotations/yolo/data.yaml").read_text()
+    assert segment(*arguments, "--out", out, "--kinds", "json", "--annotations", "voc") == 2
 
 
 def test_photos_with_the_same_name_keep_both_masks(golden, tmp_path: Path, capsys):
@@ -233,6 +298,7 @@ def test_photos_with_the_same_name_keep_both_masks(golden, tmp_path: Path, capsy
             ["photos", "--out", "out", "--prompt", "a.png", "--prompt", "b.png", "--absent"],
             "--prompt a.png needs one or more of --point, --negative, --box, --mask and --absent",
         ),
+        (["many", "--groups", "--out", "out"], "300 groups; a label map holds 254 at most"),
         ([".", "--groups", "--recursive", "--out", "out"], "--recursive does not go with --groups"),
         (["photos", "--out", "out", "--prompts", "no.json"], "no.json does not exist; give a JSON"),
         (["photos", "--out", "out", "--prompt", "z.png", "--point=1,1"], "--prompt z.png: no such"),
@@ -248,6 +314,10 @@ def test_wrong_input_is_named_before_photos_are_read(
     for folder in ("empty", "raw"):
         (tmp_path / folder).mkdir()
     (tmp_path / "raw" / "DSC_1.NEF").touch()
+    if arguments[0] == "many":
+        for number in range(300):
+            (tmp_path / "many" / str(number)).mkdir(parents=True)
+            (tmp_path / "many" / str(number) / "a.png").touch()
     assert segment(*arguments) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith(f"error: {message}")
