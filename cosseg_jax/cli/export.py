@@ -47,7 +47,10 @@ def _encoded(options: argparse.Namespace, config: Any, variables: Any) -> bytes:
     else:
         from cosseg_jax.export.onnx_file import onnx_file as encode
     group_size = None if options.group_size == ANY_SIZE else options.group_size
-    return encode(config, variables, group_size)
+    try:
+        return encode(config, variables, group_size)
+    except NotImplementedError as error:
+        raise UserError(f"{error}; use --format stablehlo for this network") from error
 
 
 def _group_size(text: str) -> int | str:

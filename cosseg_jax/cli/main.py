@@ -14,6 +14,7 @@ import cosseg_jax
 from cosseg_jax import program
 from cosseg_jax.cli.app import APP
 from cosseg_jax.cli.apply import APPLY
+from cosseg_jax.cli.convert import CONVERT
 from cosseg_jax.cli.export import EXPORT
 from cosseg_jax.cli.info import INFO
 from cosseg_jax.cli.learn import LEARN
@@ -21,7 +22,7 @@ from cosseg_jax.cli.options import Parser
 from cosseg_jax.cli.segment import SEGMENT
 from cosseg_jax.cli.show import SHOW
 
-COMMANDS = (SEGMENT, SHOW, LEARN, APPLY, APP, EXPORT, INFO)
+COMMANDS = (SEGMENT, SHOW, LEARN, APPLY, APP, EXPORT, CONVERT, INFO)
 HELP_EXAMPLES = """\
 examples:
   cosseg segment holiday/ --out found      masks, cut-outs and overlays of a folder of photos

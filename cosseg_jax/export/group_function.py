@@ -7,7 +7,8 @@ from typing import Any
 from jaxtyping import Array, UInt8
 from ml_collections import ConfigDict
 
-from cosseg_jax.models.training_free import network_of
+from cosseg_jax.errors import UserError
+from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict.exported import prediction_options
 from cosseg_jax.predict.programs import predict_group
 
@@ -24,8 +25,12 @@ def with_solver(config: ConfigDict, solver: str) -> ConfigDict:
     return config
 
 
-def group_function(config: ConfigDict, variables: Mapping[str, Any]) -> GroupFunction:
+def group_function(
+    config: ConfigDict, variables: Mapping[str, Any], group_size: int | None = None
+) -> GroupFunction:
     """What the predictor computes for a group, as one function of the group's images alone.
+
+    group_size: N; None for any.
 
     It takes RGB images, uint8 [N, S, S, 3], resized to S = `prediction.image_size` pixels a side,
     and returns by name, in float32:
@@ -37,8 +42,16 @@ def group_function(config: ConfigDict, variables: Mapping[str, Any]) -> GroupFun
 
     Where the config says `prediction.mirror`, probabilities are averaged with those of mirrored
     images. Refinement needs images at their own size and is left to the caller.
+
+    Raises:
+        UserError: for a network that takes groups of another size only.
     """
     network = network_of(config.model, len(config.categories))
+    if network.group_size not in (None, group_size):
+        found = "any" if group_size is None else group_size
+        raise UserError(
+            f"--group_size is {found}; this network takes groups of {network.group_size} only"
+        )
     mirror = prediction_options(config).mirror
 
     def group(images: UInt8[Array, "N S S 3"]) -> dict[str, Array]:

@@ -49,7 +49,7 @@ def onnx_file(config: ConfigDict, variables: Mapping[str, Any], group_size: int 
     side = prediction_options(config).image_size
     photos: Any = export.symbolic_shape("N")[0] if group_size is None else group_size
     shape = (photos, side, side, 3)
-    traced = jax.jit(group_function(config, variables)).trace(
+    traced = jax.jit(group_function(config, variables, group_size)).trace(
         jax.ShapeDtypeStruct(shape, jnp.uint8)
     )
     graph = Graph(INPUT, photos)

@@ -36,6 +36,6 @@ def stablehlo(config: ConfigDict, variables: Mapping[str, Any], group_size: int 
     if group_size is None:
         config = with_solver(config, "subspace")
         (photos,) = export.symbolic_shape("N", constraints=["N >= 1"])
-    function = jax.jit(group_function(config, variables))
+    function = jax.jit(group_function(config, variables, group_size))
     images = jax.ShapeDtypeStruct((photos, side, side, 3), jnp.uint8)
     return bytes(export.export(function, platforms=PLATFORMS)(images).serialize())

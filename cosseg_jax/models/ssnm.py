@@ -59,6 +59,7 @@ class SSNM(nn.Module):
     fix_batch_stats: the backbone's batch norm keeps its statistics, but the parameters train.
     dtype: of the convolutions; the eigenproblem and all logits are always float32.
     axis_name: the pmap axis over which batch norm shares its statistics.
+    group_size: N, where the weights know groups of that size only; None for any.
     """
 
     backbone: str
@@ -77,6 +78,7 @@ class SSNM(nn.Module):
     fix_batch_stats: bool = False
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    group_size: int | None = None
 
     def setup(self) -> None:
         self.network = create_backbone(

@@ -19,7 +19,7 @@ from cosseg_jax.models.backbones import BACKBONES, create_backbone
 from cosseg_jax.models.fusion import STRIDES, check_stride
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator, unit_rows
-from cosseg_jax.models.ssnm import SSNM, from_config
+from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.types import (
     Count,
     FeatureMaps,
@@ -92,14 +92,13 @@ def resplit(
     return nearer * jax.lax.rsqrt(jnp.mean(nearer**2) + SMALL)
 
 
-def network_of(model: ConfigDict, categories: int) -> SSNM:
-    """Builds what the `model` part of a config describes: with `training_free`, a `TrainingFree`.
+def training_free(model: ConfigDict, categories: int) -> TrainingFree:
+    """Builds what the `model` part of a config with `training_free` describes.
 
     Raises:
         UserError: naming the field whose value is not valid.
     """
-    if not model.get("training_free", False):
-        return from_config(model, categories)
+    del categories
     check_choice("model.backbone", model.backbone, tuple(BACKBONES))
     check_stride(model.spatial_stride)
     spatial = SpatialOptions(**model.spatial)

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.fit import check_finite
 from cosseg_jax.models.ssnm import initial_variables
-from cosseg_jax.models.training_free import network_of
+from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 

@@ -26,11 +26,12 @@ from cosseg_jax.data.images import (
 )
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError, check_choice, message_of
-from cosseg_jax.models.training_free import network_of
+from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict.chunked import CHUNK_SIZE, ChunkedNetwork
 from cosseg_jax.predict.concept import Concept, check_network
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
 from cosseg_jax.predict.exported import SHIPPED_FOLDER, load_exported, prediction_options
+from cosseg_jax.predict.fixed_groups import FixedGroups
 from cosseg_jax.predict.refinement import kind_of, refine_by
 from cosseg_jax.predict.result import ConceptResult, GroupResult, ImageResult
 from cosseg_jax.predict.session import Progress, ReadImage, Session, in_images
@@ -87,7 +88,7 @@ class Predictor:
         network = network_of(config.model, len(self.categories))
         dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
         network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
-        self.network: Any = ChunkedNetwork(
+        chunked = ChunkedNetwork(
             network,
             variables,
             self.options.image_size,
@@ -95,6 +96,8 @@ class Predictor:
             encoding_bytes=encoding_bytes,
             mirror=self.options.mirror,
         )
+        size = network.group_size
+        self.network: Any = chunked if size is None else FixedGroups(chunked, size)
 
     def refiner(self) -> Any:
         """What `options.refine` names, loaded when first asked for; see `refine_by`."""
