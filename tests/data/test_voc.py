@@ -147,3 +147,14 @@ def test_label_with_a_strange_value(devkit):
     palette_png(devkit / "SegmentationClass/a_cat.png", label(0, 21, 255))
     with pytest.raises(ValueError, match=r"a_cat\.png has values \[21\]; expected 0"):
         load_source("voc", "train", devkit)
+
+
+def test_labels_of_sbd_are_read_where_voc_has_none(devkit):
+    """Both kinds of labels as devkits with SBD have them: SegmentationClassAug has all images."""
+    own, of_sbd = devkit / "SegmentationClass", devkit / "SegmentationClassAug"
+    of_sbd.mkdir()
+    (own / "a_cat.png").rename(of_sbd / "a_cat.png")
+    (of_sbd / "b_two.png").write_bytes((of_sbd / "a_cat.png").read_bytes())
+    source = load_source("voc", "train", devkit)
+    assert source[0].categories.tolist() == [CAT]
+    assert source[1].categories.tolist() == [DOG, PERSON]  # VOC's own labels come first

@@ -1,6 +1,6 @@
 """Makes released.npz with the authors' own model.py (needs torch, not this package).
 
-    python tests/goldens/make_released.py SSNM-Coseg/model.py
+    python tests/goldens/make_released.py MODEL_PY
 
 It keeps class probabilities, S, and every seventeenth row and column of the masks, of a group of
 five images; and S of descriptors with and without clusters, by the same code.

@@ -129,9 +129,15 @@ def split_names(devkit: Path, split: str) -> list[str]:
 
 
 def devkit_pair(devkit: Path, name: str) -> tuple[Path, Path]:
-    """An image and its label file. Raises MissingFileError when either is missing."""
+    """An image and its label file, VOC's own or else that of SBD in SegmentationClassAug.
+
+    Raises MissingFileError when either is missing.
+    """
     image = stored_file(devkit / "JPEGImages", f"{name}.jpg")
     label = stored_file(devkit / "SegmentationClass", f"{name}.png")
+    of_sbd = stored_file(devkit / "SegmentationClassAug", f"{name}.png")
+    if of_sbd.is_file() and not label.is_file():
+        label = of_sbd
     for file in (image, label):
         if not file.is_file():
             raise MissingFileError(
