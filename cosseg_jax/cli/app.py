@@ -6,7 +6,7 @@ from cosseg_jax.cli import options as shared
 from cosseg_jax.errors import MissingPackageError
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
-EXTRA_PACKAGES = ("starlette", "uvicorn", "anyio")  # of the extra `app`
+EXTRA_PACKAGES = ("starlette", "uvicorn", "anyio", "python_multipart")  # of the extra `app`
 
 
 def _run_app(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ The file is in the safetensors format, which holds arrays behind a header of tex
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,11 @@ from safetensors.numpy import save
 
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import write_whole
-from cosseg_jax.models.pretrained.safetensors_files import read_header, read_safetensors
+from cosseg_jax.models.pretrained.safetensors_files import (
+    parse_safetensors,
+    read_header,
+    read_safetensors,
+)
 from cosseg_jax.types import Ndarray
 
 CONCEPT_FORMAT = "cosseg_jax concept 1"
@@ -72,6 +76,10 @@ class Concept(NamedTuple):
 
         Raises OSError where it cannot be written.
         """
+        write_whole(Path(path), self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """The content of the concept's file."""
         arrays = {
             f"{number}/{field}": np.ascontiguousarray(value, np.float32).reshape(value.shape)
             for number, learnt in enumerate(self.classes.values())
@@ -82,7 +90,7 @@ class Concept(NamedTuple):
             "network": self.network,
             "classes": json.dumps(list(self.classes)),
         }
-        write_whole(Path(path), save(arrays, metadata))
+        return save(arrays, metadata)
 
 
 def load_concept(path: str | Path) -> Concept:
@@ -92,12 +100,24 @@ def load_concept(path: str | Path) -> Concept:
     concept.
     """
     path = Path(path)
-    metadata = read_header(path).metadata
+    return _concept(str(path), read_header(path).metadata, lambda: read_safetensors(path))
+
+
+def concept_of(content: bytes, name: str) -> Concept:
+    """The concept of a file's content; raises as `load_concept`, naming `name`."""
+    metadata, arrays = parse_safetensors(content, name)
+    return _concept(name, metadata, lambda: arrays)
+
+
+def _concept(
+    path: str, metadata: Mapping[str, str], read: Callable[[], dict[str, Ndarray]]
+) -> Concept:
+    """A concept from its parts; arrays are read when the format is known."""
     found = metadata.get("format", "")
     if found != CONCEPT_FORMAT:
         version = f"of the format {found!r}" if found.startswith("cosseg_jax concept") else "none"
         raise UserError(f"{path} is no concept that this version reads: it is {version}")
-    names, arrays = _class_names(path, metadata), read_safetensors(path)
+    names, arrays = _class_names(path, metadata), read()
     wanted = {f"{number}/{field}" for number in range(len(names)) for field in ARRAYS}
     if arrays.keys() != wanted:
         raise UserError(f"{path} is damaged: {min(arrays.keys() ^ wanted)} is not as expected")
@@ -158,7 +178,7 @@ def check_network(concept: Concept, digest: str) -> None:
         )
 
 
-def _class_names(path: Path, metadata: Mapping[str, str]) -> list[str]:
+def _class_names(path: str, metadata: Mapping[str, str]) -> list[str]:
     try:
         names = json.loads(metadata.get("classes", ""))
     except (ValueError, RecursionError):
@@ -170,7 +190,7 @@ def _class_names(path: Path, metadata: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _check_shapes(path: Path, learnt: LearntClass) -> None:
+def _check_shapes(path: str, learnt: LearntClass) -> None:
     d, channels = learnt.gamma.shape[:1], learnt.centre.shape[:1]
     images, others = learnt.foreground.shape[:1], learnt.background.shape[:1]
     found = [array.shape for array in learnt]

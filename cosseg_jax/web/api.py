@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio.to_thread
@@ -156,20 +156,31 @@ class Api:
 
         Raises HTTPException when the body is too long, or takes too long.
         """
-        content = bytearray()
-        declared = number_of(request.headers.get("content-length", "0"))
+        async with self._in_time():
+            return b"".join([part async for part in self._parts(request, most, too_long, count)])
+
+    async def _parts(
+        self, request: Request, most: int, too_long: str, count: Callable[[int], None]
+    ) -> AsyncIterator[bytes]:
+        """The request's body, part by part; raises HTTPException when it is too long."""
+        declared, size = number_of(request.headers.get("content-length", "0")), 0
         if declared is None or declared > most:
             raise HTTPException(413, too_long)
+        async for part in request.stream():
+            count(len(part))
+            size += len(part)
+            if size > most:
+                raise HTTPException(413, too_long)
+            yield part
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Raises HTTPException when an upload takes too long."""
         try:
             async with asyncio.timeout(self.limits.upload_s):
-                async for part in request.stream():
-                    count(len(part))
-                    content += part
-                    if len(content) > most:
-                        raise HTTPException(413, too_long)
+                yield
         except TimeoutError as error:
             raise HTTPException(408, "the upload took too long") from error
-        return bytes(content)
 
     async def _decoding(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._decoders)

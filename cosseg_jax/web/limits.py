@@ -17,6 +17,8 @@ class Limits:
     pixels: height times width of one image.
     server_bytes: memory for what all sessions hold and are sending.
     sessions: number of sessions at a time.
+    classes: of the concepts that are applied at once.
+    concept_bytes: size of all concepts that are applied at once.
     decode_s: seconds of processor time that decoding one image may take.
     upload_s: seconds that one upload may take.
     left_s: seconds after which a session is dropped whose page was closed and did not come back.
@@ -33,6 +35,8 @@ class Limits:
     pixels: int = 60 * MEGA
     server_bytes: int = 2000 * MEGA
     sessions: int = 200
+    classes: int = 20
+    concept_bytes: int = 8 * MEGA
     decode_s: float = 20.0
     upload_s: float = 600.0
     left_s: float = 15.0

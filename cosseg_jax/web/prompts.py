@@ -2,14 +2,18 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from jaxtyping import Bool
 
 from cosseg_jax.data.prompts import Prompt, by_image
 from cosseg_jax.errors import UserError
+from cosseg_jax.types import Ndarray
 from cosseg_jax.web.uploads import Upload
 
 PROMPT_FIELDS = ("points", "labels", "box", "absent")
+MaskAt = Callable[[Any, int], Bool[Ndarray, "H W"]]
 LONGEST_QUOTED = 60  # characters of a wrong value that a message repeats
 
 
@@ -35,10 +39,19 @@ def segment_request(
     left_out = given.get("left_out", [])
     if not isinstance(left_out, list) or not all(_is_number(n, images) for n in left_out):
         raise UserError("left_out is not a list of numbers of photos")
-    prompts = given.get("prompts", [])
-    if not isinstance(prompts, list):
+    return frozenset(left_out), prompts_from_json(given.get("prompts", []), images)
+
+
+def prompts_from_json(
+    given: Any, images: Sequence[Upload], mask_at: MaskAt | None = None
+) -> tuple[Prompt, ...]:
+    """A list of prompts, as `segment_request` describes them. Raises UserError for anything else.
+
+    mask_at: the mask that the field "mask" of a prompt stands for, in the image of a number.
+    """
+    if not isinstance(given, list):
         raise UserError("prompts is not a list")
-    return frozenset(left_out), _checked([_prompt(each, images) for each in prompts], images)
+    return _checked([_prompt(each, images, mask_at) for each in given], images)
 
 
 def prompts_as_json(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
@@ -62,10 +75,11 @@ def number_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def _prompt(given: Any, images: Sequence[Upload]) -> Prompt:
+def _prompt(given: Any, images: Sequence[Upload], mask_at: MaskAt | None) -> Prompt:
     if not isinstance(given, dict) or not _is_number(given.get("photo"), images):
         raise UserError("a prompt names no photo of this group")
-    if unknown := set(given) - {"photo", *PROMPT_FIELDS}:
+    fields = {"photo", *PROMPT_FIELDS} | ({"mask"} if mask_at else set())
+    if unknown := set(given) - fields:
         raise UserError(f"a prompt has an unknown field {min(unknown)[:LONGEST_QUOTED]!r}")
     number, image = given["photo"], images[given["photo"]]
     points, absent = given.get("points", []), given.get("absent", False)
@@ -76,7 +90,8 @@ def _prompt(given: Any, images: Sequence[Upload]) -> Prompt:
         raise UserError("a prompt takes labels as a list of 1 and 0")
     box = _box(given["box"], image) if "box" in given else None
     inside = [_point(point, image) for point in points]
-    return Prompt(number, points=inside, labels=labels, box=box, absent=absent)
+    mask = mask_at(given["mask"], number) if mask_at and "mask" in given else None
+    return Prompt(number, points=inside, labels=labels, box=box, mask=mask, absent=absent)
 
 
 def _checked(prompts: Sequence[Prompt], images: Sequence[Upload]) -> tuple[Prompt, ...]:

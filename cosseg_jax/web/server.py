@@ -13,8 +13,8 @@
     GET    /api/sessions/<id>/maps/<version>      probabilities as bytes, 0..255: [N, S, S]
     GET    /api/sessions/<id>/archive/<version>?threshold=  masks and cut-outs as a zip file
 
-Errors are {"error": a sentence for the user}. Everything is kept in memory; nothing is written to
-disk.
+Programs use /v1, see v1.py. Errors are {"error": a sentence for the user}. Everything is kept in
+memory; nothing is written to disk.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from starlette.staticfiles import StaticFiles
 
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.predictor import load
-from cosseg_jax.web.api import NO_STORE, Api, Decode
+from cosseg_jax.web.api import NO_STORE, Decode
 from cosseg_jax.web.connections import BoundedProtocol
 from cosseg_jax.web.decoding import DecodingPool
 from cosseg_jax.web.examples import EXAMPLE_GROUPS, example_files
@@ -45,6 +45,7 @@ from cosseg_jax.web.guard import Guard, checked_host_name, is_loopback
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.sessions import Clock, NoSession, ServerFull, UserSessions
 from cosseg_jax.web.uploads import read_upload
+from cosseg_jax.web.v1 import V1Api
 from cosseg_jax.web.work import WARM_UP, GroupJob, Worker
 
 SWEEP_S = 5.0
@@ -157,7 +158,7 @@ def create_app(
         worker.close()
 
     return Starlette(
-        routes=_routes(Api(limits, worker, sessions, decode)),
+        routes=_routes(V1Api(limits, worker, sessions, decode)),
         middleware=[
             Middleware(Guard, host=host, allowed=allowed),  # type: ignore[arg-type]
             Middleware(FaultBarrier),  # type: ignore[arg-type]
@@ -173,7 +174,7 @@ def create_app(
     )
 
 
-def _routes(api: Api) -> list[Route | Mount]:
+def _routes(api: V1Api) -> list[Route | Mount]:
     one = "/api/sessions/{id}"
     return [
         Route("/", api.page),
@@ -188,6 +189,10 @@ def _routes(api: Api) -> list[Route | Mount]:
         Route(f"{one}/segment", api.segment, methods=["POST"]),
         Route(f"{one}/maps/{{version}}", api.maps),
         Route(f"{one}/archive/{{version}}", api.archive),
+        Route("/v1/openapi.json", api.v1_document),
+        Route("/v1/segment", api.v1_segment, methods=["POST"]),
+        Route("/v1/concepts", api.v1_concepts, methods=["POST"]),
+        Route("/v1/apply", api.v1_apply, methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -3,11 +3,11 @@
 import dataclasses
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal
 
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import is_user_error, message_of
-from cosseg_jax.predict.result import GroupResult
 from cosseg_jax.web.faults import logged_fault
 from cosseg_jax.web.uploads import Upload
 
@@ -25,6 +25,8 @@ class GroupJob:
     prompts: the user's; their images are counted in the session.
     share: of the work that is done, 0..1.
     message: why it failed.
+    result: a `GroupResult`, or what a further kind of job computes.
+    is_fault: whether it failed by a fault of the server.
     wanted: False once nobody waits for it any more.
     encoded: the predictor's session with the images' encodings, once there is one.
     """
@@ -36,7 +38,8 @@ class GroupJob:
     stage: JobStage = "waiting"
     share: float = 0.0
     message: str = ""
-    result: GroupResult | None = None
+    is_fault: bool = False
+    result: Any = None
     wanted: bool = True
     encoded: Any = None
 
@@ -45,6 +48,30 @@ class GroupJob:
         for job in earlier:
             if job is not None and job.numbers == self.numbers and job.encoded is not None:
                 self.encoded = job.encoded
+
+    def compute(self, predictor: Any, progress: Callable[[float], None]) -> Any:
+        """The result. Called in the worker's thread; `progress` with the share that is done."""
+        return self.encode(predictor, progress).segment(
+            prompt=self.prompts_in_job(),
+            progress=lambda done, of: progress(ENCODING_SHARE + (1 - ENCODING_SHARE) * done / of),
+        )
+
+    def encode(self, predictor: Any, progress: Callable[[float], None]) -> Any:
+        """The predictor's session with the images' encodings."""
+        if self.encoded is None:
+            self.encoded = predictor.encode(
+                [image.content for image in self.images],
+                names=[image.name for image in self.images],
+                progress=lambda done, of: progress(ENCODING_SHARE * done / of),
+            )
+        return self.encoded
+
+    def prompts_in_job(self) -> list[Prompt]:
+        """The prompts with their images counted among those that take part."""
+        return [
+            dataclasses.replace(prompt, image=self.numbers.index(prompt.image))
+            for prompt in self.prompts
+        ]
 
 
 class _NotWanted(Exception):
@@ -123,7 +150,8 @@ class Worker:
         except _NotWanted:
             pass
         except Exception as error:
-            job.message = message_of(error) if is_user_error(error) else logged_fault(error)
+            job.is_fault = not is_user_error(error)
+            job.message = logged_fault(error) if job.is_fault else message_of(error)
             job.stage = "failed"
         return True
 
@@ -135,32 +163,12 @@ class Worker:
             return self._current
 
     def _compute(self, job: GroupJob) -> None:
-        def encoding(done: int, of: int) -> None:
-            _advance(job, ENCODING_SHARE * done / of)
+        def advance(share: float) -> None:
+            if not job.wanted:
+                raise _NotWanted
+            job.share = share
 
-        def segmenting(done: int, of: int) -> None:
-            _advance(job, ENCODING_SHARE + (1 - ENCODING_SHARE) * done / of)
-
-        _advance(job, 0.0)
+        advance(0.0)
         job.stage = "working"
-        if job.encoded is None:
-            job.encoded = self._predictor.encode(
-                [image.content for image in job.images],
-                names=[image.name for image in job.images],
-                progress=encoding,
-            )
-        job.result = job.encoded.segment(prompt=_prompts_in_job(job), progress=segmenting)
+        job.result = job.compute(self._predictor, advance)
         job.stage = "done"
-
-
-def _advance(job: GroupJob, share: float) -> None:
-    if not job.wanted:
-        raise _NotWanted
-    job.share = share
-
-
-def _prompts_in_job(job: GroupJob) -> list[Prompt]:
-    """The job's prompts with their images counted among those that take part."""
-    return [
-        dataclasses.replace(prompt, image=job.numbers.index(prompt.image)) for prompt in job.prompts
-    ]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cosseg_jax.data.builders.shapes import Shapes
 from cosseg_jax.data.images import read_image, reopenable
+from cosseg_jax.predict.concept import Concept, LearntClass
 from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.server import create_app, listen, server_config
@@ -134,6 +135,11 @@ class FakeSession(NamedTuple):
             raise told.error
         results = [self._result(*each) for each in zip(self.images, self.names, strict=True)]
         return GroupResult(tuple(results), {"sheep": 0.75, "cow": 0.1})
+
+    def learn(self, name: str, *, prompt) -> Concept:
+        self.predictor.calls.append(dict(names=self.names, prompts=prompt))
+        shapes = [(4,), (4,), (), (3,), (1, 3), (1, 3), ()]
+        return Concept({name: LearntClass(*(np.zeros(s, np.float32) for s in shapes))}, "fake")
 
     def _result(self, content: bytes, name: str) -> ImageResult:
         probability = np.full((4, 4), 0.8, np.float32)

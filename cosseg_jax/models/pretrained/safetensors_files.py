@@ -4,6 +4,7 @@ The format is described at https://github.com/huggingface/safetensors; the packa
 checks sizes and offsets before anything is read.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
 
 from cosseg_jax.errors import MissingFileError, UserError
 
@@ -57,6 +59,20 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         for name in names:
             _leaf(path, file, name)  # types are checked before the first array is read
         return {name: file.get_tensor(name) for name in names}
+
+
+def parse_safetensors(content: bytes, name: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of a file's content.
+
+    Raises UserError, naming `name`, for what is no such file.
+    """
+    try:
+        arrays = load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{name} cannot be read as a safetensors file: {error}") from error
+    return metadata, arrays
 
 
 @contextmanager
