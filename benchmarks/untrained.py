@@ -9,7 +9,6 @@
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from cosseg_jax.errors import MissingFileError, UserError
-from cosseg_jax.models.backbones import TORCHVISION, create_backbone, normalise_images
+from cosseg_jax.data.pseudo_masks import SaliencyNetwork
+from cosseg_jax.models.backbones import create_backbone, normalise_images
 from cosseg_jax.models.fusion import STRIDES
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
@@ -155,55 +154,13 @@ def object_cells(labels: Int[Ndarray, "N h w"]) -> Ndarray:
 
 
 def saliency(onnx_file: str | Path) -> Method:
-    """A network with the inputs and outputs of U2-Net, run by onnxruntime on the CPU.
-
-    Raises:
-        ImportError: without onnxruntime.
-        MissingFileError: if the file does not exist.
-        UserError: for a network with other inputs.
-    """
-    import onnxruntime
-
-    if not Path(onnx_file).is_file():
-        raise MissingFileError(f"--saliency_onnx is {onnx_file}, which does not exist")
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # threads that decode need the cores
-    session = onnxruntime.InferenceSession(
-        os.fspath(onnx_file), options, providers=["CPUExecutionProvider"]
-    )
-    [network_input] = session.get_inputs()
-    *_, height, width = network_input.shape
-    if len(network_input.shape) != 4 or height != width or not isinstance(height, int):
-        raise UserError(
-            f"{onnx_file} takes inputs of shape {network_input.shape}; give a network that takes "
-            "[1, 3, S, S], as U2-Net does"
-        )
-    first = session.get_outputs()[0].name
-    return saliency_of(lambda x: session.run([first], {network_input.name: x})[0], height)
-
-
-def saliency_of(run: Callable[[np.ndarray], Any], image_size: int) -> Method:
-    """A network from [1, 3, S, S] to [1, 1, S, S], with the preprocessing that U2-Net documents.
-
-    An image is divided by its largest value and normalised by ImageNet's mean and standard
-    deviation; the map is stretched to 0..1.
-    """
-
-    mean = np.array(TORCHVISION.mean, np.float32)[None, None]  # [1, 1, 3]
-    std = np.array(TORCHVISION.std, np.float32)[None, None]  # [1, 1, 3]
-
-    def predict_one(image: UInt8[Ndarray, "S S 3"]) -> np.ndarray:
-        x = image.astype(np.float32) / max(int(image.max()), 1)
-        x = ((x - mean) / std).transpose(2, 0, 1)[None]  # [1, 3, S, S]
-        found = np.asarray(run(x), np.float32)[0, 0]  # [S, S]
-        return (found - found.min()) / max(float(np.ptp(found)), 1e-6)
+    """A salient-object network of the U2-Net family; raises as `SaliencyNetwork` does."""
+    network = SaliencyNetwork(onnx_file)
 
     def predict(images: UInt8[Ndarray, "N S S 3"]) -> Maps:
-        return np.stack([predict_one(image) for image in images]), _no_prior(images)
+        return np.stack([network(image) for image in images]), _no_prior(images)
 
-    return Method(predict, image_size, uses_group=False)
+    return Method(predict, network.image_size, uses_group=False)
 
 
 def _variables(network: Any, backbone: str, pretrained: str, data_dir: str | Path | None) -> Any:

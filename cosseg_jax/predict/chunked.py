@@ -112,6 +112,11 @@ class ChunkedNetwork:
         coarse, fine = self._each(self._chunks(group), group, maps, lambda count: None)
         return coarse[0], fine[0]
 
+    @property
+    def feature_channels(self) -> tuple[int, int]:
+        """The channels of both `feature_maps`."""
+        return self._programs.coarsest(self._variables)[2], self._programs.network.features
+
     def segment(
         self,
         group: Sequence[EncodedImage],
@@ -155,7 +160,7 @@ class ChunkedNetwork:
         An image with an empty mask shows what is not the object. One mask at least is not empty.
         """
         programs, variables, chunks = self._programs, self._variables, self._chunks(group)
-        grid = programs.grid(variables)
+        grid = programs.coarsest(variables)[:2]
         weights = [learning.cell_weights(mask, *grid) for mask in masks]
         cells = [self._padded([weights[n].values for n in n_s]) for n_s in self._places(group)]
 
@@ -311,7 +316,7 @@ class ChunkedNetwork:
         """The pooling weights of a chunk's images; None where none of them is prompted."""
         if not any(each.image in images for each in prompted):
             return None
-        grid = self._programs.grid(self._variables)
+        grid = self._programs.coarsest(self._variables)[:2]
         found = prompting.pooling_weights(prompted, images, *grid)
         return None if found is None else self._padded(list(found))
 
@@ -321,7 +326,7 @@ class ChunkedNetwork:
         """The weights under which descriptors are averaged; None where nothing was excluded."""
         if not any(each.marked.excluded.any() for each in prompted):
             return None
-        grid = self._programs.grid(self._variables)
+        grid = self._programs.coarsest(self._variables)[:2]
         return self._padded(list(prompting.region_weights(prompted, images, *grid)))
 
     def _prompted(

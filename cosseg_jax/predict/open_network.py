@@ -28,6 +28,7 @@ from cosseg_jax.models.proposal_features import (
 )
 from cosseg_jax.models.proposal_scorer import PRECISION, Scorers, load_scorers, scores
 from cosseg_jax.predict import prompting
+from cosseg_jax.predict.agnostic import is_known
 from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
@@ -38,8 +39,6 @@ SCORERS_FILE = "proposal_scorers.npz"  # in the folder of an exported network
 MIN_PRECISION = 0.5  # of the proposals that make up a mask; the best one always does
 POINT_SHARE = 0.012  # of an image; what a prompt shows is a region where it is larger
 COVERED = 0.5  # of what a prompt shows or excludes, by the proposals that it means
-KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
-STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
 SAME_OBJECT_IOU = 0.5  # IoU with the network's mask, above which the proposals replace it
 IGNORED = 0.1  # factor on the scores in images without a prompt where others have one
 
@@ -149,16 +148,6 @@ def open_map(
 def open_presence(scored: Float[Ndarray, "P 2"]) -> float:
     """The probability that an image shows what the group shares: that of its best proposal."""
     return float(scored[:, PRECISION].max(initial=0))
-
-
-def is_known(presence: Float[Ndarray, " N"]) -> bool:
-    """Whether a group seems to share a category on which the network was trained.
-
-    presence: of each image, as the network has it. In groups of other categories it is low in some
-        images; images without the object, if they are few, do not hide that it is high in others.
-    """
-    most = np.sort(presence)[int(STRANGER_SHARE * len(presence)) :]
-    return bool(most.mean() >= KNOWN_PRESENCE)
 
 
 def _improved(

@@ -27,6 +27,7 @@ from cosseg_jax.data.images import (
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError, check_choice, message_of
 from cosseg_jax.models.networks import network_of
+from cosseg_jax.predict.agnostic import agnostic_network
 from cosseg_jax.predict.chunked import CHUNK_SIZE, ChunkedNetwork
 from cosseg_jax.predict.concept import Concept, check_network
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
@@ -300,12 +301,14 @@ def load(
     """
     check_choice("mode", mode, MODES)
     predictor = Predictor(*load_exported(checkpoint), **options)
+    folder = SHIPPED_FOLDER if checkpoint is None else Path(checkpoint)
     if mode == "open":
         from cosseg_jax.predict.open_network import open_network
 
-        folder = SHIPPED_FOLDER if checkpoint is None else Path(checkpoint)
         weights = options.get("sam_weights")
         predictor.network = open_network(predictor.network, folder, weights)
+    else:
+        predictor.network = agnostic_network(predictor.network, folder)
     return predictor
 
 

@@ -26,12 +26,12 @@ class Programs:
         self.probabilities = jax.jit(self._probabilities)
         self.presence = jax.jit(presence_of)
 
-    def grid(self, variables: Any) -> tuple[int, int]:
-        """The cells of the coarsest map, height and width."""
+    def coarsest(self, variables: Any) -> tuple[int, int, int]:
+        """Height and width of the coarsest map, in cells, and its channels."""
         images = jax.ShapeDtypeStruct((1, *self.size, 3), jnp.uint8)
         encode = functools.partial(self.network.apply, train=False, method="encode")
         maps: Any = jax.eval_shape(encode, variables, images)
-        return maps.stride32.shape[1:3]
+        return maps.stride32.shape[1:]
 
     def _aggregate(self, variables: Any, fused: Any, statistics: Any, images: int) -> Any:
         return self.network.apply(variables, fused, statistics, 1, images, method="aggregate")

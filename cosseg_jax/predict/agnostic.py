@@ -1,0 +1,118 @@
+"""A network with a head for categories that no training has shown (`models.agnostic_head`).
+
+Both heads see the same maps. In a group whose category the network surely knows, its masks are
+kept. In any other group a pixel belongs to the object where either head says so.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
+from cosseg_jax.models.layers import resize
+from cosseg_jax.predict import prompting
+from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
+from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.programs import presence_of
+from cosseg_jax.predict.prompting import PromptedImage
+from cosseg_jax.types import GroupPrediction, Ndarray
+
+HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
+MOST_TOGETHER = 40  # images that the head compares; larger groups are split
+KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
+SURE_PRESENCE = 0.99  # above which the other head has nothing to add
+STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
+
+
+class AgnosticNetwork:
+    """A network with both heads, which predicts groups as `ChunkedNetwork` does.
+
+    Everything but `segment` is that of the network.
+
+    variables: of the class-agnostic head.
+    """
+
+    def __init__(self, network: ChunkedNetwork, variables: Any):
+        self._network, self._variables = network, jax.device_put(variables)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def segment(
+        self,
+        group: Sequence[EncodedImage],
+        prompted: Sequence[PromptedImage] = (),
+        *,
+        wanted: Sequence[int] | None = None,
+        report: Reporter = lambda count: None,
+    ) -> GroupPrediction:
+        """Predicts one group; see `ChunkedNetwork.segment`.
+
+        The categories' probabilities are 0 in a group that does not seem to share a known one.
+        """
+        found = self._network.segment(group, prompted, report=report)
+        maps, presence = np.asarray(found.probability_maps), np.asarray(found.presence)
+        categories, sureness = np.asarray(found.class_probabilities), group_presence(presence)
+        kept = list(range(len(group)) if wanted is None else wanted)
+        maps, presence = maps[kept], presence[kept]
+        if sureness < SURE_PRESENCE:
+            maps = np.maximum(maps, self._maps(group, prompted)[kept])
+            presence = np.maximum(presence, np.asarray(presence_of(maps)))
+        return found._replace(
+            probability_maps=prompting.mark_maps(maps, prompted, kept),
+            prior=np.asarray(found.prior)[kept],
+            presence=prompting.mark_presence(presence, prompted, kept),
+            class_probabilities=categories * (sureness >= KNOWN_PRESENCE),
+        )
+
+    def _maps(
+        self, group: Sequence[EncodedImage], prompted: Sequence[PromptedImage]
+    ) -> Float[Ndarray, "N S S"]:
+        """The head's probability maps at the network's size."""
+        parts = []
+        for first in range(0, len(group), MOST_TOGETHER):
+            images = range(first, min(first + MOST_TOGETHER, len(group)))
+            coarse, fine = self._network.feature_maps(group[images.start : images.stop])
+            shown, excluded, _ = np.moveaxis(
+                prompting.region_weights(prompted, images, *coarse.shape[1:3]), 1, 0
+            )  # [N, h, w] each
+            marks = Marks(shown[None], excluded[None])
+            size = self._network.image_size
+            parts.append(np.asarray(_probabilities(self._variables, coarse, fine, marks, size)))
+        return np.concatenate(parts)
+
+
+def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | AgnosticNetwork:
+    """The network of an exported folder with the second head, if the folder has one."""
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        return network
+    return AgnosticNetwork(network, load_agnostic_head(path, *network.feature_channels))
+
+
+def group_presence(presence: Float[Ndarray, " N"]) -> float:
+    """How surely a group shares a category on which the network was trained, 0..1.
+
+    presence: of each image, as the network has it. In groups of other categories it is low in some
+        images; images without the object, if they are few, do not hide that it is high in others.
+    """
+    return float(np.sort(presence)[int(STRANGER_SHARE * len(presence)) :].mean())
+
+
+def is_known(presence: Float[Ndarray, " N"]) -> bool:
+    """Whether a group seems to share a category on which the network was trained."""
+    return group_presence(presence) >= KNOWN_PRESENCE
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _probabilities(
+    variables: Any, coarse: Any, fine: Any, marks: Marks, size: int
+) -> Float[jax.Array, "N S S"]:
+    *_, logits = AgnosticHead().apply(variables, coarse[None], fine[None], marks)  # type: ignore[misc]
+    return jax.nn.sigmoid(resize(jnp.asarray(logits)[0, ..., None], size, size)[..., 0])

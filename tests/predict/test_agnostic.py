@@ -1,0 +1,113 @@
+"""A network with a second head, for categories that no training has shown."""
+
+import jax
+import numpy as np
+import pytest
+from toy_networks import ToyBackbone, drawn_variables
+
+from configs import hrnet
+from cosseg_jax.data.prompts import Marked
+from cosseg_jax.models.agnostic_head import AgnosticHead, save_agnostic_head
+from cosseg_jax.models.backbones import BACKBONES
+from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.predict import agnostic
+from cosseg_jax.predict.agnostic import HEAD_FILE, AgnosticNetwork, agnostic_network
+from cosseg_jax.predict.chunked import ChunkedNetwork
+from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.prompting import PromptedImage
+
+SIZE = 64
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "toy", ToyBackbone)
+        config = hrnet.get_config()
+        config.model.backbone = "toy"
+        config.model.features = 8
+        config.model.semantic.reduced = 4
+        network = from_config(config.model, 2)
+        yield ChunkedNetwork(network, drawn_variables(network, IMAGES[None]), SIZE)
+
+
+@pytest.fixture(scope="module")
+def folder(plain, tmp_path_factory):
+    """An exported network's folder with a random head in it."""
+    coarse, fine = plain.feature_maps(group())
+    variables = AgnosticHead().init(jax.random.key(0), coarse[None], fine[None])
+    path = tmp_path_factory.mktemp("exported")
+    save_agnostic_head(path / HEAD_FILE, variables)
+    return path
+
+
+@pytest.fixture(scope="module")
+def network(plain, folder) -> AgnosticNetwork:
+    found = agnostic_network(plain, folder)
+    assert isinstance(found, AgnosticNetwork)
+    return found
+
+
+def group() -> list[EncodedImage]:
+    return [EncodedImage(lambda image=image: image) for image in IMAGES]
+
+
+def prompted(row: slice, column: slice) -> PromptedImage:
+    shown = np.zeros((SIZE, SIZE), bool)
+    shown[row, column] = True
+    return PromptedImage(1, Marked(shown, np.zeros_like(shown), shown))
+
+
+def test_channels_of_the_feature_maps(plain):
+    assert plain.feature_channels == tuple(each.shape[-1] for each in plain.feature_maps(group()))
+
+
+def test_a_folder_without_a_head(plain, tmp_path):
+    assert agnostic_network(plain, tmp_path) is plain
+
+
+def test_a_pixel_belongs_where_either_head_says_so(plain, network):
+    alone, both = plain.segment(group()), network.segment(group())
+    second = network._maps(group(), ())
+    np.testing.assert_allclose(both.probability_maps, np.maximum(alone.probability_maps, second))
+    assert (both.presence >= alone.presence - 1e-6).all()
+
+
+def test_only_the_wanted_images(network):
+    everything, some = network.segment(group()), network.segment(group(), wanted=[2, 0])
+    for one, other in zip(some[:3], everything[:3], strict=True):
+        np.testing.assert_allclose(one, np.asarray(other)[[2, 0]], atol=1e-5)
+
+
+def with_presence(network, monkeypatch, presence: float):
+    """What the network's own head finds, made as sure of itself as `presence` says."""
+    found = network._network.segment(group())
+    found = found._replace(presence=np.full(3, presence, np.float32))
+    monkeypatch.setattr(network._network, "segment", lambda *_, report: found)
+    return found
+
+
+def test_a_network_that_is_sure_of_itself_is_believed(network, monkeypatch):
+    found = with_presence(network, monkeypatch, 0.995)
+    np.testing.assert_array_equal(network.segment(group()).probability_maps, found[0])
+
+
+@pytest.mark.parametrize(("presence", "named"), [(1.0, True), (0.2, False)])
+def test_categories_are_named_only_where_they_are_known(network, monkeypatch, presence, named):
+    with_presence(network, monkeypatch, presence)
+    assert network.segment(group()).class_probabilities.any() == named
+
+
+def test_a_prompt_is_in_its_image_and_changes_the_others(network):
+    given = prompted(slice(8, 24), slice(8, 24))
+    without, found = network.segment(group()), network.segment(group(), [given])
+    assert found.probability_maps[1, 9:23, 9:23].min() == 1
+    assert found.presence[1] == 1
+    assert np.abs(found.probability_maps[0] - without.probability_maps[0]).max() > 1e-3
+
+
+def test_a_large_group_is_compared_in_parts(network, monkeypatch):
+    monkeypatch.setattr(agnostic, "MOST_TOGETHER", 2)
+    parts = np.concatenate([network._maps(group()[:2], ()), network._maps(group()[2:], ())])
+    np.testing.assert_allclose(network._maps(group(), ()), parts, atol=1e-6)
