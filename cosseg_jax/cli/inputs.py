@@ -101,6 +101,19 @@ def groups_in(folders: Sequence[Path], out: Path) -> list[PhotoGroup]:
     return list(groups.values())
 
 
+def photos_below(folder: Path, out: Path | None, *, recursive: bool) -> tuple[ListedPhoto, ...]:
+    """The photos of a folder and, if `recursive`, of those in it but for `out`.
+
+    Links to folders are not followed.
+    """
+    found = list(_photos_in(folder))
+    for path in _visible(folder) if recursive else ():
+        is_out = out is not None and _is_same_file(path, out)
+        if path.is_dir() and not path.is_symlink() and not is_out:
+            found += photos_below(path, out, recursive=True)
+    return tuple(found)
+
+
 def with_prompted(group: PhotoGroup, prompted: Path) -> tuple[PhotoGroup, Path]:
     """The group with the photo that a prompt is in, and that photo's path.
 
@@ -164,7 +177,7 @@ def _listed_in(argument: Path, recursive: bool, out: Path | None) -> Iterable[Li
     if argument.is_dir():
         if _is_of_system(argument):
             return _left_out(argument, "a folder of the system")
-        photos = _photos_below(argument, out) if recursive else _photos_in(argument)
+        photos = photos_below(argument, out, recursive=recursive)
         if not photos:
             raise UserError(f"{argument} holds no photos; {_what_counts(argument)}")
         return photos
@@ -203,16 +216,6 @@ def _why_missing(path: Path) -> str:
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
         return "is a URL, and nothing is downloaded"
     return "does not exist"
-
-
-def _photos_below(folder: Path, out: Path | None) -> tuple[ListedPhoto, ...]:
-    """The photos of a folder and of those in it; links to folders are not followed."""
-    found = list(_photos_in(folder))
-    for path in _visible(folder):
-        is_out = out is not None and _is_same_file(path, out)
-        if path.is_dir() and not path.is_symlink() and not is_out:
-            found += _photos_below(path, out)
-    return tuple(found)
 
 
 def _photos_in(folder: Path) -> tuple[ListedPhoto, ...]:

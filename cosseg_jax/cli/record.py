@@ -3,11 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cosseg_jax.errors import UserError
 
 RECORD_FILE = "photos.jsonl"
+
+
+class DonePhoto(NamedTuple):
+    """A photo in a record: the stem of its files, and whether it could not be read."""
+
+    stem: str
+    skipped: bool
 
 
 class RunRecord:
@@ -27,8 +34,8 @@ class RunRecord:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self._settings) + "\n", encoding="utf-8")
 
-    def resume(self) -> set[str]:
-        """The stems of the photos that are done; a last line that is not whole is taken away.
+    def resume(self) -> dict[str, DonePhoto]:
+        """The photos that are done, by their paths; a last line that is not whole is taken away.
 
         Raises UserError without a record, and for one of other settings.
         """
@@ -46,7 +53,7 @@ class RunRecord:
                     f"the run in {self.path.parent} has {name} {found.get(name)!r}, this one has "
                     f"{value!r}; give another --out, or --force without --resume to begin again"
                 )
-        return {line["stem"] for line in self.lines()}
+        return {line["photo"]: DonePhoto(line["stem"], "skipped" in line) for line in self.lines()}
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends the line of a photo that is done."""
