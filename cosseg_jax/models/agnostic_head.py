@@ -53,7 +53,7 @@ class AgnosticHead(nn.Module):
     features: int = 64
     reduced: int = 256
     num_iterations: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.4
 
     def setup(self) -> None:
         self.norms = nn.LayerNorm(), nn.LayerNorm()

@@ -1,7 +1,8 @@
 """A network with a head for categories that no training has shown (`models.agnostic_head`).
 
 Both heads see the same maps. In a group whose category the network surely knows, its masks are
-kept. In any other group a pixel belongs to the object where either head says so.
+kept. In any other group a pixel belongs to the object where either head says so. Where prompts show
+something that the network does not mark, only the other head counts.
 """
 
 import functools
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from cosseg_jax.drawing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
 from cosseg_jax.models.layers import resize
 from cosseg_jax.predict import prompting
-from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
+from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage
@@ -27,6 +29,7 @@ HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
 KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
 SURE_PRESENCE = 0.99  # above which the other head has nothing to add
+COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
 
 
@@ -56,16 +59,18 @@ class AgnosticNetwork:
 
         The categories' probabilities are 0 in a group that does not seem to share a known one.
         """
-        found = self._network.segment(group, prompted, report=report)
-        maps, presence = np.asarray(found.probability_maps), np.asarray(found.presence)
-        categories, sureness = np.asarray(found.class_probabilities), group_presence(presence)
-        kept = list(range(len(group)) if wanted is None else wanted)
-        maps, presence = maps[kept], presence[kept]
+        found = self._network.segment_unmarked(group, prompted, report=report)
+        maps, categories = np.asarray(found.probability_maps), np.asarray(found.class_probabilities)
+        sureness = group_presence(np.asarray(found.presence))
+        if not covers_shown(maps, prompted):
+            maps, sureness = np.zeros_like(maps), 0.0
         if sureness < SURE_PRESENCE:
-            maps = np.maximum(maps, self._maps(group, prompted)[kept])
-            presence = np.maximum(presence, np.asarray(presence_of(maps)))
+            maps = np.maximum(maps, self._maps(group, prompted))
+        kept = list(range(len(group)) if wanted is None else wanted)
+        maps = prompting.mark_maps(maps[kept], prompted, kept)
+        presence = np.asarray(presence_of(maps))
         return found._replace(
-            probability_maps=prompting.mark_maps(maps, prompted, kept),
+            probability_maps=maps,
             prior=np.asarray(found.prior)[kept],
             presence=prompting.mark_presence(presence, prompted, kept),
             class_probabilities=categories * (sureness >= KNOWN_PRESENCE),
@@ -103,6 +108,16 @@ def group_presence(presence: Float[Ndarray, " N"]) -> float:
         images; images without the object, if they are few, do not hide that it is high in others.
     """
     return float(np.sort(presence)[int(STRANGER_SHARE * len(presence)) :].mean())
+
+
+def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage]) -> bool:
+    """Whether masks cover enough of what prompts show, on average; True where they show nothing."""
+    shares = []
+    for each in prompted:
+        if each.marked.shows_object:
+            shown = resized(each.marked.shown.astype(np.float32), maps.shape[1:])
+            shares.append((shown * (maps[each.image] > THRESHOLD)).sum() / shown.sum())
+    return not shares or float(np.mean(shares)) > COVERED_SHARE
 
 
 def is_known(presence: Float[Ndarray, " N"]) -> bool:

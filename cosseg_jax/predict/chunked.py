@@ -135,16 +135,29 @@ class ChunkedNetwork:
                 `prior` and `presence`.
             report: called with numbers of images, `steps` times for each one.
         """
+        found = self.segment_unmarked(group, prompted, wanted=wanted, report=report)
+        rows = list(range(len(group)) if wanted is None else wanted)
+        maps = prompting.mark_maps(found.probability_maps, prompted, rows)
+        presence = np.asarray(self._programs.presence(maps)) if prompted else found.presence
+        presence = prompting.mark_presence(presence, prompted, rows)
+        return found._replace(probability_maps=maps, presence=presence)
+
+    def segment_unmarked(
+        self,
+        group: Sequence[EncodedImage],
+        prompted: Sequence[PromptedImage] = (),
+        *,
+        wanted: Sequence[int] | None = None,
+        report: Reporter = lambda count: None,
+    ) -> GroupPrediction:
+        """What `segment` predicts before the marks themselves are put into the maps."""
         found = self._segment(group, prompted, wanted, report)
+        maps = found.probability_maps
         if self.mirror:
             mirrored = [each.flipped for each in prompted]
             flipped = self._segment([image.flipped for image in group], mirrored, wanted, report)
-            maps = mirror_mean(found.probability_maps, flipped.probability_maps)
-            found = found._replace(probability_maps=maps)
-        rows = list(range(len(group)) if wanted is None else wanted)
-        maps = prompting.mark_maps(found.probability_maps, prompted, rows)
+            maps = mirror_mean(maps, flipped.probability_maps)
         presence = np.asarray(self._programs.presence(maps))
-        presence = prompting.mark_presence(presence, prompted, rows)
         return found._replace(probability_maps=maps, presence=presence)
 
     @property

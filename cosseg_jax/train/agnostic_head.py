@@ -47,7 +47,7 @@ from cosseg_jax.types import Ndarray, flattened
 SIDE = 96  # of the masks
 GROUP_SIZE, GROUPS = 5, 4  # of a step
 MIN_SHARE = 0.01  # of an image that an object covers, to count as shown there
-KNOWN_SHARE = 0.35  # of the groups, of categories that the network knows
+KNOWN_SHARE = 0.15  # of the groups, of categories that the network knows
 STRANGERS_SHARE = 0.4  # of the groups, in which one or two images lack the object
 PROMPTED_SHARE = 0.3  # of the groups, whose first image carries a prompt
 EXCLUDED_SHARE = 0.5  # of the prompts, which also exclude something
@@ -318,8 +318,8 @@ def main() -> None:
     parser.add_argument("--objects", required=True, help="folder of photographs, by category")
     parser.add_argument("--saliency_onnx", required=True, help="u2netp.onnx or the like")
     parser.add_argument("--checkpoint", help="an exported network; default: the one we ship")
-    parser.add_argument("--composites", type=int, default=700, help="default: 700")
-    parser.add_argument("--steps", type=int, default=1_500, help="default: 1,500")
+    parser.add_argument("--composites", type=int, default=0, help="default: none")
+    parser.add_argument("--steps", type=int, default=400, help="default: 400")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache_dir", type=Path, required=True, help="for the network's maps")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")

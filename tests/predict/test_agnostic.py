@@ -82,9 +82,9 @@ def test_only_the_wanted_images(network):
 
 def with_presence(network, monkeypatch, presence: float):
     """What the network's own head finds, made as sure of itself as `presence` says."""
-    found = network._network.segment(group())
+    found = network._network.segment_unmarked(group())
     found = found._replace(presence=np.full(3, presence, np.float32))
-    monkeypatch.setattr(network._network, "segment", lambda *_, report: found)
+    monkeypatch.setattr(network._network, "segment_unmarked", lambda *_, report: found)
     return found
 
 
@@ -105,6 +105,23 @@ def test_a_prompt_is_in_its_image_and_changes_the_others(network):
     assert found.probability_maps[1, 9:23, 9:23].min() == 1
     assert found.presence[1] == 1
     assert np.abs(found.probability_maps[0] - without.probability_maps[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("covers", [True, False])
+def test_the_network_does_not_count_where_it_misses_what_is_shown(network, monkeypatch, covers):
+    given = prompted(slice(8, 24), slice(8, 24))
+    found = with_presence(network, monkeypatch, 1.0)
+    maps = np.zeros_like(found.probability_maps)
+    maps[1, 8:24, 8:24] = 0.9 * covers
+    monkeypatch.setattr(
+        network._network,
+        "segment_unmarked",
+        lambda *_, report: found._replace(probability_maps=maps),
+    )
+    result = network.segment(group(), [given])
+    others = maps if covers else network._maps(group(), [given])
+    np.testing.assert_allclose(result.probability_maps[0], others[0], atol=1e-6)
+    assert result.class_probabilities.any() == covers
 
 
 def test_a_large_group_is_compared_in_parts(network, monkeypatch):
