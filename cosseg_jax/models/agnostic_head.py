@@ -8,6 +8,7 @@ descriptors. Gamma is pooled over the group, first over whole images or over wha
 under the masks of the iteration before.
 """
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
+from cosseg_jax.files import write_whole
 from cosseg_jax.models.layers import convolved_3x3, resize
 from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.fit import check_fit
@@ -172,7 +174,8 @@ def load_agnostic_head(path: Path, coarse: int, fine: int) -> Any:
 
 def save_agnostic_head(path: Path, variables: Any) -> None:
     """Writes the variables as one .npz file, in half precision."""
-    arrays: Any = flatten_dict(
-        jax.tree.map(lambda x: np.asarray(x, np.float16), variables), sep="/"
-    )
-    np.savez(path, **arrays)
+    half = jax.tree.map(lambda x: np.asarray(x, np.float16), variables)
+    arrays: Any = flatten_dict(half, sep="/")
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_whole(path, content.getvalue())

@@ -138,7 +138,7 @@ class ChunkedNetwork:
         found = self.segment_unmarked(group, prompted, wanted=wanted, report=report)
         rows = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(found.probability_maps, prompted, rows)
-        presence = np.asarray(self._programs.presence(maps)) if prompted else found.presence
+        presence = np.asarray(self._programs.presence(maps) if prompted else found.presence)
         presence = prompting.mark_presence(presence, prompted, rows)
         return found._replace(probability_maps=maps, presence=presence)
 

@@ -8,6 +8,7 @@ in --cache_dir.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from cosseg_jax.data.pseudo_masks import (
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
+from cosseg_jax.files import check_writable
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, save_agnostic_head
 from cosseg_jax.models.layers import resize
 from cosseg_jax.predict.chunked import ChunkedNetwork
@@ -284,9 +286,7 @@ def composite_pictures(
 
 def encoded(pictures: Pictures, network: ChunkedNetwork, folder: Path) -> Pool:
     """The pool of pictures, read from `folder` if an earlier call has finished it there."""
-    files = [folder / f"{name}.npy" for name in NAMES]
-    if not all(file.is_file() for file in files):
-        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
         parts: list[Pool] = []
         for batch in tqdm(_batches(pictures(), network.chunk_size), desc=folder.name, unit="batch"):
             small = [resize_image(each.image, network.image_size) for each in batch]
@@ -295,9 +295,18 @@ def encoded(pictures: Pictures, network: ChunkedNetwork, folder: Path) -> Pool:
             parts.append(Pool(*network.feature_maps(images), np.stack(labels)))
         if not parts:
             raise UserError(f"{folder.name}: no image is fit for training; give others")
-        for file, array in zip(files, parts[0].joined(*parts[1:]), strict=True):
-            np.save(file, array)
-    return Pool(*(open_memmap(file, mode="r") for file in files))
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        for name, array in zip(NAMES, parts[0].joined(*parts[1:]), strict=True):
+            np.save(unfinished / f"{name}.npy", array)
+        unfinished.replace(folder)
+    return Pool(*(open_memmap(folder / f"{name}.npy", mode="r") for name in NAMES))
+
+
+def cache_folder(parent: Path, kind: str, *depends_on: object) -> Path:
+    """A folder for maps that belong to one combination of a network and data."""
+    digest = hashlib.blake2b(repr(depends_on).encode(), digest_size=6).hexdigest()
+    return parent / f"{kind}-{digest}"
 
 
 def _batches(pictures: Iterator[LabelledPicture], size: int) -> Iterator[list[LabelledPicture]]:
@@ -323,26 +332,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache_dir", type=Path, required=True, help="for the network's maps")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, .npz")
+    parser.add_argument("--force", action="store_true", help="overwrite --out")
     options = parser.parse_args()
     logging.set_verbosity(logging.INFO)
+    check_writable(options.out, force=options.force)
     source = load_source(options.dataset, "train", options.data_dir)
     photographs = load_source("folder", "test", options.objects)
     network, known = load(options.checkpoint).network, len(source.categories)
-    saliency = SaliencyNetwork(options.saliency_onnx)
     with_masks = known_pictures(source)
-    pseudo = object_pictures(photographs, saliency, known)
+    pseudo = object_pictures(photographs, SaliencyNetwork(options.saliency_onnx), known)
+    keys = [
+        (network.digest, network.image_size, each.name, tuple(each.names))
+        for each in (source, photographs)
+    ]
     pools = [
-        encoded(with_masks, network, options.cache_dir / "known"),
-        encoded(pseudo, network, options.cache_dir / "objects"),
+        encoded(with_masks, network, cache_folder(options.cache_dir, "known", keys[0])),
+        encoded(pseudo, network, cache_folder(options.cache_dir, "objects", keys[1])),
     ]
     if options.composites:
+        count, seed = options.composites, options.seed
 
         def composites() -> Iterator[LabelledPicture]:
             parts = list(with_masks()), list(pseudo())
-            count, size, seed = options.composites, network.image_size, options.seed
-            return composite_pictures(parts[0], parts[1], count, size, seed)()
+            return composite_pictures(parts[0], parts[1], count, network.image_size, seed)()
 
-        pools.append(encoded(composites, network, options.cache_dir / "composites"))
+        folder = cache_folder(options.cache_dir, "composites", keys, count, seed)
+        pools.append(encoded(composites, network, folder))
     pool = pools[0].joined(*pools[1:])
     save_agnostic_head(options.out, fit(pool, known, steps=options.steps, seed=options.seed))
 

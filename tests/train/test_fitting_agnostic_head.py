@@ -14,6 +14,7 @@ from cosseg_jax.train.agnostic_head import (
     SIDE,
     Groups,
     Pool,
+    cache_folder,
     composite_pictures,
     encoded,
     fit,
@@ -130,6 +131,11 @@ def test_maps_are_computed_once(tmp_path):
     again = encoded(pictures, network, tmp_path / "composites")
     assert network.calls == 3
     jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+def test_maps_of_other_data_are_kept_apart(tmp_path):
+    assert cache_folder(tmp_path, "known", "a", 1) == cache_folder(tmp_path, "known", "a", 1)
+    assert cache_folder(tmp_path, "known", "a", 1) != cache_folder(tmp_path, "known", "a", 2)
 
 
 def test_no_usable_photograph_is_told(tmp_path):
