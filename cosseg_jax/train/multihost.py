@@ -14,9 +14,15 @@ from jax.experimental import multihost_utils
 
 
 def join(coordinator: str | None, process_count: int | None, process_index: int | None) -> None:
-    """Joins the other processes of a run, if a coordinator (host:port of the first) is named."""
+    """Joins the other processes of a run, if a coordinator (host:port of the first) is named.
+
+    They connect here, where they are at the same place: gloo, with which JAX connects CPUs, waits
+    30 s at most until a peer begins its first operation, and longer for later ones. The first
+    process may be minutes behind where it prepares a data set.
+    """
     if coordinator:
         jax.distributed.initialize(coordinator, process_count, process_index)
+        wait_for_all("joined")
 
 
 def is_first() -> bool:
