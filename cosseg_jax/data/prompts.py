@@ -29,6 +29,7 @@ class Prompt:
     labels: for each of `points`, 1 if it is on the object, 0 if it is not; by default all are 1.
     box: (left, top, right, bottom) around the object, in the same pixels.
     mask: True on the object, at the image's own size. It may leave parts of the object out.
+    excluded: True on what is not the object, at the same size.
     absent: the object is not in this image at all; then nothing else is given.
 
     Raises UserError for a prompt that shows nothing or contradicts itself.
@@ -40,6 +41,7 @@ class Prompt:
     labels: Sequence[int] | None = None
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
     mask: Bool[Ndarray, "H W"] | None = None
+    excluded: Bool[Ndarray, "H W"] | None = None
     absent: bool = False
 
     def __post_init__(self) -> None:
@@ -56,7 +58,8 @@ class Prompt:
             _check_numbers(point, 2)
         if self.box is not None:
             _check_numbers(self.box, 4)
-        given = self.point is not None or len(self.points) or self.box or self.mask is not None
+        masks = self.mask is not None or self.excluded is not None
+        given = self.point is not None or len(self.points) or self.box or masks
         if bool(given) == self.absent:
             found = "points, a box or a mask as well as absent" if given else "none"
             raise UserError(
@@ -105,9 +108,9 @@ class Marked(NamedTuple):
 def marked(prompts: Sequence[Prompt], height: int, width: int) -> Marked:
     """What all prompts of one image show of its height x width pixels, together.
 
-    A pixel near a positive and a negative point goes to the nearer one; elsewhere a negative point
-    counts more than a box or a mask. A box says nothing of what lies outside: the object may be
-    there a second time.
+    A pixel near a positive and a negative point goes to the nearer one; elsewhere a negative point,
+    or a mask of what is not the object, counts more than a box or a mask. A box says nothing of
+    what lies outside: the object may be there a second time.
 
     Raises UserError for a point or box outside the image, for a mask that is empty or of another
     size, and for prompts of one image of which one says that the object is absent.
@@ -122,6 +125,9 @@ def marked(prompts: Sequence[Prompt], height: int, width: int) -> Marked:
     beside = (far <= radius) & (far < near)
     sure = (near <= radius) & (near <= far)
     shown = sure.copy()
+    for prompt in prompts:
+        if prompt.excluded is not None:
+            beside |= prompt.excluded & ~sure
     for prompt in prompts:
         if prompt.mask is not None:
             sure |= prompt.mask & ~beside
@@ -186,13 +192,12 @@ def _check_inside(prompt: Prompt, height: int, width: int) -> None:
             f"box {left:g},{top:g},{right:g},{bottom:g} holds no pixel of the photo of "
             f"{width} x {height}; give left,top,right,bottom"
         )
-    if prompt.mask is None:
-        return
-    if prompt.mask.shape != (height, width):
-        found = " x ".join(str(side) for side in reversed(prompt.mask.shape))
-        raise UserError(f"the prompt's mask is {found}, the photo {width} x {height}")
-    if not prompt.mask.any():
-        raise UserError("the prompt's mask is empty; draw the object in it")
+    for mask in (prompt.mask, prompt.excluded):
+        if mask is not None and mask.shape != (height, width):
+            found = " x ".join(str(side) for side in reversed(mask.shape))
+            raise UserError(f"the prompt's mask is {found}, the photo {width} x {height}")
+        if mask is not None and not mask.any():
+            raise UserError("the prompt's mask is empty; draw something in it")
 
 
 def _absent(prompts: Sequence[Prompt], height: int, width: int) -> Marked:

@@ -107,7 +107,9 @@ class Api:
         session = self._session(request)
         too_long = f"the request has more than {SMALL_BYTES} bytes"
         body = await self._body(request, SMALL_BYTES, too_long)
-        session.ask(self.worker, *segment_request(body, session.images))
+        images, found_at = list(session.images), session.found_mask
+        asked = await self._one_at_a_time(segment_request, body, images, found_at)
+        session.ask(self.worker, *asked)
         return self._state(session, 202)
 
     async def maps(self, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """The page's requests, as JSON and as text, to what the predictor takes."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -14,17 +15,34 @@ from cosseg_jax.web.uploads import Upload
 
 PROMPT_FIELDS = ("points", "labels", "box", "absent")
 MaskAt = Callable[[Any, int], Bool[Ndarray, "H W"]]
+FoundAt = Callable[[int, float, int], Bool[Ndarray, "H W"]]
 LONGEST_QUOTED = 60  # characters of a wrong value that a message repeats
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class FoundPrompt(Prompt):
+    """A prompt by the mask that an earlier job found, which the user says is right or wrong.
+
+    version: of that job. threshold: at which the mask was seen. It is the prompt's `mask` where it
+        is right, else `excluded`.
+    """
+
+    version: int = 0
+    threshold: float = 0.5
+
+
 def segment_request(
-    body: bytes, images: Sequence[Upload]
+    body: bytes, images: Sequence[Upload], found_at: FoundAt
 ) -> tuple[frozenset[int], tuple[Prompt, ...]]:
     """The images to leave out and the prompts: {"left_out": [numbers], "prompts": [prompts]}.
 
     A prompt is {"photo": number} and one or more of "points": [[x, y], ...] with "labels": [1 on
     the object or 0 beside it, ...], "box": [left, top, right, bottom], or "absent": true, in pixels
-    of the upright image. Coordinates outside of it are moved to its edge.
+    of the upright image. Coordinates outside of it are moved to its edge. {"photo": number,
+    "found": {"version": of a job, "threshold": 0..1}, "wrong": false} says that the mask which it
+    found is right; with true, what it covers is not the object.
+
+    found_at: the mask of a version and threshold in the image of a number.
 
     Raises UserError for anything else.
     """
@@ -39,19 +57,31 @@ def segment_request(
     left_out = given.get("left_out", [])
     if not isinstance(left_out, list) or not all(_is_number(n, images) for n in left_out):
         raise UserError("left_out is not a list of numbers of photos")
-    return frozenset(left_out), prompts_from_json(given.get("prompts", []), images)
+    return frozenset(left_out), prompts_from_json(
+        given.get("prompts", []), images, found_at=found_at
+    )
 
 
 def prompts_from_json(
-    given: Any, images: Sequence[Upload], mask_at: MaskAt | None = None
+    given: Any,
+    images: Sequence[Upload],
+    mask_at: MaskAt | None = None,
+    found_at: FoundAt | None = None,
 ) -> tuple[Prompt, ...]:
     """A list of prompts, as `segment_request` describes them. Raises UserError for anything else.
 
     mask_at: the mask that the field "mask" of a prompt stands for, in the image of a number.
+    found_at: likewise for "found".
     """
     if not isinstance(given, list):
         raise UserError("prompts is not a list")
-    return _checked([_prompt(each, images, mask_at) for each in given], images)
+    prompts = [
+        _found_prompt(each, images, found_at)
+        if found_at and isinstance(each, dict) and "found" in each
+        else _prompt(each, images, mask_at)
+        for each in given
+    ]
+    return _checked(prompts, images)
 
 
 def prompts_as_json(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
@@ -94,6 +124,29 @@ def _prompt(given: Any, images: Sequence[Upload], mask_at: MaskAt | None) -> Pro
     return Prompt(number, points=inside, labels=labels, box=box, mask=mask, absent=absent)
 
 
+def _found_prompt(given: dict[str, Any], images: Sequence[Upload], found_at: FoundAt) -> Prompt:
+    """A mask that is right or wrong; where a right one is empty, the object is absent."""
+    number: Any = given.get("photo")
+    found: Any = given["found"]
+    if unknown := set(given) - {"photo", "found", "wrong"}:
+        raise UserError(f"a prompt with found has a field {min(unknown)[:LONGEST_QUOTED]!r} too")
+    wrong = given.get("wrong", False)
+    known = isinstance(found, dict) and set(found) == {"version", "threshold"}
+    if not known or not _is_number(number, images) or not isinstance(wrong, bool):
+        raise UserError(
+            "a prompt with found takes a photo, and the version and threshold of a mask"
+        )
+    version, threshold = found["version"], _finite(found["threshold"])
+    if type(version) is not int or threshold is None or not 0 <= threshold <= 1:
+        raise UserError("found takes the number of a job, and a threshold from 0 to 1")
+    mask = found_at(version, threshold, number)
+    if wrong:
+        return FoundPrompt(number, excluded=mask, version=version, threshold=threshold)
+    if not mask.any():
+        return Prompt(number, absent=True)
+    return FoundPrompt(number, mask=mask, version=version, threshold=threshold)
+
+
 def _checked(prompts: Sequence[Prompt], images: Sequence[Upload]) -> tuple[Prompt, ...]:
     """The prompts; raises UserError where those of one photo contradict each other."""
     for number, found in by_image(prompts).items():
@@ -105,6 +158,9 @@ def _checked(prompts: Sequence[Prompt], images: Sequence[Upload]) -> tuple[Promp
 
 def _as_json(prompt: Prompt) -> dict[str, Any]:
     found: dict[str, Any] = {"photo": prompt.image}
+    if isinstance(prompt, FoundPrompt):
+        found["found"] = {"version": prompt.version, "threshold": prompt.threshold}
+        found["wrong"] = prompt.excluded is not None
     if prompt.points:
         found["points"] = [list(point) for point in prompt.points]
         found["labels"] = list(prompt.labels or [1] * len(prompt.points))

@@ -6,14 +6,25 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+from jaxtyping import Bool
+
+from cosseg_jax.annotations.run_lengths import (
+    compressed,
+    counts_to_mask,
+    mask_to_counts,
+    uncompressed,
+)
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
+from cosseg_jax.types import Ndarray
 from cosseg_jax.web.limits import Limits, megabytes
 from cosseg_jax.web.uploads import Upload
 from cosseg_jax.web.work import GroupJob, Worker
 
 # Beside its file and preview: the network's input, and two probability maps of 384 x 384 floats.
 IMAGE_BYTES = 1_700_000
+
+MOST_RIGHT = 400  # masks that a session keeps since the user has said that they are right
 
 Clock = Callable[[], float]
 
@@ -50,6 +61,7 @@ class UserSession:
         self.held_bytes = 0
         self._limits = limits
         self._earlier: GroupJob | None = None
+        self._right: dict[tuple[int, float, int], str] = {}
 
     @property
     def finished(self) -> GroupJob | None:
@@ -57,6 +69,23 @@ class UserSession:
             self._earlier = None
             return self.job
         return self._earlier
+
+    def found_mask(self, version: int, threshold: float, number: int) -> Bool[Ndarray, "H W"]:
+        """The mask that a job found in an image; once asked for, it is kept for further jobs.
+
+        Raises UserError where that job's masks are gone, or it left the image out.
+        """
+        key = (version, threshold, number)
+        if key not in self._right:
+            job = self.finished
+            if job is None or job.version != version or number not in job.numbers:
+                raise UserError("the mask that was said to be right is gone; look at the new one")
+            mask = job.result.images[job.numbers.index(number)].mask_at(threshold)
+            self._right[key] = compressed(mask_to_counts(mask))
+            if len(self._right) > MOST_RIGHT:
+                del self._right[next(iter(self._right))]
+        image = self.images[number]
+        return counts_to_mask(uncompressed(self._right[key]), image.height, image.width)
 
     @contextlib.contextmanager
     def settled_after(self) -> Iterator[None]:

@@ -44,6 +44,23 @@ def test_a_negative_point_cuts_into_a_box_and_a_mask():
         assert found.shown[12, 12]
 
 
+def test_what_is_not_the_object_is_left_out_except_near_a_point_on_it():
+    excluded = np.zeros((HEIGHT, WIDTH), bool)
+    excluded[:, :50] = True
+    found = marked(
+        [Prompt(0, mask=~excluded | True), Prompt(0, excluded=excluded, point=(20, 20))],
+        HEIGHT,
+        WIDTH,
+    )
+    disc = marked([Prompt(0, point=(20, 20))], HEIGHT, WIDTH).shown
+    np.testing.assert_array_equal(found.excluded, excluded & ~disc)
+    np.testing.assert_array_equal(found.sure, ~excluded | disc)
+    alone = marked([Prompt(0, excluded=excluded)], HEIGHT, WIDTH)
+    assert not alone.shows_object
+    with pytest.raises(UserError, match="mask is empty"):
+        marked([Prompt(0, excluded=np.zeros_like(excluded))], HEIGHT, WIDTH)
+
+
 def test_a_box_alone_is_not_the_object_and_beside_points_says_nothing_more():
     box = marked([Prompt(0, box=(10, 10, 40, 40))], HEIGHT, WIDTH)
     assert box.shown.sum() == 900

@@ -270,6 +270,43 @@ def test_marks_add_up_in_several_photos_and_are_undone(browser):
             assert prompts() == [(1, 1, 0, False)]
 
 
+def test_a_mask_is_said_to_be_right_wrong_or_empty(browser):
+    """The left half of every photo is found; each verdict is taken back by undo."""
+    predictor = FakePredictor()
+    with running(predictor) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, *files()[:3])
+            wait_for(page, "3 photos segmented")
+            page.locator(".right").nth(0).click()
+            page.wait_for_selector(".right[aria-pressed=true]")
+            wait_for(page, "3 photos segmented")
+            (prompt,) = predictor.calls[-1]["prompts"]
+            np.testing.assert_array_equal(prompt.mask, np.tile(np.arange(320) < 160, (320, 1)))
+
+            page.locator(".wrong").nth(1).click()
+            wait_for(page, "3 photos segmented")
+            right, wrong = predictor.calls[-1]["prompts"]
+            assert right.mask is not None
+            np.testing.assert_array_equal(wrong.excluded, prompt.mask)
+
+            page.reload()
+            wait_for(page, "3 photos segmented")
+            pressed = "each => each.map(e => e.ariaPressed)"
+            assert page.locator(".right").evaluate_all(pressed) == ["true", "false", "false"]
+            page.locator(".right").nth(0).click()
+            wait_for(page, "3 photos segmented")
+            assert [prompt.image for prompt in predictor.calls[-1]["prompts"]] == [1]
+            page.click("#undo")
+            wait_for(page, "3 photos segmented")
+            assert [prompt.image for prompt in predictor.calls[-1]["prompts"]] == [0, 1]
+
+            set_threshold(page, 95)  # nothing is found any more
+            assert page.locator(".wrong").nth(2).is_disabled()
+            page.locator(".right").nth(2).click()
+            wait_for(page, "3 photos segmented")
+            assert predictor.calls[-1]["prompts"][-1].absent
+
+
 def test_on_a_phone_a_tap_marks_what_it_is_not(browser):
     predictor = FakePredictor()
     with running(predictor) as client:

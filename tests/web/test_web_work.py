@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy as np
 import pytest
 from web_client import Client, png
 
@@ -26,6 +27,32 @@ def test_prompts_reach_the_network(client, predictor):
     assert first.box == (1, 2, 30, 20)
     assert (second.image, second.absent) == (0, True)
     assert state["job"]["prompts"] == asked
+
+
+def test_a_mask_that_is_right_stays_so_in_later_jobs(client, predictor):
+    version = with_photos(client, 2).segmented()["result"]["version"]
+    found = {"version": version, "threshold": 0.5}
+    right = {"photo": 1, "found": found, "wrong": False}
+    for point in (5, 6):
+        state = client.segmented(prompts=[right, {"photo": 0, "points": [[point, 5]]}])
+        (mask, _) = predictor.calls[-1]["prompts"]
+        assert mask.image == 1
+        np.testing.assert_array_equal(mask.mask, np.tile(np.arange(40) < 20, (30, 1)))
+        assert state["job"]["prompts"][0] == right
+    client.segmented(prompts=[right | {"wrong": True}])
+    (wrong,) = predictor.calls[-1]["prompts"]
+    assert wrong.mask is None
+    np.testing.assert_array_equal(wrong.excluded, np.tile(np.arange(40) < 20, (30, 1)))
+    late = client.segment(prompts=[right | {"photo": 0}])
+    assert late.status == 400
+    assert "is gone" in late.json["error"]
+
+
+def test_an_empty_mask_that_is_right_says_that_the_object_is_absent(client, predictor):
+    version = with_photos(client, 2).segmented()["result"]["version"]
+    right = {"photo": 1, "found": {"version": version, "threshold": 0.95}}
+    client.segmented(prompts=[right])
+    assert predictor.calls[-1]["prompts"][0].absent
 
 
 def test_points_without_labels_are_on_the_object(client, predictor):
@@ -56,6 +83,16 @@ def test_a_prompt_at_the_edge_is_moved_inside(client, predictor):
         ({"prompts": [{"photo": 0, "points": [["1", 2]]}]}, "a point of two numbers"),
         ({"prompts": [{"photo": 0, "points": [[float("nan"), 2]]}]}, "a point of two numbers"),
         ({"prompts": {"photo": 0}}, "prompts is not a list"),
+        ({"prompts": [{"photo": 0, "found": {}, "box": 1}]}, "has a field 'box' too"),
+        ({"prompts": [{"photo": 0, "found": 1}]}, "takes a photo, and the version and threshold"),
+        (
+            {"prompts": [{"photo": 0, "found": {"version": 1, "threshold": "1"}}]},
+            "found takes the number of a job",
+        ),
+        (
+            {"prompts": [{"photo": 0, "found": {"version": 1, "threshold": 0.5}}]},
+            "the mask that was said to be right is gone",
+        ),
         ({"prompts": [{"photo": 0}]}, "takes points, a box, a mask or several of them, or absent"),
         ({"prompts": [{"photo": 0, "point": [1, 1]}]}, "a prompt has an unknown field 'point'"),
         ({"prompts": [{"photo": 0, "points": 3}]}, "takes points as a list of pairs"),

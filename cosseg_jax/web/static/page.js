@@ -80,6 +80,8 @@ function addTile(photo) {
     marked: (tile, mark) => setMarks(tile, [...tile.marks, mark]),
     cleared: (tile) => setMarks(tile, []),
     toggled: (tile) => setMarks(tile, [], !tile.absent),
+    right: setRight,
+    wrong: setWrong,
     left: leaveOut,
   });
   tile.stage.tile = tile;
@@ -112,6 +114,24 @@ function setMarks(tile, marks, absent = false) {
   undo.disabled = false;
   tile.setMarks(marks, absent);
   segment();
+}
+
+// The mask that is shown is right, or that is taken back. An empty one says that the object is absent.
+function setRight(tile) {
+  const others = tile.marks.filter((mark) => !mark.found || mark.wrong);
+  if (others.length < tile.marks.length) setMarks(tile, others);
+  else if (!tile.present) setMarks(tile, [], true);
+  else judge(tile, others, false);
+}
+
+// The mask that is shown is wrong: what it covers is not the object.
+function setWrong(tile) {
+  judge(tile, tile.marks.filter((mark) => !mark.found || mark.wrong), true);
+}
+
+function judge(tile, others, wrong) {
+  if (list.ariaBusy === "true") notices.tell("Wait until the masks are there.");
+  else setMarks(tile, [...others, { found: { version: result.version, threshold: threshold() }, wrong }]);
 }
 
 function undoMarks() {
@@ -177,13 +197,14 @@ function promptsOf({ width, height, number, marks, absent }) {
   const scaled = (values) => values.map((value, k) => value * (k % 2 ? height : width));
   const points = marks.filter((mark) => mark.point);
   const boxes = marks.filter((mark) => mark.box).map((mark) => ({ photo: number, box: scaled(mark.box) }));
-  if (!points.length) return boxes;
+  const whole = marks.filter((mark) => mark.found).map(({ found, wrong }) => ({ photo: number, found, wrong }));
+  if (!points.length) return [...whole, ...boxes];
   const pointed = {
     photo: number,
     points: points.map((mark) => scaled(mark.point)),
     labels: points.map((mark) => Number(mark.on)),
   };
-  return boxes.length === 1 ? [{ ...boxes[0], ...pointed }] : [...boxes, pointed];
+  return boxes.length === 1 ? [...whole, { ...boxes[0], ...pointed }] : [...whole, ...boxes, pointed];
 }
 
 function prompts() {
@@ -304,11 +325,12 @@ async function resume(id) {
   }
 }
 
-function showPrompt({ photo, points = [], labels, box, absent = false }) {
+function showPrompt({ photo, points = [], labels, box, found: judged, wrong, absent = false }) {
   const tile = tiles[photo];
   const share = (pixels) => pixels.map((value, k) => value / (k % 2 ? tile.height : tile.width));
   const found = points.map((point, k) => ({ point: share(point), on: labels[k] === 1 }));
-  tile.setMarks([...tile.marks, ...(box ? [{ box: share(box) }] : []), ...found], absent);
+  const others = [...(judged ? [{ found: judged, wrong }] : []), ...(box ? [{ box: share(box) }] : [])];
+  tile.setMarks([...tile.marks, ...others, ...found], absent);
 }
 
 listenForFiles(takeFiles);

@@ -1,6 +1,7 @@
 // Marks that a user sets in a photo: clicks, drags, or keys. Coordinates are shares of the photo,
-// 0..1; a mark is { point: [x, y], on: whether it is on the object } or { box: [left, top, right,
-// bottom] }.
+// 0..1; a mark is { point: [x, y], on: whether it is on the object }, { box: [left, top, right,
+// bottom] }, or { found: { version, threshold }, wrong } for a whole mask that is right or wrong,
+// which is not drawn.
 
 const DRAGGED = 6; // pixels on the screen beyond which a click becomes a box
 const STEP = 0.02;
@@ -24,7 +25,7 @@ function place(element, mark) {
 // Shows marks as elements in a container.
 export function show(container, marks) {
   container.replaceChildren(
-    ...marks.map((mark) => {
+    ...marks.filter((mark) => !mark.found).map((mark) => {
       const element = document.createElement("div");
       element.className = "prompt";
       place(element, mark);

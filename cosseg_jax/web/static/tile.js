@@ -10,8 +10,8 @@ const [NARROWEST, WIDEST] = [1 / 6, 10];
 
 export class Tile {
   // photo: number, name, width and height, as the server gives them. on: marked(tile, mark),
-  // cleared(tile), toggled(tile) for the absence of the object, and left(tile), which are called
-  // when the user does so.
+  // cleared(tile), toggled(tile) for the absence of the object, right(tile) and wrong(tile) for its
+  // mask, and left(tile), which are called when the user does so.
   constructor(session, photo, on) {
     Object.assign(this, photo);
     const made = document.getElementById("photo").content.cloneNode(true);
@@ -21,6 +21,8 @@ export class Tile {
     this.canvas = part("canvas");
     this.marker = part(".marks");
     this.absence = part(".absence");
+    this.right = part(".right");
+    this.wrong = part(".wrong");
     this.clear = part(".clear");
     this.bar = part(".bar span");
     this.says = part(".says");
@@ -49,9 +51,12 @@ export class Tile {
       "aria-label",
       `Point at the object in ${this.name}. Enter begins, arrow keys move, Enter sets the point, Shift and Enter a point beside the object, Escape ends.`,
     );
+    part(".verdict").setAttribute("aria-label", `The mask of ${this.name}`);
     this.setOut(false);
     prompting.listen(this.stage, (mark) => on.marked(this, mark));
     this.absence.addEventListener("click", () => on.toggled(this));
+    this.right.addEventListener("click", () => on.right(this));
+    this.wrong.addEventListener("click", () => on.wrong(this));
     this.clear.addEventListener("click", () => on.cleared(this));
     this.leave.addEventListener("click", () => on.left(this));
   }
@@ -77,6 +82,7 @@ export class Tile {
     prompting.show(this.marker, marks);
     this.clear.hidden = !marks.length;
     this.absence.setAttribute("aria-pressed", String(absent));
+    this.right.setAttribute("aria-pressed", String(marks.some((mark) => mark.found && !mark.wrong)));
   }
 
   // how: view and threshold.
@@ -112,5 +118,7 @@ export class Tile {
     this.bar.style.width = known ? `${100 * this.presence}%` : "0";
     this.says.textContent = this.out ? "left out" : known ? found : "";
     this.node.classList.toggle("missing", known && !this.present);
+    this.right.disabled = !known;
+    this.wrong.disabled = !(known && this.present);
   }
 }
