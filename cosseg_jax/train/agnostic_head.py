@@ -1,16 +1,14 @@
 """Trains the head for unseen categories: python -m cosseg_jax.train.agnostic_head --help
 
-The head (`models.agnostic_head`) is to mark whatever a group shares. It is trained on three kinds
-of images: those with masks of known categories (VOC), photographs of single objects of a hundred
-others, masked by a salient-object network (`data.pseudo_masks`), and composites of both
-(`data.composites`). The network stays as it is. Its maps of all images are computed once and kept
-in --cache_dir.
+The head (`models.agnostic_head`) is to mark whatever a group shares. Its images (`agnostic_pool`)
+are those with masks of known categories, photographs of single objects of a hundred others, and
+composites of both. The network stays as it is. Its maps of all images are computed once and kept in
+--cache_dir. docs/unknown_categories.md has the command and its results.
 """
 
 import argparse
-import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,60 +19,38 @@ import numpy as np
 import optax
 from absl import logging
 from jaxtyping import Array, Bool, Float, Int
-from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from cosseg_jax import program
-from cosseg_jax.data.composites import VOID, LabelledPicture, mosaic, pasted
-from cosseg_jax.data.groups import category_map
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.composites import VOID, LabelledPicture
 from cosseg_jax.data.prompts import coverage, draw_prompt, region
-from cosseg_jax.data.pseudo_masks import (
-    Saliency,
-    SaliencyNetwork,
-    object_and_void,
-    pseudo_mask,
-)
+from cosseg_jax.data.pseudo_masks import SaliencyNetwork
 from cosseg_jax.data.registry import SOURCES, load_source
-from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import check_writable
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, save_agnostic_head
 from cosseg_jax.models.layers import resize
-from cosseg_jax.predict.chunked import ChunkedNetwork
-from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.predictor import load
+from cosseg_jax.train.agnostic_pool import (
+    SIDE,
+    Pool,
+    cache_folder,
+    composite_pictures,
+    encoded,
+    known_pictures,
+    object_pictures,
+)
 from cosseg_jax.types import Ndarray, flattened
 
-SIDE = 96  # of the masks
 GROUP_SIZE, GROUPS = 5, 4  # of a step
 MIN_SHARE = 0.01  # of an image that an object covers, to count as shown there
 KNOWN_SHARE = 0.15  # of the groups, of categories that the network knows
 STRANGERS_SHARE = 0.4  # of the groups, in which one or two images lack the object
 PROMPTED_SHARE = 0.3  # of the groups, whose first image carries a prompt
 EXCLUDED_SHARE = 0.5  # of the prompts, which also exclude something
-MOST_PER_CATEGORY = 100  # images of a known category, beyond which no more are taken for it
 DICE_WEIGHT, EARLIER_WEIGHT = 0.5, 0.4  # of the Dice loss, and of the iterations before the last
 DICE_SMOOTHING = 50.0  # pixels
 LEARNING_RATE, WARMUP = 1e-3, 50
-NAMES = ("coarse", "fine", "labels")
-
-Pictures = Callable[[], Iterator[LabelledPicture]]
-
-
-class Pool(NamedTuple):
-    """The network's maps of images, with their labels (`data.composites`).
-
-    coarse, fine: as `ChunkedNetwork.feature_maps` has them, float16.
-    """
-
-    coarse: Float[Ndarray, "n h w C"]
-    fine: Float[Ndarray, "n h2 w2 D"]
-    labels: Int[Ndarray, "n 96 96"]
-
-    def joined(self, *others: "Pool") -> "Pool":
-        """The images of several pools, those of this one first."""
-        return Pool(*map(np.concatenate, zip(self, *others, strict=True)))
 
 
 class Batch(NamedTuple):
@@ -221,103 +197,6 @@ def _drawn_marks(
 def _shown(labels: Int[Ndarray, "H W"]) -> frozenset[int]:
     numbers, counts = np.unique(labels[labels > 0], return_counts=True)
     return frozenset(numbers[counts > MIN_SHARE * labels.size].tolist())
-
-
-def known_pictures(source: Source) -> Pictures:
-    """The images of a source with masks, at most so many of each category that more add little."""
-    taken, chosen = np.zeros(len(source.categories), int), []
-    categories_of: dict[int, list[int]] = {}
-    for category, members in enumerate(source.members):
-        for index in members:
-            categories_of.setdefault(int(index), []).append(category)
-    for index, categories in sorted(categories_of.items(), key=lambda item: -len(item[1])):
-        if (taken[categories] < MOST_PER_CATEGORY).any():
-            taken[categories] += 1
-            chosen.append(index)
-
-    def pictures() -> Iterator[LabelledPicture]:
-        for example in (source[index] for index in sorted(chosen)):
-            labels = category_map(example).astype(np.int16)
-            yield LabelledPicture(example.image, np.where(example.void, VOID, labels))
-
-    return pictures
-
-
-def object_pictures(source: Source, network: Saliency, known: int) -> Pictures:
-    """The photographs of single objects, with pseudo-masks where these are sure."""
-
-    def pictures() -> Iterator[LabelledPicture]:
-        for index in range(len(source)):
-            example = source[index]
-            found = pseudo_mask(network, example.image)
-            if found is not None:
-                covered, void = object_and_void(found)
-                number = known + 1 + int(example.categories[0])
-                labels = np.where(void, VOID, np.where(covered, number, 0)).astype(np.int16)
-                yield LabelledPicture(resize_image(example.image, labels.shape[0]), labels)
-
-    return pictures
-
-
-def composite_pictures(
-    known: Sequence[LabelledPicture],
-    objects: Sequence[LabelledPicture],
-    count: int,
-    size: int,
-    seed: int,
-) -> Pictures:
-    """Mosaics and pasted objects, by turns."""
-
-    def drawn(pictures: Sequence[LabelledPicture], rng: np.random.Generator) -> LabelledPicture:
-        return pictures[int(rng.integers(len(pictures)))]
-
-    def pictures() -> Iterator[LabelledPicture]:
-        for number in range(count):
-            rng = np.random.default_rng([seed, number])
-            if number % 2:
-                parts = [drawn(known if rng.random() < 0.3 else objects, rng) for _ in range(4)]
-                yield mosaic(parts, size, rng)
-            else:
-                added = [drawn(objects, rng) for _ in range(rng.integers(1, 4))]
-                yield pasted(drawn(known, rng), added, size, rng)
-
-    return pictures
-
-
-def encoded(pictures: Pictures, network: ChunkedNetwork, folder: Path) -> Pool:
-    """The pool of pictures, read from `folder` if an earlier call has finished it there."""
-    if not folder.is_dir():
-        parts: list[Pool] = []
-        for batch in tqdm(_batches(pictures(), network.chunk_size), desc=folder.name, unit="batch"):
-            small = [resize_image(each.image, network.image_size) for each in batch]
-            images = [EncodedImage(lambda image=image: image) for image in small]
-            labels = [each.resized(SIDE, SIDE).labels for each in batch]
-            parts.append(Pool(*network.feature_maps(images), np.stack(labels)))
-        if not parts:
-            raise UserError(f"{folder.name}: no image is fit for training; give others")
-        unfinished = folder.with_name(f"{folder.name}.unfinished")
-        unfinished.mkdir(parents=True, exist_ok=True)
-        for name, array in zip(NAMES, parts[0].joined(*parts[1:]), strict=True):
-            np.save(unfinished / f"{name}.npy", array)
-        unfinished.replace(folder)
-    return Pool(*(open_memmap(folder / f"{name}.npy", mode="r") for name in NAMES))
-
-
-def cache_folder(parent: Path, kind: str, *depends_on: object) -> Path:
-    """A folder for maps that belong to one combination of a network and data."""
-    digest = hashlib.blake2b(repr(depends_on).encode(), digest_size=6).hexdigest()
-    return parent / f"{kind}-{digest}"
-
-
-def _batches(pictures: Iterator[LabelledPicture], size: int) -> Iterator[list[LabelledPicture]]:
-    batch: list[LabelledPicture] = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def main() -> None:

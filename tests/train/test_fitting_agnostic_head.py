@@ -9,15 +9,14 @@ from cosseg_jax.data.composites import VOID, LabelledPicture
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.agnostic_head import AgnosticHead
 from cosseg_jax.predict.chunked import ChunkedNetwork
-from cosseg_jax.train import agnostic_head
-from cosseg_jax.train.agnostic_head import (
+from cosseg_jax.train import agnostic_pool
+from cosseg_jax.train.agnostic_head import Groups, fit
+from cosseg_jax.train.agnostic_pool import (
     SIDE,
-    Groups,
     Pool,
     cache_folder,
     composite_pictures,
     encoded,
-    fit,
     known_pictures,
     object_pictures,
 )
@@ -86,7 +85,7 @@ def test_both_kinds_of_categories_are_needed(pool, known):
 
 
 def test_few_images_of_frequent_categories_are_taken(monkeypatch):
-    monkeypatch.setattr(agnostic_head, "MOST_PER_CATEGORY", 3)
+    monkeypatch.setattr(agnostic_pool, "MOST_PER_CATEGORY", 3)
     source = FakeSource([(0,)] * 9 + [(1,)] * 2, categories=2)
     assert len(list(known_pictures(source)())) == 5
 
