@@ -8,7 +8,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cosseg_jax"
 LOWEST_FIRST = (  # a stage imports the package's modules of lower lines only
     {"types", "errors"},
-    {"files", "drawing", "models"},
+    {"files", "drawing"},
+    {"models"},
     {"program"},
     {"data"},
     {"predict"},

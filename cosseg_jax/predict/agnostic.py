@@ -1,8 +1,9 @@
 """A network with a head for categories that no training has shown (`models.agnostic_head`).
 
 Both heads see the same maps. In a group whose category the network surely knows, its masks are
-kept. In any other group a pixel belongs to the object where either head says so. Where prompts show
-something that the network does not mark, only the other head counts.
+kept. In any other group a pixel belongs to the object where either head says so; but an image that
+the network leaves empty, in a group whose category it probably knows, stays empty. Where prompts
+show something that the network does not mark, only the other head counts.
 """
 
 import functools
@@ -29,6 +30,7 @@ HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
 KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
 SURE_PRESENCE = 0.99  # above which the other head has nothing to add
+PROBABLE_PRESENCE = 0.8  # above which it adds nothing to images that the network leaves empty
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
 
@@ -61,18 +63,19 @@ class AgnosticNetwork:
         """
         found = self._network.segment_unmarked(group, prompted, report=report)
         maps, categories = np.asarray(found.probability_maps), np.asarray(found.class_probabilities)
-        sureness = group_presence(np.asarray(found.presence))
+        presence = np.asarray(found.presence)
+        sureness = group_presence(presence)
         if not covers_shown(maps, prompted):
             maps, sureness = np.zeros_like(maps), 0.0
         if sureness < SURE_PRESENCE:
-            maps = np.maximum(maps, self._maps(group, prompted))
+            added = (presence > THRESHOLD) | (sureness < PROBABLE_PRESENCE)
+            maps = np.maximum(maps, self._maps(group, prompted) * added[:, None, None])
         kept = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(maps[kept], prompted, kept)
-        presence = np.asarray(presence_of(maps))
         return found._replace(
             probability_maps=maps,
             prior=np.asarray(found.prior)[kept],
-            presence=prompting.mark_presence(presence, prompted, kept),
+            presence=prompting.mark_presence(np.asarray(presence_of(maps)), prompted, kept),
             class_probabilities=categories * (sureness >= KNOWN_PRESENCE),
         )
 

@@ -93,6 +93,16 @@ def test_a_network_that_is_sure_of_itself_is_believed(network, monkeypatch):
     np.testing.assert_array_equal(network.segment(group()).probability_maps, found[0])
 
 
+@pytest.mark.parametrize(("others", "empty"), [(0.95, True), (0.6, False)])
+def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypatch, others, empty):
+    found = with_presence(network, monkeypatch, others)
+    found.presence[2] = 0.1
+    maps = network.segment(group()).probability_maps
+    added = np.abs(maps - found.probability_maps).max(axis=(1, 2))
+    assert added[0] > 1e-3
+    assert (added[2] == 0) == empty
+
+
 @pytest.mark.parametrize(("presence", "named"), [(1.0, True), (0.2, False)])
 def test_categories_are_named_only_where_they_are_known(network, monkeypatch, presence, named):
     with_presence(network, monkeypatch, presence)
