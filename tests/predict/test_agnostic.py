@@ -95,6 +95,7 @@ def test_a_network_that_is_sure_of_itself_is_believed(network, monkeypatch):
 
 @pytest.mark.parametrize(("others", "empty"), [(0.95, True), (0.6, False)])
 def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypatch, others, empty):
+    monkeypatch.setattr(agnostic, "STRANGER_SHARE", 0.34)  # one of three
     found = with_presence(network, monkeypatch, others)
     found.presence[2] = 0.1
     maps = network.segment(group()).probability_maps
