@@ -307,7 +307,7 @@ def load(
 
         weights = options.get("sam_weights")
         predictor.network = open_network(predictor.network, folder, weights)
-    else:
+    elif isinstance(predictor.network, ChunkedNetwork):  # others have no second head
         predictor.network = agnostic_network(predictor.network, folder)
     return predictor
 

@@ -9,7 +9,8 @@ import pytest
 from goldens.released_weights import GRID, group, tensor
 from goldens.weights import unpack_layout, write_pth
 
-from cosseg_jax.models.pretrained.released_files import released_variables
+import cosseg_jax
+from cosseg_jax.cli.main import main
 from cosseg_jax.models.released.network import ReleasedSSNM
 from cosseg_jax.models.released.pooling import OrderedPooling
 from cosseg_jax.models.released.spatial_step import spatial_step
@@ -34,16 +35,16 @@ def descriptors() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_it_agrees_with_the_authors_code_on_all_weights(golden, tmp_path):
-    path, layout = tmp_path / "ssnm.pth", unpack_layout(golden["layout"])
+def test_a_converted_file_agrees_with_the_authors_code(golden, tmp_path):
+    path, folder, layout = tmp_path / "a.pth", tmp_path / "ssnm", unpack_layout(golden["layout"])
     write_pth(path, {name: tensor(name, shape) for name, shape in layout.items()})
-    variables, network = released_variables(path), ReleasedSSNM()
-    found = jax.jit(lambda v, x: network.apply(v, x, train=False))(variables, group()[None])
-    masks = np.asarray(jax.nn.sigmoid(found.mask_logits[0]))
+    assert main(["convert", "ssnm", str(path), "--out", str(folder)]) == 0
+    found = cosseg_jax.load(folder)(list(group()))
+    masks = np.stack([image.probability_map for image in found.images])
     np.testing.assert_allclose(masks[:, GRID, GRID], golden["masks"], atol=1e-5)
-    classes = jax.nn.sigmoid(found.class_logits[0])
-    np.testing.assert_allclose(classes, golden["classes"], atol=1e-5)
-    np.testing.assert_allclose(found.prior.values[0], golden["prior"], atol=1e-5)
+    np.testing.assert_allclose(list(found.categories.values()), golden["classes"], atol=1e-5)
+    priors = np.stack([image.prior for image in found.images])
+    np.testing.assert_allclose(priors, golden["prior"], atol=1e-5)
     assert golden["masks"].std() > 0.1  # they are not all alike
 
 
