@@ -1,6 +1,5 @@
 """CVAT for images 1.1: an XML file with the masks' run lengths."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -11,11 +10,11 @@ from jaxtyping import Bool
 from cosseg_jax.annotations.images import AnnotatedImage, Images
 from cosseg_jax.annotations.palette import class_colours
 from cosseg_jax.annotations.run_lengths import bounding_box, mask_to_counts
+from cosseg_jax.annotations.xml_text import xml_text
 from cosseg_jax.files import written_whole
 from cosseg_jax.types import Ndarray
 
 CVAT_FILE = Path("annotations.xml")
-NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def cvat_files(stems: Sequence[str]) -> list[Path]:
@@ -42,7 +41,7 @@ def _meta(classes: Sequence[str]) -> Element:
     labels = SubElement(SubElement(meta, "task"), "labels")
     for name, colour in zip(classes, class_colours(), strict=False):
         label = SubElement(labels, "label")
-        SubElement(label, "name").text = _plain(name)
+        SubElement(label, "name").text = xml_text(name)
         SubElement(label, "color").text = colour
         SubElement(label, "type").text = "mask"
         SubElement(label, "attributes")
@@ -51,7 +50,7 @@ def _meta(classes: Sequence[str]) -> Element:
 
 def _image(image: AnnotatedImage, number: int) -> Element:
     sides = {"width": str(image.width), "height": str(image.height)}
-    element = Element("image", {"id": str(number), "name": _plain(image.file_name), **sides})
+    element = Element("image", {"id": str(number), "name": xml_text(image.file_name), **sides})
     for name, found in image.classes.items():
         for mask in found.masks():
             element.append(_mask(name, mask))
@@ -64,9 +63,5 @@ def _mask(name: str, mask: Bool[Ndarray, "H W"]) -> Element:
     part = mask[top : top + height, left : left + width]
     numbers = {"left": left, "top": top, "width": width, "height": height, "z_order": 0}
     runs = ", ".join(map(str, mask_to_counts(np.ascontiguousarray(part.T))))
-    given = {"label": _plain(name), "source": "auto", "occluded": "0", "rle": runs}
+    given = {"label": xml_text(name), "source": "auto", "occluded": "0", "rle": runs}
     return Element("mask", given | {key: str(value) for key, value in numbers.items()})
-
-
-def _plain(name: str) -> str:
-    return NOT_IN_XML.sub("_", name)

@@ -52,9 +52,14 @@ class AnnotatedImage(NamedTuple):
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "AnnotatedImage":
-        """The inverse of `as_json`."""
-        classes = {name: FoundClass(**each) for name, each in line["classes"].items()}
-        return cls(line["stem"], line["photo"], line["height"], line["width"], classes)
+        """The inverse of `as_json`. Raises ValueError for what that has not made."""
+        try:
+            classes = {name: FoundClass(**each) for name, each in line["classes"].items()}
+            image = cls(line["stem"], line["photo"], line["height"], line["width"], classes)
+            _check(image)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError("the line describes no image") from error
+        return image
 
     def as_json(self) -> dict[str, Any]:
         """As a line of a run's record."""
@@ -96,6 +101,31 @@ def label_map(image: AnnotatedImage, numbers: Mapping[str, int]) -> UInt8[Ndarra
 def numbers_of(classes: Any) -> dict[str, int]:
     """The classes' numbers, from 1, in label maps and as COCO's categories."""
     return {name: number for number, name in enumerate(classes, start=1)}
+
+
+def _check(image: AnnotatedImage) -> None:
+    """Raises one of several errors for what `AnnotatedImage.as_json` has not made."""
+    size = [image.height, image.width]
+    if not all(type(side) is int and side > 0 for side in size):
+        raise ValueError(f"the size is {size}")
+    if not isinstance(image.stem, str) or not isinstance(image.file_name, str):
+        raise ValueError("a name is no text")
+    for found in image.classes.values():
+        scores = [*found[:2], *(each["score"] for each in found.annotations)]
+        if not all(type(x) in (int, float) and 0 <= x <= 1 for x in scores):
+            raise ValueError("presence or a score is no probability")
+        for each in found.annotations:
+            _check_annotation(each, size)
+
+
+def _check_annotation(annotation: Mapping[str, Any], size: list[int]) -> None:
+    runs, box = annotation["segmentation"], annotation["bbox"]
+    counts = uncompressed(runs["counts"])
+    expected = {"segmentation": runs, "bbox": box, "iscrowd": 0, "score": annotation["score"]}
+    whole = runs["size"] == size and min(counts) >= 0 and sum(counts) == size[0] * size[1]
+    boxed = len(box) == 4 and all(type(x) is int for x in box)
+    if not whole or not boxed or annotation != expected | {"area": sum(counts[1::2])}:
+        raise ValueError("an annotation does not fit its image")
 
 
 def _annotation(mask: Bool[Ndarray, "H W"], score: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jaxtyping import Bool
 import cosseg_jax
 from cosseg_jax.annotations.images import AnnotatedImage, Images
 from cosseg_jax.annotations.palette import class_colours
+from cosseg_jax.annotations.xml_text import xml_text
 from cosseg_jax.files import write_whole, written_whole
 from cosseg_jax.types import Ndarray
 
@@ -31,7 +32,10 @@ def label_studio_files(stems: Sequence[str]) -> list[Path]:
 
 
 def write_label_studio(folder: Path, images: Images, classes: Sequence[str]) -> None:
-    """Writes the tasks, one after the other, and the configuration of a project for them."""
+    """Writes the tasks, one after the other, and the configuration of a project for them.
+
+    The configuration is XML; characters in classes' names that XML cannot hold become "_".
+    """
     with written_whole(folder / TASK_FILE) as file:
         file.write("[")
         for number, image in enumerate(images()):
@@ -71,7 +75,7 @@ def _bits(length: int, value: int) -> str:
 def _task(image: AnnotatedImage) -> dict[str, Any]:
     results = [
         {
-            "id": f"{name}-{number}",
+            "id": f"{label}-{number}",
             "from_name": "label",
             "to_name": "image",
             "type": "brushlabels",
@@ -79,9 +83,10 @@ def _task(image: AnnotatedImage) -> dict[str, Any]:
             "original_height": image.height,
             "image_rotation": 0,
             "score": found.score,
-            "value": {"format": "rle", "rle": brush_run_lengths(mask), "brushlabels": [name]},
+            "value": {"format": "rle", "rle": brush_run_lengths(mask), "brushlabels": [label]},
         }
         for name, found in image.classes.items()
+        for label in [xml_text(name)]
         for number, mask in enumerate(found.masks(), start=1)
     ]
     made = {"model_version": f"cosseg-jax {cosseg_jax.__version__}", "result": results}
@@ -91,7 +96,7 @@ def _task(image: AnnotatedImage) -> dict[str, Any]:
 def _config(classes: Sequence[str]) -> str:
     """The labelling interface."""
     labels = "".join(
-        f'    <Label value={quoteattr(name)} background="{colour}"/>\n'
+        f'    <Label value={quoteattr(xml_text(name))} background="{colour}"/>\n'
         for name, colour in zip(classes, class_colours(), strict=False)
     )
     return (

@@ -119,8 +119,15 @@ class ApplyRun:
         return {"photos": len(self._found), "skipped": len(self._skipped), "found": found}
 
     def _images(self) -> Iterator[AnnotatedImage]:
-        done = (line for line in self.record.lines() if "classes" in line)
-        return map(AnnotatedImage.from_json, done)
+        for number, line in enumerate(self.record.lines(), start=2):
+            if "classes" in line:
+                try:
+                    image = AnnotatedImage.from_json(line)
+                except ValueError as error:
+                    raise self.record.damage(number) from error
+                if image.classes.keys() != self._concept.classes.keys():
+                    raise self.record.damage(number)
+                yield image
 
 
 def _key(photo: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosseg_jax.errors import UserError
+from cosseg_jax.files import portable_name
 
 RECORD_FILE = "photos.jsonl"
 
@@ -53,7 +54,7 @@ class RunRecord:
                     f"the run in {self.path.parent} has {name} {found.get(name)!r}, this one has "
                     f"{value!r}; give another --out, or --force without --resume to begin again"
                 )
-        return {line["photo"]: DonePhoto(line["stem"], "skipped" in line) for line in self.lines()}
+        return dict(self._done(line, n) for n, line in enumerate(self.lines(), start=2))
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends the line of a photo that is done."""
@@ -62,20 +63,32 @@ class RunRecord:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The photos that are done, read one after the other."""
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:
             next(file, None)
             for number, line in enumerate(file, start=2):
                 yield self._parsed(line, number)
 
-    def _first(self) -> dict[str, Any]:
-        with self.path.open(encoding="utf-8") as file:
-            return self._parsed(next(file, ""), 1)
+    def damage(self, number: int) -> UserError:
+        """The error of a line, counted from 1, that no run has written."""
+        return UserError(f"{self.path}, line {number} is damaged; begin again with --force")
 
-    def _parsed(self, line: str, number: int) -> dict[str, Any]:
+    def _first(self) -> dict[str, Any]:
+        with self.path.open("rb") as file:
+            return self._parsed(next(file, b""), 1)
+
+    def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            found = json.loads(line)
-        except ValueError:
+            found = json.loads(line.decode())
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise UserError(f"{self.path}, line {number} is damaged; begin again with --force")
+            raise self.damage(number)
         return found
+
+    def _done(self, line: dict[str, Any], number: int) -> tuple[str, DonePhoto]:
+        photo, stem, skipped = line.get("photo"), line.get("stem"), "skipped" in line
+        if not isinstance(photo, str) or not isinstance(stem, str):
+            raise self.damage(number)
+        if stem != portable_name(stem) or skipped == ("classes" in line):
+            raise self.damage(number)
+        return photo, DonePhoto(stem, skipped)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from cosseg_jax.files import write_whole
 from cosseg_jax.models.layers import convolved_3x3, resize
 from cosseg_jax.models.pretrained.archives import read_npz
-from cosseg_jax.models.pretrained.fit import check_fit
+from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.semantic import mask_pooling_weights
 from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator, unit_rows
 from cosseg_jax.types import Ndarray, flattened, in_groups
@@ -163,12 +163,14 @@ def _pooled_first(marks: Marks) -> tuple[Float[Array, "M h w"], Float[Array, "B 
 def load_agnostic_head(path: Path, coarse: int, fine: int) -> Any:
     """Reads what `save_agnostic_head` wrote, for maps of so many channels.
 
-    Raises UserError for a file that is not whole or of another kind.
+    Raises UserError for a file that is not whole or of another kind, NotFiniteError for one with a
+    value that is NaN or infinite.
     """
     found = read_npz(path)
     maps = jnp.zeros((1, 1, 2, 2, coarse)), jnp.zeros((1, 1, 4, 4, fine))
     shapes: Any = jax.eval_shape(AgnosticHead().init, jax.random.key(0), *maps)
     check_fit(str(path), "the class-agnostic head", found, flatten_dict(shapes, sep="/"))
+    check_finite(str(path), found)
     return jax.tree.map(lambda x: x.astype(np.float32), unflatten_dict(found, sep="/"))
 
 

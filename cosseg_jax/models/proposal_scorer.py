@@ -15,9 +15,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
-from cosseg_jax.errors import MissingFileError
+from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.pretrained.archives import read_npz
-from cosseg_jax.models.pretrained.fit import check_fit
+from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.proposal_features import (
     NUM_FEATURES,
     NUM_GROUP_FEATURES,
@@ -105,7 +105,7 @@ def load_scorers(path: Path) -> Scorers:
     """Reads what `save_scorers` wrote.
 
     Raises MissingFileError for a missing file, UserError for one that is not whole or of another
-    kind.
+    kind, NotFiniteError for one with a value that is NaN or infinite.
     """
     if not path.is_file():
         raise MissingFileError(
@@ -113,7 +113,11 @@ def load_scorers(path: Path) -> Scorers:
         )
     found = read_npz(path)
     check_fit(str(path), "the scorers of the open mode", found, flatten_dict(_shapes(), sep="/"))
-    return Scorers(**unflatten_dict(found, sep="/"))
+    check_finite(str(path), found)
+    scorers = Scorers(**unflatten_dict(found, sep="/"))
+    if any((each["statistics"]["deviation"] <= 0).any() for each in scorers):
+        raise UserError(f"{path} is damaged: it has a deviation that is not above 0; fit it again")
+    return scorers
 
 
 def _shapes() -> dict[str, Any]:

@@ -32,6 +32,7 @@ from cosseg_jax.types import Ndarray
 CONCEPT_FORMAT = "cosseg_jax concept 1"
 SUFFIX = ".concept"
 MOST_CLASSES = 254  # in a label map of 8 bits: 0 is none, 255 marks what counts as no class in VOC
+LARGEST = 1e6  # of the numbers in a concept, far above what networks make
 ARRAYS = ("gamma", "direction", "offset", "centre", "foreground", "background", "trust")
 
 
@@ -185,9 +186,14 @@ def _class_names(path: str, metadata: Mapping[str, str]) -> list[str]:
         names = None
     if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
         raise UserError(f"{path} is damaged: its header names no classes")
-    if not all(isinstance(name, str) for name in names):
+    if not all(isinstance(name, str) and is_text(name) for name in names):
         raise UserError(f"{path} is damaged: its header names no classes")
     return names
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written: it has no half of a surrogate pair, as broken names have."""
+    return name.encode(errors="ignore").decode() == name
 
 
 def _check_shapes(path: str, learnt: LearntClass) -> None:
@@ -195,6 +201,10 @@ def _check_shapes(path: str, learnt: LearntClass) -> None:
     images, others = learnt.foreground.shape[:1], learnt.background.shape[:1]
     found = [array.shape for array in learnt]
     expected = [d, d, (), channels, (*images, *channels), (*others, *channels), ()]
-    right = found == expected and len(d) == len(channels) == len(images) == len(others) == 1
-    if not right or not all(np.isfinite(array).all() for array in learnt):
+    if found != expected or not len(d) == len(channels) == len(images) == len(others) == 1:
         raise UserError(f"{path} is damaged: its arrays have the shapes {found}")
+    if any(array.dtype != np.float32 for array in learnt):
+        raise UserError(f"{path} is damaged: its arrays are no numbers of 32 bits")
+    trusted = 0 <= learnt.trust <= 1
+    if not trusted or not all((np.abs(array) <= LARGEST).all() for array in learnt):
+        raise UserError(f"{path} is damaged: it has a number that no network has learnt")

@@ -18,15 +18,15 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.models.networks import network_of
+from cosseg_jax.models.pretrained.archives import LFS_POINTER
 from cosseg_jax.models.pretrained.fit import check_finite
 from cosseg_jax.models.ssnm import initial_variables
-from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 
 CONFIG_FILE = "config.json"
 VARIABLES = "variables"
-LFS_POINTER = b"version https://git-lfs"  # how the files begin with which Git replaces large ones
 NEEDED_FIELDS = frozenset(("model", "categories", "prediction", "image_size"))  # of a config
 SHIPPED_FOLDER = Path(__file__).parents[1] / "shipped"  # docs/model_card.md describes it
 

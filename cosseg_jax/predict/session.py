@@ -9,7 +9,7 @@ from cosseg_jax.data.images import Reopenable
 from cosseg_jax.data.prompts import Prompt, by_image, marked
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.chunked import THRESHOLD
-from cosseg_jax.predict.concept import Concept
+from cosseg_jax.predict.concept import Concept, is_text
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.result import GroupResult, ImageResult
@@ -96,6 +96,8 @@ class Session:
         Raises:
             UserError: for masks that do not fit their images, or in which nothing is marked.
         """
+        if not is_text(name):
+            raise UserError(f"the class's name {name!r} is no text; give another one")
         if masks is None:
             result = self.segment(prompt=prompt)
             masks = [each.probability_map > THRESHOLD for each in result.images]

@@ -55,10 +55,10 @@ async def read_form(
         form.files.append(found)
 
     config = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # nothing goes to the disk
-    parser = FormParser(
-        "multipart/form-data", on_field, on_file, boundary=options[b"boundary"], config=config
-    )
     try:
+        parser = FormParser(
+            "multipart/form-data", on_field, on_file, boundary=options[b"boundary"], config=config
+        )
         async for part in parts:
             parser.write(part)
         parser.finalize()

@@ -15,6 +15,7 @@ from found_images import CLASSES, drawn_masks, images, two_classes
 from PIL import Image
 
 from cosseg_jax.annotations.formats import FORMATS
+from cosseg_jax.annotations.images import AnnotatedImage, found_class
 from cosseg_jax.annotations.label_studio import brush_run_lengths
 from cosseg_jax.annotations.palette import voc_palette
 from cosseg_jax.annotations.run_lengths import counts_to_mask
@@ -154,6 +155,21 @@ def test_label_studio_has_a_prediction_and_the_labels(tmp_path: Path):
         results[0][0]["to_name"],
         results[0][0]["from_name"],
     }
+
+
+@pytest.mark.parametrize("name", ["label-studio", "cvat"])
+def test_what_xml_cannot_hold_is_replaced_in_names(name: str, tmp_path: Path):
+    first, _ = two_classes()
+    found = AnnotatedImage("a", "a\0.png", *first.shape, {"c\0t": found_class(first, 0.9, 0.8)})
+    FORMATS[name].write(tmp_path, lambda: iter([found]), ["c\0t"])
+    file = next(tmp_path.glob("*.xml"))
+    elements = list(ElementTree.parse(file).iter())
+    labels = [each.get("value") or each.get("label") or each.text for each in elements]
+    assert "c_t" in labels
+    if name == "label-studio":
+        (task,) = json.loads((tmp_path / "tasks.json").read_text())
+        (result,) = task["predictions"][0]["result"]
+        assert result["value"]["brushlabels"] == ["c_t"]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -96,6 +96,36 @@ def test_a_run_that_was_stopped_goes_on_without_doing_a_photo_twice(
     assert run(*apply, "--resume", "--threshold", "0.7") == 2
 
 
+DAMAGES = {
+    "no text": lambda line: b"\xa5" + json.dumps(line).encode(),
+    "no photo": lambda line: json.dumps({k: line[k] for k in line if k != "photo"}).encode(),
+    "photo is an object": lambda line: json.dumps(line | {"photo": {}}).encode(),
+    "stem outside": lambda line: json.dumps(line | {"stem": "../../a"}).encode(),
+    "not done": lambda line: json.dumps({k: line[k] for k in line if k != "classes"}).encode(),
+    "other class": lambda line: json.dumps(line | {"classes": {}}).encode(),
+    "height": lambda line: json.dumps(line | {"height": 10**9}).encode(),
+    "presence": lambda line: json.dumps(line).replace('"presence": ', '"presence": 1').encode(),
+    "runs": lambda line: json.dumps(line).replace('"counts": "', '"counts": "01').encode(),
+    "nested": lambda line: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_named_with_its_line(
+    damage: str, concept: Path, tmp_path: Path, capsys
+):
+    apply = ("apply", concept, tmp_path / "photos", "--out", tmp_path / "out", "--kinds", "json")
+    assert run(*apply) == 0
+    record = tmp_path / "out/photos.jsonl"
+    lines = record.read_bytes().splitlines()
+    record.write_bytes(
+        b"\n".join([*lines[:2], DAMAGES[damage](json.loads(lines[2])), *lines[3:], b""])
+    )
+    capsys.readouterr()
+    assert run(*apply, "--resume") == 2
+    assert "photos.jsonl, line 3 is damaged; begin again with --force" in capsys.readouterr().err
+
+
 def test_unreadable_photos_are_left_out_and_not_tried_again(concept: Path, tmp_path: Path, capsys):
     (tmp_path / "photos/b.png").write_bytes(b"text")
     apply = ("apply", concept, tmp_path / "photos", "--out", tmp_path / "out", "--kinds", "json")

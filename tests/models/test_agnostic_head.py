@@ -1,10 +1,14 @@
 """The head for categories that no training has shown."""
 
+import io
+import pickle
+import zipfile
+
 import jax
 import numpy as np
 import pytest
 
-from cosseg_jax.errors import UserError
+from cosseg_jax.errors import NotFiniteError, UserError
 from cosseg_jax.models.agnostic_head import (
     AgnosticHead,
     Marks,
@@ -81,3 +85,60 @@ def test_a_saved_head_is_read_again(tmp_path):
     )
     with pytest.raises(UserError, match=r"head\.npz.*does not fit"):
         load_agnostic_head(path, COARSE.shape[-1] + 1, FINE.shape[-1])
+
+
+def saved(path, changed=lambda arrays: arrays) -> None:
+    """Writes a file of ones, some of which are changed."""
+    shapes = jax.eval_shape(AgnosticHead().init, jax.random.key(0), COARSE, FINE)
+    save_agnostic_head(path, jax.tree.map(lambda x: np.ones(x.shape, np.float32), shapes))
+    with np.load(path) as found:
+        arrays = dict(found)
+    np.savez(path, allow_pickle=True, **changed(arrays))
+
+
+BIAS = "params/predict/bias"
+LARGE = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (50000000,), }"
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (lambda x: x | {BIAS: np.full(1, np.nan, np.float16)}, NotFiniteError, BIAS),
+        (lambda x: x | {BIAS: np.full(1, np.inf)}, NotFiniteError, BIAS),
+        (lambda x: x | {BIAS: np.zeros(2)}, UserError, r"\(2,\) in the file, \(1,\) in the model"),
+        (lambda x: x | {BIAS: np.array([{}], object)}, UserError, "cannot be read as a .npz"),
+        (lambda x: x | {BIAS: np.ones(1, "<U3")}, UserError, "is of type <U3; weights are numbers"),
+        (lambda x: x | {BIAS: np.ones(1, np.complex64)}, UserError, "weights are numbers"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, changed, error, message):
+    saved(tmp_path / "head.npz", changed)
+    with pytest.raises(error, match=rf"head\.npz(.|\n)*{message}"):
+        load_agnostic_head(tmp_path / "head.npz", COARSE.shape[-1], FINE.shape[-1])
+
+
+def bomb() -> bytes:
+    """200 MB of zeros in 200 kB."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{BIAS}.npy", LARGE.ljust(128) + bytes(200_000_000))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "cannot be read"),
+        (lambda whole: b"", "cannot be read"),
+        (lambda whole: pickle.dumps({BIAS: 1}), "cannot be read"),
+        (lambda whole: bomb(), "unpacks from [0-9]+ bytes to 200000128, as no weights do"),
+        (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+    ids=["cut", "empty", "pickle", "bomb", "pointer"],
+)
+def test_what_is_no_such_file_is_named(tmp_path, content, message):
+    path = tmp_path / "head.npz"
+    saved(path)
+    path.write_bytes(content(path.read_bytes()))
+    with pytest.raises(UserError, match=rf"head\.npz.*{message}"):
+        load_agnostic_head(path, COARSE.shape[-1], FINE.shape[-1])

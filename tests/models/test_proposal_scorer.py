@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cosseg_jax.errors import MissingFileError, UserError
+from cosseg_jax.errors import MissingFileError, NotFiniteError, UserError
 from cosseg_jax.models.proposal_features import NUM_FEATURES, NUM_GROUP_FEATURES
 from cosseg_jax.models.proposal_scorer import (
     ProposalScorer,
@@ -53,4 +53,21 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 def test_a_file_of_something_else(tmp_path):
     np.savez(tmp_path / "scorers.npz", kernel=np.zeros(3))
     with pytest.raises(UserError, match=r"scorers\.npz does not fit(.|\n)*kernel"):
+        load_scorers(tmp_path / "scorers.npz")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.nan, NotFiniteError, "NaN or infinite, in second/statistics/deviation"),
+        (0.0, UserError, "deviation that is not above 0"),
+    ],
+)
+def test_numbers_that_would_make_scores_of_nan(scorers, tmp_path, value, error, message):
+    statistics = scorers.second["statistics"]
+    deviation = np.asarray(statistics["deviation"]).copy()
+    deviation[3] = value
+    second = scorers.second | {"statistics": statistics | {"deviation": deviation}}
+    save_scorers(tmp_path / "scorers.npz", scorers._replace(second=second))
+    with pytest.raises(error, match=rf"scorers\.npz.*{message}"):
         load_scorers(tmp_path / "scorers.npz")

@@ -1,5 +1,7 @@
 """Concepts: what is learnt, what it finds in an image by itself, and its file."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -23,6 +25,7 @@ from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.learning import cell_weights, describe, learnt_class, prior_of, trust_in
 from cosseg_jax.predict.learning import with_evidence as raised
 from cosseg_jax.predict.result import ConceptResult, ImageResult
+from cosseg_jax.predict.session import Session
 from cosseg_jax.types import FeatureMaps, ImageEncoding
 
 SIZE = 64
@@ -50,7 +53,8 @@ def encoded(images) -> list[EncodedImage]:
 def made_up(seed: int = 0, images: int = 3, channels: int = 6) -> LearntClass:
     rng = np.random.default_rng(seed)
     shapes = [(8,), (8,), (), (channels,), (images, channels), (images, channels), ()]
-    return LearntClass(*(np.asarray(rng.standard_normal(s), np.float32) for s in shapes))
+    arrays = [np.asarray(rng.standard_normal(s), np.float32) for s in shapes]
+    return LearntClass(*arrays[:-1], np.float32(0.5))
 
 
 def test_an_image_is_segmented_alike_whatever_comes_along(network):
@@ -139,21 +143,46 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, end):
             {"format": CONCEPT_FORMAT, "classes": '["a"]'},
             "its arrays have the shapes",
         ),
-        (
-            {"0/gamma": None},
-            {"format": CONCEPT_FORMAT, "classes": '["a"]'},
-            "its arrays have the shapes",
-        ),
     ],
 )
 def test_what_is_no_concept_is_named(tmp_path, arrays, metadata, message):
     given = {}
     if arrays:
-        fields = made_up()._asdict() | {"gamma": np.full(arrays["0/gamma"] or (8,), np.nan)}
+        fields = made_up()._asdict() | {"gamma": np.zeros(arrays["0/gamma"])}
         given = {f"0/{name}": np.asarray(value, np.float32) for name, value in fields.items()}
     save_file(given or {"other": np.zeros(1, np.float32)}, tmp_path / "x.concept", metadata)
     with pytest.raises(UserError, match=message):
         Concept.load(tmp_path / "x.concept")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("gamma", np.nan), ("gamma", 2e6), ("offset", -np.inf), ("trust", 1.5), ("trust", -1.0)],
+)
+def test_numbers_that_no_network_has_learnt_are_refused(tmp_path, field, value):
+    """Finite ones too: of 3e38 the network would make maps of NaN."""
+    learnt = made_up()
+    other = np.full_like(getattr(learnt, field), value)
+    Concept({"cup": learnt._replace(**{field: other})}, "ab").save(tmp_path / "x.concept")
+    with pytest.raises(UserError, match=r"x\.concept is damaged: it has a number that no network"):
+        Concept.load(tmp_path / "x.concept")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.int32, np.uint8])
+def test_numbers_of_another_type_are_refused(tmp_path, kind):
+    arrays = {f"0/{name}": np.asarray(x, kind) for name, x in made_up()._asdict().items()}
+    save_file(arrays, tmp_path / "x.concept", {"format": CONCEPT_FORMAT, "classes": '["a"]'})
+    with pytest.raises(UserError, match=r"x\.concept"):
+        Concept.load(tmp_path / "x.concept")
+
+
+def test_a_class_whose_name_is_no_text_is_neither_read_nor_learnt(tmp_path):
+    Concept({"cup \ud800": made_up()}, "ab").save(tmp_path / "x.concept")
+    with pytest.raises(UserError, match="its header names no classes"):
+        Concept.load(tmp_path / "x.concept")
+    predictor = SimpleNamespace(network=None, categories=(), image_result=lambda *_: None)
+    with pytest.raises(UserError, match="is no text"):
+        Session(predictor, []).learn("cup \udcff")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -187,7 +187,9 @@ def test_what_is_wrong_is_named(client, predictor, path, files, texts, says):
 
 
 def test_what_is_no_form_is_refused(client):
-    for kind in ("application/json", "multipart/form-data", "multipart/form-data; boundary=x"):
+    long = "multipart/form-data; boundary=" + "9" * 300
+    named = ("application/json", "multipart/form-data", "multipart/form-data; boundary=x", long)
+    for kind in named:
         answer = client.ask("POST", "/v1/segment", b"{}", {"Content-Type": kind})
         assert answer.status == 400
         assert "form" in answer.json["error"]
