@@ -10,6 +10,7 @@ weighted by their images.
 """
 
 import argparse
+import functools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -27,22 +28,26 @@ from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import truth_of
-from cosseg_jax.predict.chunked import binary_mask
+from cosseg_jax.predict.binary_masks import binary_mask
 from cosseg_jax.predict.encodings import EncodedImage
 
 BINS = 10
+EXAMPLES_KEPT = 32  # decoded images
 
 
 class Images:
-    """The images of a source, resized and encoded once."""
+    """The images of a source, resized and encoded once.
+
+    example: an image with its masks, by index; those of the last groups are kept.
+    """
 
     def __init__(self, source: Source, size: int):
-        self._source, self._size = source, size
+        self.example, self._size = functools.lru_cache(EXAMPLES_KEPT)(source.__getitem__), size
         self._known: dict[int, EncodedImage] = {}
 
     def __call__(self, index: int) -> EncodedImage:
         if index not in self._known:
-            small = resize_image(self._source[index].image, self._size)
+            small = resize_image(self.example(index).image, self._size)
             self._known[index] = EncodedImage(lambda: small)
         return self._known[index]
 
@@ -55,13 +60,13 @@ def strangers_to(source: Source, group: EvalGroup, most: int) -> list[int]:
 
 
 def measured(
-    network: Any, source: Source, images: Images, group: EvalGroup, added: Sequence[int]
+    network: Any, images: Images, group: EvalGroup, added: Sequence[int]
 ) -> Iterator[dict[str, float]]:
     """Presence of each image of a group with strangers, and J of its own images."""
     indices = [*dict.fromkeys(group.indices), *added]
     found = network.segment([images(index) for index in indices])
     for place, index in enumerate(indices):
-        example = source[index]
+        example = images.example(index)
         truth, valid = truth_of(example, group.category), ~example.void
         presence = float(found.presence[place])
         row = {"strangers": len(added), "stranger": index in added, "presence": presence}
@@ -105,7 +110,7 @@ def main() -> None:
     for group in tqdm(fives(source)[:: options.every], unit="group"):
         strangers = strangers_to(source, group, max(options.counts))
         for count in options.counts:
-            rows += measured(predictor.network, source, images, group, strangers[:count])
+            rows += measured(predictor.network, images, group, strangers[:count])
     for count in options.counts:
         own = [row for row in rows if row["strangers"] == count]
         J = np.mean([row["J"] for row in own if "J" in row])

@@ -22,7 +22,7 @@ from cosseg_jax.evaluation.benchmark import Network
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.evaluation.few_shot import Episode, FewShotScores, Tally
 from cosseg_jax.evaluation.metrics import resize_map
-from cosseg_jax.predict.chunked import THRESHOLD
+from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.types import Example, Ndarray

@@ -24,7 +24,7 @@ from cosseg_jax.errors import NotFiniteError, UserError
 from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.read_ahead import ReadAhead
 from cosseg_jax.evaluation.segmenter import Segmenter
-from cosseg_jax.predict.chunked import THRESHOLD
+from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.refinement import Refine
 from cosseg_jax.types import Example, Ndarray
 

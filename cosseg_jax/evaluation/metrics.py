@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float
 from PIL import Image
 
 from cosseg_jax.errors import check_choice
-from cosseg_jax.predict.chunked import THRESHOLD
+from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.types import Ndarray
 
 

@@ -23,6 +23,7 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict import learning, prompting
+from cosseg_jax.predict.binary_masks import THRESHOLD as THRESHOLD  # predict.agnostic takes it here
 from cosseg_jax.predict.concept import LearntClass, network_digest
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
 from cosseg_jax.predict.forking import check_not_forked, forks_so_far
@@ -38,7 +39,6 @@ from cosseg_jax.types import (
 )
 
 CHUNK_SIZE = 5  # images that the network sees at once
-THRESHOLD = 0.5  # probability above which a pixel belongs to the object
 
 Reporter = Callable[[int], None]  # called with a number of images that passed through a step
 
@@ -376,15 +376,6 @@ class ChunkedNetwork:
             counted = prompting.counted_images(prompted, count, first=first)
             statistics = jax.tree.map(lambda x: x[:, counted], statistics)
         return self._programs.reaggregate(self._variables, context, statistics)
-
-
-def binary_mask(
-    probability: Float[Ndarray, "H W"], presence: float, threshold: float = THRESHOLD
-) -> Bool[Ndarray, "H W"]:
-    """Where the probability exceeds the threshold; empty where the presence does not."""
-    if presence <= threshold:
-        return np.zeros(probability.shape, bool)
-    return probability > threshold
 
 
 def _of_images(context: GroupContext, places: Sequence[int]) -> GroupContext:

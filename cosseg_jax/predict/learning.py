@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.drawing import resized, resized_mask
 from cosseg_jax.models.spatial import SMALL
+from cosseg_jax.predict.binary_masks import THRESHOLD, iou
 from cosseg_jax.predict.concept import LearntClass
 from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.types import ImageEncoding, Ndarray
@@ -26,7 +27,6 @@ from cosseg_jax.types import ImageEncoding, Ndarray
 EVIDENCE = 16.0  # logits per unit of cosine by which a cell resembles the object more than the rest
 NO_TRUST, FULL_TRUST = 0.25, 0.5  # IoU in the images that are learnt from; in between it rises
 MOST_CERTAIN = 1e-4  # probabilities are clipped to this and 1 minus this before they become logits
-ON_OBJECT_FROM = 0.5  # probability above which a pixel belongs to the object
 
 
 class CellWeights(NamedTuple):
@@ -106,10 +106,8 @@ def trust_in(
     maps: Float[Ndarray, "N S S"], masks: Sequence[Bool[Ndarray, "_ _"]]
 ) -> Float[Ndarray, ""]:
     """How far the network's maps agree with the masks of the images that have the object, 0..1."""
-    shown = [
-        (each > ON_OBJECT_FROM, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()
-    ]
-    overlaps = [_iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
+    shown = [(each > THRESHOLD, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()]
+    overlaps = [iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
     trust = (np.mean(overlaps) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
     return np.asarray(np.clip(trust, 0, 1), np.float32)
 
@@ -135,10 +133,6 @@ def with_evidence(
     weight = EVIDENCE * (1 - float(learnt.trust))
     evidence = [resized(weight * each, maps.shape[1:]) for each in margin]
     return expit(logit(np.clip(maps, MOST_CERTAIN, 1 - MOST_CERTAIN)) + np.stack(evidence))
-
-
-def _iou(one: Bool[Ndarray, "S S"], other: Bool[Ndarray, "S S"]) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 def _split(

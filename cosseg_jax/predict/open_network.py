@@ -29,7 +29,8 @@ from cosseg_jax.models.proposal_features import (
 from cosseg_jax.models.proposal_scorer import PRECISION, Scorers, load_scorers, scores
 from cosseg_jax.predict import prompting
 from cosseg_jax.predict.agnostic import is_known
-from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
+from cosseg_jax.predict.binary_masks import THRESHOLD
+from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.proposals import Proposer

@@ -35,6 +35,7 @@ from cosseg_jax.models.sam.hub import sam_weights
 from cosseg_jax.models.sam.prompts import Points, PromptPoints, Prompts, prompt_of, stack
 from cosseg_jax.models.sam.sam import mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
+from cosseg_jax.predict.binary_masks import iou as mask_iou
 from cosseg_jax.predict.sam_prompts import NUM_POINTS, Part, mask_logits, parts_of, prompt_for
 from cosseg_jax.types import Ndarray
 
@@ -225,7 +226,7 @@ def _overlapping(
     logits: Float[Ndarray, "4 h4 w4"], mask: Bool[Ndarray, "h4 w4"]
 ) -> Float[Ndarray, "h4 w4"] | None:
     """Of four masks the one that overlaps most with ours; None where none does by MIN_OVERLAP."""
-    overlaps = [_iou(each > 0, mask) for each in logits]
+    overlaps = [mask_iou(each > 0, mask) for each in logits]
     best = int(np.argmax(overlaps))
     return logits[best] if overlaps[best] >= MIN_OVERLAP else None
 
@@ -241,7 +242,8 @@ def _likeliest(
     Where that leaves a doubt, the decoder's own estimate decides.
     """
     shared = to_mask_prompt(probability_map, embedded.frame) > 0.5
-    scores = [_iou(logits[n] > 0, shared) + ESTIMATE_WEIGHT * float(iou[n]) for n in range(1, 4)]
+    overlaps = [mask_iou(logits[n] > 0, shared) for n in range(1, 4)]
+    scores = [each + ESTIMATE_WEIGHT * float(iou[n]) for n, each in enumerate(overlaps, start=1)]
     return 1 + int(np.argmax(scores))
 
 
@@ -294,7 +296,3 @@ def _probability(logits: Float[Ndarray, "h4 w4"], frame: Frame) -> Float[Ndarray
 def _median(*three: Float[Ndarray, "H W"]) -> Float[Ndarray, "H W"]:
     a, b, c = three
     return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-
-
-def _iou(first: Bool[Ndarray, "h w"], second: Bool[Ndarray, "h w"]) -> float:
-    return float((first & second).sum() / max((first | second).sum(), 1))

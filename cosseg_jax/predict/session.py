@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from cosseg_jax.data.images import Reopenable
 from cosseg_jax.data.prompts import Prompt, by_image, marked
 from cosseg_jax.errors import UserError
-from cosseg_jax.predict.chunked import THRESHOLD
+from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.concept import Concept, is_text
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
