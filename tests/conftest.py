@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = " ".join(
@@ -28,6 +29,8 @@ from absl import flags
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
 
+MOST_KEPT = 1.5e9  # bytes of a process, above which its compiled programs are dropped
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -40,9 +43,16 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs() -> Iterator[None]:
-    """Compiled programs of a file are dropped after it; they would add up to gigabytes."""
+    """Compiled programs are kept for the files that follow, until the process gets large."""
     yield
-    jax.clear_caches()
+    if _memory() > MOST_KEPT:
+        jax.clear_caches()
+
+
+def _memory() -> float:
+    """The memory of this process in bytes; unknown, and so infinite, but on Linux."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else inf
 
 
 @pytest.fixture(autouse=True, scope="session")

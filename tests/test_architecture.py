@@ -55,3 +55,9 @@ def test_loading_a_network_imports_neither_losses_nor_optimizers():
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Pytest imports them by their names alone, and collects only one of two with one name."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []

@@ -71,6 +71,7 @@ def test_folds_hold_out_every_category_once():
     assert len(held) == len(set(held)) == 20
 
 
+@pytest.mark.slow
 def test_fine_tuning_has_the_network_that_it_starts_from():
     config = config_of("finetune")
     shipped = load_config(SHIPPED_FOLDER).model

@@ -148,6 +148,7 @@ def cache_with(
     )
 
 
+@pytest.mark.slow
 def test_the_cache_is_in_the_home_folder_or_where_the_variable_says(tmp_path: Path):
     found = cache_with(str(tmp_path / "home"), tmp_path)
     assert found.stdout == f"{tmp_path}/home/.cache/cosseg_jax\n"
@@ -156,6 +157,7 @@ def test_the_cache_is_in_the_home_folder_or_where_the_variable_says(tmp_path: Pa
     assert (named.stdout, named.stderr) == ("/somewhere\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders of users as on Unix")
 @pytest.mark.parametrize("home", [None, "relative", "/dev/null", "/proc"])
 def test_without_a_home_folder_the_cache_is_temporary_and_a_line_says_so(

@@ -19,6 +19,7 @@ def notebook():
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Jupyter's own warnings
 def test_it_runs(notebook, tmp_path):
     here = tmp_path / "examples"

@@ -64,6 +64,7 @@ def test_exit_code_and_message(body: str, arguments: tuple, status: int, message
     assert done.stderr.count("\n") == min(status, 1)
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback():
     done = run(PROGRAM.format(body="[][1]"))
     assert done.returncode == 1
@@ -83,6 +84,7 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
@@ -167,6 +169,7 @@ def test_a_bug_in_a_config_file_keeps_its_traceback(tmp_path: Path):
     assert done.stderr.endswith("NameError: name 'undefined' is not defined\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate"])
 def test_help_shows_the_docstring_and_the_programs_own_flags(name: str):
     done = subprocess.run(
@@ -277,6 +280,7 @@ jax.jit(lambda x: x + 1)(1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_a_cut_file_is_made_anew_by_the_next_start(tmp_path: Path, when: str):
     """Whether JAX is imported before the cache is chosen (train.py) or after it (cosseg)."""

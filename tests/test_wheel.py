@@ -19,6 +19,7 @@ from cosseg_jax.data.registry import load_source
 
 pytest.importorskip("hatchling", reason="builds the wheel: pip install hatchling")
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 SIZES = ((200, 240), (240, 200), (160, 160))  # height and width of the photos
 OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

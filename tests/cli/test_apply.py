@@ -42,6 +42,7 @@ def concept(tmp_path: Path) -> Path:
     return tmp_path / "triangle.concept"
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_found(concept: Path, tmp_path: Path, capsys):
     assert run("apply", concept, tmp_path / "photos", "--out", tmp_path / "out") == 0
     assert "3 photos, written to" in capsys.readouterr().out
@@ -67,6 +68,7 @@ def test_what_was_learnt_is_found(concept: Path, tmp_path: Path, capsys):
     assert (out / "overlays/a.jpg").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_without_doing_a_photo_twice(
     concept: Path, tmp_path: Path, monkeypatch
 ):
@@ -139,6 +141,7 @@ def test_unreadable_photos_are_left_out_and_not_tried_again(concept: Path, tmp_p
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_concepts_share_a_label_map(concept: Path, tmp_path: Path):
     other = tmp_path / "other.concept"
     point = ("--prompt", "a.png", "--point", "20,20", "--negative", "70,70")

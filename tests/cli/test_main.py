@@ -46,6 +46,7 @@ def test_the_version_is_printed():
     assert (done.returncode, done.stdout, done.stderr) == expected
 
 
+@pytest.mark.slow
 def test_photos_to_masks_as_a_process(tmp_path: Path):
     photos = write_shapes(tmp_path / "写真")
     done = cosseg(
@@ -58,6 +59,7 @@ def test_photos_to_masks_as_a_process(tmp_path: Path):
     assert (tmp_path / "out" / "segmentation.json").is_file()
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_in_one_line(tmp_path: Path):
     """Ctrl-C while photos are segmented, which is made to take long."""
     write_shapes(tmp_path, ("a.png",))

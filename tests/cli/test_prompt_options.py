@@ -60,6 +60,7 @@ def test_a_point_is_in_the_photo_of_the_prompt(asked: Asked, tmp_path: Path):
     assert (asked.prompt.image, asked.prompt.positive) == (2, [(30.0, 40.5)])
 
 
+@pytest.mark.slow
 def test_a_box_may_be_in_a_photo_that_joins_the_group(asked: Asked, tmp_path: Path):
     photos = write_shapes(tmp_path / "photos")
     other = write_shapes(tmp_path / "other", ("d.png",)) / "d.png"
@@ -145,6 +146,7 @@ def test_a_mask_is_read_from_its_file_which_is_no_photo(asked: Asked, tmp_path: 
     assert [path.name for path in asked.photos] == ["a.png", "b.png", "c.png"]
 
 
+@pytest.mark.slow
 def test_a_mask_may_be_drawn_on_a_turned_photo_as_it_is_stored(asked: Asked, tmp_path: Path):
     photos = write_shapes(tmp_path / "photos", ("a.png",))
     exif = Image.Exif()

@@ -166,6 +166,7 @@ def test_each_photo_is_decoded_once_and_once_more_for_its_files(
     assert counts == dict.fromkeys(["a.png", "b.png", "c.png"], most)
 
 
+@pytest.mark.slow
 def test_subfolders_are_segmented_separately(golden, tmp_path: Path, capsys):
     photos = tmp_path / "photos"
     write_shapes(photos / "one", ("a.png", "b.png"))

@@ -45,6 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_several_processes_write_what_one_writes(raw, tmp_path):
     one = prepare(raw, tmp_path / "one")
     several = prepare(raw, tmp_path / "several", processes=2)
@@ -90,6 +91,7 @@ def test_a_build_that_was_killed_before_its_final_move(raw, tmp_path, monkeypatc
     assert contents(prepare(raw, tmp_path / "parts")) == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_goes_on(tmp_path):
     """SIGKILL, which leaves no time to clean up; the workers end with their parent."""
     images = list(range(200))

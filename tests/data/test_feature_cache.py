@@ -33,6 +33,14 @@ class NoisySource(FakeSource):
         return example._replace(image=rng.integers(0, 256, example.image.shape, dtype=np.uint8))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_programs():
+    """Programs are compiled anew, with what `toy` replaces, and not kept for other files."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.setitem(BACKBONES, "toy", ToyBackbone)
@@ -79,6 +87,7 @@ def assert_close(maps, expected, tolerance: float):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-3), (jnp.bfloat16, 2e-2)])
 def test_maps_are_the_backbones(tmp_path, monkeypatch, dtype, tolerance):
     monkeypatch.setattr(feature_cache, "COMPUTE_DTYPE", dtype)

@@ -184,6 +184,7 @@ def test_distractors_lack_what_the_others_share():
     assert set(counts) == {1, 2}  # less than half of five
 
 
+@pytest.mark.slow
 def test_every_image_without_the_object_is_drawn_as_a_distractor():
     for category, without in ((0, {*range(12, 24), *range(32, 38)}), (2, set(range(32)))):
         groups = [group for group in drawn(3000, distractors=1.0) if group.category == category]

@@ -139,6 +139,7 @@ def test_an_interruption_leaves_nothing(options, monkeypatch):
     assert list(options.data_dir.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_with_the_path_and_leaves_nothing(options):
     """The limit on a file's size makes the writer fail as a full disk does, in another process."""
     limited = f"ulimit -f 1; exec {sys.executable} -m cosseg_jax.data.prepare msrc"
@@ -187,6 +188,7 @@ def test_what_a_killed_preparation_left_is_removed(options):
     assert [path.name for path in options.data_dir.iterdir()] == ["cosegmentation"]
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on_with_the_same_command(options):
     """SIGKILL while records are written; nothing is left but what the next one removes."""
     masks = {f"cow/{number:03d}": MASK for number in range(300)}
@@ -238,6 +240,7 @@ def test_source_that_does_not_exist(options):
         prepare_dataset("msrc", options._replace(source=Path("nowhere")))
 
 
+@pytest.mark.slow
 def test_command_line(options):
     done = run("msrc", "--source", options.source, "--data_dir", options.data_dir)
     assert done.returncode == 0, done.stderr
@@ -245,6 +248,7 @@ def test_command_line(options):
     assert "preparing msrc: 100%" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

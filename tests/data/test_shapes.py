@@ -59,12 +59,14 @@ def test_seeds_and_indices_differ():
             assert np.mean(one.image != other.image) > 0.5
 
 
+@pytest.mark.slow
 def test_splits_have_random_numbers_of_their_own():
     assert np.mean(drawn("train")[1][0].image != drawn("val")[1][0].image) > 0.5
     streams = [stream for _, stream, _ in SHAPE_SPLITS.values()]
     assert len(set(streams)) == len(SHAPE_SPLITS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_no_unseen_category_is_drawn_for_training_or_validation(split):
     assert {name for index in range(240) for name in held(split, index)} == set(SEEN)
@@ -76,6 +78,7 @@ def test_images_of_the_unseen_split_hold_unseen_ones_among_all_sixteen():
     assert set.union(*every) == set(SHAPES)
 
 
+@pytest.mark.slow
 def test_the_first_category_takes_turns():
     for split in SHAPE_SPLITS:
         shapes = Shapes(split)
@@ -219,6 +222,7 @@ SALIENCE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("salience", SALIENCE)
 def test_no_salience_finds_the_shared_object(salience):
     """The target of an image is the category whose turn it is; chance finds one in four."""

@@ -111,6 +111,7 @@ def test_listeners_hear_of_the_first_partition_once():
     assert sorted(seen) == list(SOURCE.names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "grouping", [Grouping(), Grouping("whole"), Grouping("random", repeats=2)], ids=str
 )

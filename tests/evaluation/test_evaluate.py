@@ -225,6 +225,7 @@ def test_wrong_flags_are_named_before_anything_is_loaded(flags: dict, message: s
         run(**flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

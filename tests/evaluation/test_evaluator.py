@@ -164,6 +164,7 @@ def test_the_truth_is_the_mask_of_the_groups_category():
     assert truth_of(example, 2).tolist() == [[False, False, False]]
 
 
+@pytest.mark.slow
 def test_a_box_in_the_middle_of_every_pascal_image(data_dir: Path):
     """Known from outside this package: J 28.9; 1,037 entries, of which 107 images are shared."""
     source = load_source("pascal", "test", data_dir)

@@ -60,7 +60,13 @@ def test_channels_cover_every_backbone():
     assert CHANNELS.keys() == BACKBONES.keys() - {"toy"}  # which tests of training add
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("hrnet_w") else [])
+        for name in BACKBONES
+    ],
+)
 def test_maps_have_strides_4_to_32(name: str):
     maps, _ = shapes_of(name)
     sides = [(24, 16), (12, 8), (6, 4), (3, 2)]
@@ -74,6 +80,7 @@ def test_vgg_has_the_published_number_of_parameters(name: str, published: int):
     assert count(name) == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "published"), [(18, 21_299_004), (32, 41_232_680), (48, 77_469_864)]
 )

@@ -61,7 +61,13 @@ def loaded(folder: Path, tensors: dict[str, np.ndarray], variant: str):
     return load_pretrained(str(path), f"{variant}_small", shapes_of(variant))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[] if variant == "dinov3" else [pytest.mark.slow])
+        for case, (variant, _) in CASES.items()
+    ],
+)
 def test_maps_agree_with_the_reference(golden, tmp_path, case):
     variant, size = CASES[case]
     variables = loaded(tmp_path, tensors_of(golden, case), variant)
@@ -113,6 +119,7 @@ def test_one_networks_file_is_not_anothers(golden, tmp_path):
         loaded(tmp_path, tensors_of(golden, "transformers_dinov2_reg"), "dinov3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "channels", "parameters"),
     [

@@ -95,6 +95,7 @@ def test_all_four_levels_are_modulated_and_added():
     np.testing.assert_allclose(logits, 2 * 4321 + 4 * 0.5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_prior_stays_with_its_image_and_place():
     maps = FeatureMaps(*(jnp.zeros((2, 16 // 2**i, 16 // 2**i, 1)) for i in range(4)))
     size = 64

@@ -76,6 +76,7 @@ def test_long_lists_end_in_a_count(tmp_path):
         load_pretrained(small_file(tmp_path, layout), "hrnet_w18", SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "authors"),
     [

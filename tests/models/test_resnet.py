@@ -65,12 +65,14 @@ def assert_agree(maps, golden: dict[str, np.ndarray], mode: str):
         np.testing.assert_allclose(values[..., ::32], expected, rtol=0, atol=1e-5 * expected.max())
 
 
+@pytest.mark.slow
 def test_evaluation_agrees_with_torchvision(torchvision, golden):
     net = ResNet(blocks=SHORT)
     maps = jax.jit(lambda v, x: net.apply(v, x, train=False))(torchvision, images(2, 70, 58, 3))
     assert_agree(maps, golden, "eval")
 
 
+@pytest.mark.slow
 def test_training_agrees_with_torchvision(trained, golden):
     assert_agree(trained[0], golden, "train")
 

@@ -160,6 +160,7 @@ def test_one_set_of_parameters_serves_any_number_of_images(photos):
     assert (shapes.gamma.shape, shapes.class_logits.shape) == ((2, 3), (2, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_gamma_starts_at_its_bias_where_the_group_says_nothing(pooling):
     modulator = SemanticModulator(3, 5, SemanticOptions(pooling, reduced=4, gamma_bias=1.0))
@@ -169,6 +170,7 @@ def test_gamma_starts_at_its_bias_where_the_group_says_nothing(pooling):
     np.testing.assert_array_equal(semantics.gamma, np.ones((1, 3)))
 
 
+@pytest.mark.slow
 def test_both_is_the_sum_of_first_and_second():
     x = noise(1, 3, 2, 2, 6)
     options = SemanticOptions("both", reduced=4)

@@ -83,6 +83,7 @@ def test_loss_is_the_eigenvalue_over_n() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_object_of_a_scene_is_found(solver: str) -> None:
     features, inside = scene(side=7)
@@ -105,6 +106,7 @@ def test_scale_sets_the_mean_square(scale: str, expected: float) -> None:
     assert float(jnp.mean(values**2)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_border_rule_holds_for_objects_of_any_size() -> None:
     """It finds one that covers most of each image, unlike the rule of the smaller part."""
     inside = np.zeros((1, 2, 10, 10), bool)
@@ -141,6 +143,7 @@ def test_without_a_smaller_part_the_sign_follows_the_features() -> None:
     np.testing.assert_allclose(plain, swapped[:, ::-1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_prior_follows_the_order_of_images_and_groups(solver: str) -> None:
     features = jnp.asarray(noise(2, 5, 5, 5, 32))
@@ -152,6 +155,7 @@ def test_prior_follows_the_order_of_images_and_groups(solver: str) -> None:
     np.testing.assert_allclose(permuted.loss, plain.loss[::-1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_solvers_give_the_same_prior() -> None:
     features = jnp.asarray(noise(1, 5, 7, 7, 64))
     eigh, subspace = (modulate(features, SpatialOptions(solver=s)).values for s in SOLVERS)

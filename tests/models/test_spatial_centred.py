@@ -14,7 +14,9 @@ modulate = jax.jit(spatial_modulator, static_argnums=1)
 OPTIONS = SpatialOptions(descriptors="centred", sign="activation")
 SOLVERS = ("eigh", "subspace", "squaring")
 # N, side, d of the features: fewer, as many and more descriptors than channels
-SIZES = ((1, 3, 4), (5, 7, 64), (3, 5, 75), (5, 7, 512), (7, 9, 128))
+SMALL_SIZES = ((1, 3, 4), (3, 5, 75))
+LARGE_SIZES = ((5, 7, 64), (5, 7, 512), (7, 9, 128))
+SIZES = (*SMALL_SIZES, *(pytest.param(size, marks=pytest.mark.slow) for size in LARGE_SIZES))
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -74,6 +76,7 @@ def test_no_balanced_clusters_have_a_lower_eq6() -> None:
     assert s @ distances @ s == pytest.approx(-2 * 8 * singular[0] ** 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_activation_gives_the_sign() -> None:
     """The object touches the frame, so that the border rule takes the background for it."""
     features, inside = scene()
@@ -90,6 +93,7 @@ def test_activation_is_the_total_of_the_principal_direction() -> None:
     assert cosine(modulate(jnp.asarray(features), OPTIONS).values, signed) > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_prior_follows_the_order_of_images(solver: str) -> None:
     features, order = jnp.asarray(noise(2, 5, 5, 5, 32)), np.array([3, 0, 4, 1, 2])
@@ -115,6 +119,7 @@ def test_any_shape_gives_a_finite_prior_of_mean_square_one(shape: tuple[int, int
     assert np.isfinite(prior.loss).all()
 
 
+@pytest.mark.slow
 def test_it_can_be_exported_for_any_number_of_images() -> None:
     options = SpatialOptions(descriptors="centred", sign="activation", solver="squaring")
     (count,) = jax.export.symbolic_shape("N")
@@ -125,6 +130,7 @@ def test_it_can_be_exported_for_any_number_of_images() -> None:
     np.testing.assert_allclose(exported.call(features).values, expected.values, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_equal_descriptors_give_a_finite_prior_and_gradient() -> None:
     options = SpatialOptions(descriptors="centred", sign="activation", gradient="implicit")
 
@@ -137,6 +143,7 @@ def test_equal_descriptors_give_a_finite_prior_and_gradient() -> None:
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["eigh", "subspace"])
 def test_implicit_gradient_is_that_of_the_singular_vector(solver: str) -> None:
     """Compared with central differences of float64 singular vectors."""
@@ -177,6 +184,7 @@ def test_loss_gradient_is_that_of_the_share_of_variance() -> None:
         assert float(jnp.sum(slope * step)) == pytest.approx(difference, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_prompted_prior_is_higher_on_cells_like_the_prompted_region() -> None:
     """S of the wrong sign is turned, and the prompted kind of cell stands out in every image."""
     features, inside = scene()

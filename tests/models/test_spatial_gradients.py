@@ -53,7 +53,9 @@ def eigenvector64(features: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", DEGENERATE)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("gradient", ["stop", "implicit"])
-@pytest.mark.parametrize(("images", "side"), [(1, 1), (2, 3), (2, 8)])
+@pytest.mark.parametrize(
+    ("images", "side"), [(1, 1), (2, 3), pytest.param(2, 8, marks=pytest.mark.slow)]
+)
 def test_degenerate_descriptors_have_bounded_gradients(
     kind: str, solver: str, gradient: str, images: int, side: int
 ) -> None:
@@ -71,6 +73,7 @@ def test_degenerate_descriptors_have_bounded_gradients(
     assert float(jnp.max(jnp.abs(slope))) < steepest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["stop", "implicit"])
 def test_loss_gradient_is_that_of_the_eigenvalue(gradient: str) -> None:
     """Against central differences of float64 dense eigenvalues, normalisation included."""
@@ -83,6 +86,7 @@ def test_loss_gradient_is_that_of_the_eigenvalue(gradient: str) -> None:
         assert float(jnp.sum(slope * step)) == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_implicit_gradient_is_that_of_the_eigenvector(solver: str) -> None:
     """Against central differences of float64 dense eigenvectors, where the gap is healthy."""
@@ -104,6 +108,7 @@ def test_implicit_gradient_is_that_of_the_eigenvector(solver: str) -> None:
         assert float(jnp.sum(slope * step)) == pytest.approx((ends[0] - ends[1]) / 2, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
     """Three orthogonal clusters of the same size, with a perturbation that goes to zero."""
     clusters = np.eye(3, 6)[np.arange(36) % 3].reshape(1, 1, 6, 6, 6)

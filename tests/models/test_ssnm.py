@@ -52,6 +52,7 @@ def predicted(images):
     return compiled(NETWORK)(variables_of(NETWORK), images)
 
 
+@pytest.mark.slow
 def test_shapes_of_all_that_is_predicted(predicted):
     assert predicted.mask_logits.shape == (2, 3, SIZE, SIZE)
     assert predicted.class_logits.shape == (2, CATEGORIES)
@@ -99,6 +100,7 @@ def test_the_prior_of_an_image_depends_on_its_group(images, predicted):
     assert np.abs(other[0, 0] - predicted.prior.values[0, 0]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_maps_give_what_their_images_give(images, predicted):
     pixels = images.reshape(-1, SIZE, SIZE, 3).astype(np.float32) / 255
     flat = normalise_images(pixels, "hrnet_tiny")
@@ -112,6 +114,7 @@ def test_maps_give_what_their_images_give(images, predicted):
         assert_close(one, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photos", [1, 2, 5, 7])
 def test_one_set_of_parameters_serves_any_number_of_images(photos):
     maps = maps_of(1, photos)
@@ -157,6 +160,7 @@ def head_alone(variables, maps: FeatureMaps, gamma, prior):
     return head(head.project(flat), gamma, prior, (SIZE, SIZE))
 
 
+@pytest.mark.slow
 def test_without_the_spatial_modulator_S_is_zero():
     network = dataclasses.replace(NETWORK, use_spatial=False)
     variables, maps = variables_of(NETWORK), maps_of(2, 3)
@@ -189,6 +193,7 @@ def test_a_modulator_that_is_off_has_no_parameters(switches, parts):
     assert set(variables_of(dataclasses.replace(NETWORK, **switches))["params"]) == parts
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(images, predicted):
     network = dataclasses.replace(NETWORK, dtype=jnp.bfloat16)
     other = compiled(network)(variables_of(NETWORK), images)

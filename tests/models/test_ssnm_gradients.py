@@ -25,6 +25,7 @@ from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.train.losses import total_loss
 from cosseg_jax.types import FeatureMaps, GroupBatch
 
+pytestmark = pytest.mark.slow
 LOSSES = hrnet.get_config().loss.to_dict()
 
 

@@ -9,7 +9,8 @@ from configs import hrnet
 from cosseg_jax.data.prompts import Marked
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict import chunked, programs
+from cosseg_jax.predict import programs
+from cosseg_jax.predict.binary_masks import binary_mask
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.prompting import PromptedImage
@@ -66,12 +67,15 @@ def assert_same(found, expected):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 3, 7, 9])
+@pytest.mark.parametrize(
+    "chunk_size", [3, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 2, 7, 9))]
+)
 def test_chunks_predict_what_the_whole_group_does(trained, expected, chunk_size):
     network = ChunkedNetwork(*trained, SIZE, chunk_size=chunk_size)
     assert_same(network.segment(Group(IMAGES).images), expected)
 
 
+@pytest.mark.slow
 def test_the_same_images_give_the_same_bits(trained):
     """Whether encodings are kept or not, and in a network that was made anew."""
     kept, group = ChunkedNetwork(*trained, SIZE), Group(IMAGES)
@@ -84,6 +88,7 @@ def test_the_same_images_give_the_same_bits(trained):
         jax.tree.map(np.testing.assert_array_equal, again, first)
 
 
+@pytest.mark.slow
 def test_encodings_are_kept_for_further_prompts(trained, expected):
     network, group = ChunkedNetwork(*trained, SIZE), Group(IMAGES)
     network.encode(group.images)
@@ -94,6 +99,7 @@ def test_encodings_are_kept_for_further_prompts(trained, expected):
     assert group.loaded == [1] * 7
 
 
+@pytest.mark.slow
 def test_without_room_images_are_encoded_once_per_step(trained, expected):
     network, group = ChunkedNetwork(*trained, SIZE, encoding_bytes=0), Group(IMAGES)
     assert_same(network.segment(group.images), expected)
@@ -106,6 +112,7 @@ def encoding_bytes(trained) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(group.images[0].arrays))
 
 
+@pytest.mark.slow
 def test_a_part_of_a_large_group_is_kept(trained, expected):
     """Memory is bounded, and one image more than fits does not bring all of them back."""
     room = 3 * encoding_bytes(trained)
@@ -115,6 +122,7 @@ def test_a_part_of_a_large_group_is_kept(trained, expected):
     assert sorted(group.loaded) == [1] * 3 + [network.steps] * 4
 
 
+@pytest.mark.slow
 def test_encodings_of_other_groups_make_room_the_longest_unused_first(trained):
     room = 4 * encoding_bytes(trained)
     network = ChunkedNetwork(*trained, SIZE, encoding_bytes=room)
@@ -150,6 +158,7 @@ def test_feature_maps_stand_in_for_images(trained, expected):
     assert_same(ChunkedNetwork(*trained, SIZE).segment(Group(inputs).images), expected)
 
 
+@pytest.mark.slow
 def test_mirrored_images_are_averaged(trained, expected):
     network, variables = trained
     flipped = programs.predict_group(network, variables, IMAGES[:, :, ::-1], mirror=False)
@@ -183,6 +192,6 @@ def test_presence_is_the_mean_of_the_most_probable_hundredth():
 
 def test_a_mask_is_empty_where_the_object_is_not_present():
     probability = np.array([[0.2, 0.6]], np.float32)
-    assert chunked.binary_mask(probability, 0.9).tolist() == [[False, True]]
-    assert chunked.binary_mask(probability, 0.5).tolist() == [[False, False]]
-    assert chunked.binary_mask(probability, 0.5, 0.1).tolist() == [[True, True]]
+    assert binary_mask(probability, 0.9).tolist() == [[False, True]]
+    assert binary_mask(probability, 0.5).tolist() == [[False, False]]
+    assert binary_mask(probability, 0.5, 0.1).tolist() == [[True, True]]

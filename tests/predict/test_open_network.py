@@ -95,6 +95,7 @@ def test_only_the_wanted_images(network):
         np.testing.assert_array_equal(one, np.asarray(other)[[2, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "other"), [(LEFT, RIGHT), (RIGHT, LEFT)])
 def test_a_prompt_chooses_in_its_image(network, columns, other):
     prompted = PromptedImage(1, marks(columns))
@@ -154,6 +155,7 @@ def test_an_image_without_proposals_is_empty():
     assert open_map(nothing, np.zeros((0, 2)), SIZE).max() == 0
 
 
+@pytest.mark.slow
 def test_a_network_without_semantic_modulator_is_refused(network):
     other = OpenNetwork(toy_network(False), two_proposals, network._scorers)
     with pytest.raises(UserError, match=r"model\.use_semantic"):

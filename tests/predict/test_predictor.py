@@ -65,15 +65,18 @@ def test_it_predicts_what_the_network_does_for_the_whole_group(result, pictures)
     assert all(0 <= score <= 1 for score in result.categories.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [1, 3, 8])
 def test_the_chunk_size_changes_nothing(pictures, result, chunk_size):
     assert_same(cosseg_jax.load(EXPORT, chunk_size=chunk_size)(pictures), result)
 
 
+@pytest.mark.slow
 def test_a_cold_predictor_gives_the_same(pictures, result):
     assert_same(cosseg_jax.load(EXPORT, cold=True)(pictures), result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [2, 7])
 def test_further_iterations_are_those_of_the_network(pictures, result, chunk_size):
     config, variables = load_exported(EXPORT)
@@ -210,6 +213,7 @@ def test_with_mirrored_images_a_mirrored_group_has_mirrored_maps(pictures):
 # Prompts
 
 
+@pytest.mark.slow
 def test_a_prompt_changes_the_whole_group(predictor, pictures, result):
     prompted = predictor(pictures, prompt=Prompt(6, point=(40, 30)))
     moved = [
@@ -250,6 +254,7 @@ def test_prompts_that_do_not_fit_are_refused(predictor, pictures, prompt, messag
         predictor(pictures, prompt=prompt)
 
 
+@pytest.mark.slow
 def test_several_prompts_are_in_the_masks_of_their_images(predictor, pictures):
     """The marks hold at every threshold, at the network's size and at the image's own."""
     prompts = [

@@ -174,6 +174,7 @@ def test_unknown_ways_and_missing_weights_are_named(tmp_path):
         refine_by("sam", tmp_path / "absent.pt")
 
 
+@pytest.mark.slow
 def test_nothing_of_sam_is_imported_before_it_is_asked_for():
     code = (
         "import sys, cosseg_jax.predict.predictor, cosseg_jax.predict.refinement as r\n"

@@ -29,6 +29,7 @@ def file(network, tmp_path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_file_holds_the_config_and_every_variable(network, file):
     config, variables = exported.load_exported(file)
     assert config.to_dict() == network[0].to_dict()
@@ -45,6 +46,7 @@ def test_sizes_and_types_are_those_of_the_folder(file):
     assert exported.stored_leaves(file) == exported.stored_leaves(GOLDEN)
 
 
+@pytest.mark.slow
 def test_reading_it_needs_no_orbax(file):
     code = (
         "import sys; from pathlib import Path\n"

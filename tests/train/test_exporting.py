@@ -11,6 +11,8 @@ from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.predict.exported import load_exported
 from cosseg_jax.train.exporting import check_target, export_run
 
+pytestmark = pytest.mark.slow  # most need a finished run
+
 
 def test_an_export_holds_the_best_variables_and_the_config(finished, tmp_path):
     _, (config, _, best) = finished

@@ -173,6 +173,7 @@ def levels(*sides: int, labels: int = 5):
     return tuple(jnp.zeros((1, 2, side, side, labels)) for side in sides)
 
 
+@pytest.mark.slow
 def test_the_category_loss_of_even_logits_is_the_log_of_their_number():
     maps = np.random.default_rng(0).integers(0, 5, (1, 2, 32, 32)).astype(np.uint8)
     loss = category_loss(levels(8, 4, 2, 1), maps, np.ones(maps.shape, bool))

@@ -91,6 +91,7 @@ def test_the_learning_rate_of_the_backbone_may_be_scaled():
     np.testing.assert_allclose(updates["backbone"]["kernel"], -0.1, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_batch_statistics_may_stay_as_they_are_while_the_backbone_trains(setting):
     config, _, variables, batch = setting
     config = config.copy_and_resolve_references()
@@ -107,6 +108,7 @@ def test_batch_statistics_may_stay_as_they_are_while_the_backbone_trains(setting
     assert any(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_the_average_follows_the_parameters_and_is_what_predicts(setting):
     config, network, variables, batch = setting
     trainer = trainer_of(network, config, variables)
@@ -125,6 +127,7 @@ def test_the_average_follows_the_parameters_and_is_what_predicts(setting):
     assert without.variables["params"] is variables["params"]
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_as_it_is(setting):
     config, _, variables, batch = setting
     config = config.copy_and_resolve_references()
@@ -154,6 +157,7 @@ def test_frozen_stages_stay_as_they_are():
     assert np.any(updates["head"]["kernel"])
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_step_of_one(setting):
     """pmap over two devices, two groups each, against one device with all four groups."""
     config, network, variables, batch = setting
@@ -179,6 +183,7 @@ def test_two_devices_make_the_step_of_one(setting):
     assert int(trainer.state.step) == int(expected.step) == 1
 
 
+@pytest.mark.slow
 def test_training_on_one_batch_drives_its_loss_down(setting):
     config, network, variables, batch = setting
     trainer = trainer_of(network, config, variables)

@@ -11,6 +11,8 @@ from cosseg_jax.train.exporting import export_run
 from cosseg_jax.train.run import start_run
 from cosseg_jax.train.warm_start import warm_start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory):

@@ -153,6 +153,7 @@ def add_discs(client: Client) -> None:
         client.add(content, name)
 
 
+@pytest.mark.slow
 def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
     with running(network, Limits()) as client:
         add_discs(client.begin())
@@ -168,6 +169,7 @@ def test_the_real_network_gives_the_masks_that_it_gives_elsewhere(network):
         assert mask.any()
 
 
+@pytest.mark.slow
 def test_the_real_network_takes_a_prompt(network):
     with running(network) as client:
         add_discs(client.begin())

@@ -19,6 +19,7 @@ def test_photos_beyond_the_maximum_number_are_refused(predictor):
         assert answer.json["error"] == "two.png was not added: a group has 1 photo at most"
 
 
+@pytest.mark.slow
 def test_an_example_that_does_not_fit_is_refused_as_a_whole(predictor):
     with running(predictor, Limits(photos=5)) as client:
         client.begin().add(png())

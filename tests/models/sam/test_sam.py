@@ -67,6 +67,7 @@ def assert_close(found, expected, tolerance: float = CLOSE):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_embedding_agrees_with_the_reference(embedding, golden):
     assert_close(embedding[0, ..., CHANNELS], golden["embedding"])
 
