@@ -18,6 +18,7 @@ from scipy.special import expit, logit
 
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.binary_masks import THRESHOLD, iou
 from cosseg_jax.predict.concept import LearntClass
@@ -110,6 +111,18 @@ def trust_in(
     overlaps = [iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
     trust = (np.mean(overlaps) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
     return np.asarray(np.clip(trust, 0, 1), np.float32)
+
+
+def check_sizes(encoding: ImageEncoding, learnt: LearntClass) -> None:
+    """Raises UserError for a class whose vectors have not the lengths of the network's maps."""
+    features = encoding.laterals.stride4.shape[-1]
+    channels = 0 if encoding.coarsest is None else encoding.coarsest.shape[-1]
+    found = len(learnt.gamma), len(learnt.centre)
+    if found != (features, channels):
+        raise UserError(
+            f"the concept is damaged: its vectors have {found[0]} and {found[1]} numbers; those of "
+            f"the network with which it was learnt have {features} and {channels}"
+        )
 
 
 def prior_of(encoding: ImageEncoding, learnt: LearntClass) -> Float[Ndarray, "M h w"]:

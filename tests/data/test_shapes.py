@@ -92,6 +92,7 @@ def test_the_objects_of_an_image_are_of_different_categories(objects):
         assert len(held("unseen", index, objects=objects)) == objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["val", "unseen"])
 def test_members_are_the_images_that_hold_the_category(split):
     shapes, images = drawn(split)

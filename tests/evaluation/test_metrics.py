@@ -335,6 +335,7 @@ def odd_sized_images(seed: int) -> list:
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_agrees_with_a_slow_computation_at_any_size(name: str):
     """A pixel or two may be on the other side of a threshold, which is 0.004 points of P."""

@@ -91,6 +91,7 @@ def test_the_dense_solver_on_few_descriptors(n: int, d: int, kind: str) -> None:
     assert alignment(run("dense", x), *dense_reference(x)) > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", ["dense", "squaring"])
 def test_solvers_that_form_G_on_many_descriptors(solver: str, kind: str) -> None:
@@ -105,14 +106,14 @@ def test_squaring_on_few_descriptors(n: int, d: int, kind: str) -> None:
     assert alignment(run("squaring", x), *dense_reference(x)) > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("n", "d"),
     [
         *[(65, 1), (4000, 1)],
         *[(49, 8), (980, 8), (4000, 8)],
-        *[(65, 512), (245, 512)],
-        *[pytest.param(n, 512, marks=pytest.mark.slow) for n in (513, 980, 4000)],
+        *[(65, 512), (245, 512), (513, 512), (980, 512), (4000, 512)],
     ],
 )
 def test_the_subspace_solver(n: int, d: int, kind: str) -> None:

@@ -74,6 +74,7 @@ def test_levels_add_up(stride):
     np.testing.assert_allclose(plain_sum(stride)(maps), 4321.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", OUTPUTS)
 @pytest.mark.parametrize("level", range(4), ids=[f"stride{stride}" for stride in STRIDES])
 def test_regions_keep_their_place(stride, level):

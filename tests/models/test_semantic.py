@@ -142,6 +142,7 @@ def test_groups_do_not_hear_one_another(any_modulator):
     np.testing.assert_allclose(alone, apply(variables, x).gamma[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_gradients_are_finite_on_constant_maps(any_modulator, value):
     x, variables, apply = any_modulator

@@ -188,6 +188,7 @@ def test_bfloat16_features_are_solved_in_float32() -> None:
     assert abs(cosine) / 50**0.5 > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 3, 3), (5, 1, 2)])
 @pytest.mark.parametrize("d", [1, 4])
 def test_any_shape_gives_a_finite_prior_of_mean_square_one(

@@ -112,6 +112,7 @@ def test_prior_depends_neither_on_the_mean_nor_on_the_scale(scale: float) -> Non
     np.testing.assert_allclose(other.loss, plain.loss, rtol=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1), (1, 2, 1), (5, 1, 2)])
 def test_any_shape_gives_a_finite_prior_of_mean_square_one(shape: tuple[int, int, int]) -> None:
     prior = modulate(jnp.asarray(noise(1, *shape, 4)), OPTIONS)

@@ -50,12 +50,11 @@ def eigenvector64(features: np.ndarray) -> np.ndarray:
     return np.linalg.eigh(gram64(features))[1][:, -1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DEGENERATE)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("gradient", ["stop", "implicit"])
-@pytest.mark.parametrize(
-    ("images", "side"), [(1, 1), (2, 3), pytest.param(2, 8, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("images", "side"), [(1, 1), (2, 3), (2, 8)])
 def test_degenerate_descriptors_have_bounded_gradients(
     kind: str, solver: str, gradient: str, images: int, side: int
 ) -> None:

@@ -67,9 +67,8 @@ def assert_same(found, expected):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "chunk_size", [3, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 2, 7, 9))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 7, 9])
 def test_chunks_predict_what_the_whole_group_does(trained, expected, chunk_size):
     network = ChunkedNetwork(*trained, SIZE, chunk_size=chunk_size)
     assert_same(network.segment(Group(IMAGES).images), expected)
@@ -144,6 +143,7 @@ def test_encodings_are_freed_with_their_images(trained):
     assert all(image.arrays is not None for image in group.images)
 
 
+@pytest.mark.slow
 def test_only_the_wanted_images_are_segmented(trained, expected):
     network = ChunkedNetwork(*trained, SIZE, chunk_size=3)
     found = network.segment(Group(IMAGES).images, wanted=(5, 1))
@@ -151,6 +151,7 @@ def test_only_the_wanted_images_are_segmented(trained, expected):
         np.testing.assert_allclose(one, np.asarray(other)[[5, 1]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_feature_maps_stand_in_for_images(trained, expected):
     network, variables = trained
     maps = network.apply(variables, IMAGES, train=False, method="encode")

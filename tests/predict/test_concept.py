@@ -168,6 +168,15 @@ def test_numbers_that_no_network_has_learnt_are_refused(tmp_path, field, value):
         Concept.load(tmp_path / "x.concept")
 
 
+@pytest.mark.parametrize("fields", [("gamma", "direction"), ("centre", "foreground", "background")])
+def test_vectors_that_do_not_fit_the_network_are_refused(network, fields):
+    """Such a file says that it was learnt with this network."""
+    learnt = network.learn(encoded(IMAGES[:1]), [LEFT])
+    cut = {field: getattr(learnt, field)[..., :-1] for field in fields}
+    with pytest.raises(UserError, match="the concept is damaged: its vectors have"):
+        network.apply(encoded(IMAGES[:1]), learnt._replace(**cut))
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.int32, np.uint8])
 def test_numbers_of_another_type_are_refused(tmp_path, kind):
     arrays = {f"0/{name}": np.asarray(x, kind) for name, x in made_up()._asdict().items()}

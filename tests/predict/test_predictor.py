@@ -55,6 +55,7 @@ def assert_same(found, expected, atol=1e-4):
         np.testing.assert_allclose(one.presence, other.presence, atol=atol)
 
 
+@pytest.mark.slow
 def test_it_predicts_what_the_network_does_for_the_whole_group(result, pictures):
     config, variables = load_exported(EXPORT)
     maps, priors = whole_group(config, variables, pictures)

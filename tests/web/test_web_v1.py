@@ -112,6 +112,7 @@ def test_options_are_followed(client, predictor):
     assert np.asarray(Image.open(io.BytesIO(label_map))).all()
 
 
+@pytest.mark.slow
 def test_a_concept_is_learnt_and_applied(network: Predictor, pool):
     files = discs()
     learnt_from = dict(list(files.items())[:2])
