@@ -35,7 +35,7 @@ def plain():
 @pytest.fixture(scope="module")
 def folder(plain, tmp_path_factory):
     """An exported network's folder with a random head in it."""
-    coarse, fine, _ = plain.feature_maps(group())
+    coarse, fine = plain.feature_maps(group())
     variables = AgnosticHead().init(jax.random.key(0), coarse[None], fine[None])
     path = tmp_path_factory.mktemp("exported")
     save_agnostic_head(path / HEAD_FILE, variables)
@@ -60,8 +60,7 @@ def prompted(row: slice, column: slice) -> PromptedImage:
 
 
 def test_channels_of_the_feature_maps(plain):
-    coarse, fine, _ = plain.feature_maps(group())
-    assert plain.feature_channels == (coarse.shape[-1], fine.shape[-1])
+    assert plain.feature_channels == tuple(each.shape[-1] for each in plain.feature_maps(group()))
 
 
 def test_a_folder_without_a_head(plain, tmp_path):
