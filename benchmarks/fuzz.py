@@ -36,11 +36,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz_data_sets import coco, prepared, trees, voc
+from fuzz_data_sets import coco, few_shot, prepared, trees, voc
+from fuzz_forms import forms
+from fuzz_heads import heads, released
 from fuzz_images import bombs, images, masks, uploads
 from fuzz_mutations import Attempt
 from fuzz_networks import checkpoints, concepts, config_fields, exports, weights
 from fuzz_requests import options, prompts, requests
+from fuzz_runs import annotations, records, watched
 
 KINDS: dict[str, tuple[Callable[[Path], Attempt], int]] = {  # with their shares of all inputs
     "images": (images, 220),
@@ -59,6 +62,13 @@ KINDS: dict[str, tuple[Callable[[Path], Attempt], int]] = {  # with their shares
     "options": (options, 40),
     "prompts": (prompts, 60),
     "requests": (requests, 58),
+    "forms": (forms, 60),
+    "annotations": (annotations, 40),
+    "records": (records, 60),
+    "watched": (watched, 20),
+    "few_shot": (few_shot, 60),
+    "heads": (heads, 60),
+    "released": (released, 4),
 }
 LONGEST_CPU_S, LONGEST_S = 10.0, 60.0
 MOST_BYTES = 3_000_000_000  # of memory for one input

@@ -134,6 +134,41 @@ def prepared(folder: Path) -> Attempt:
     return attempt
 
 
+def few_shot(folder: Path) -> Attempt:
+    """FSS-1000's folders and COCO's val2017, changed, up to the episodes drawn from them."""
+    from cosseg_jax.data.builders.coco.val2017 import load_coco_val
+    from cosseg_jax.data.builders.cosegmentation import check_names, locate
+    from cosseg_jax.evaluation.few_shot import episodes, images_by_category
+
+    fss, content = folder / "fss" / "fewshot_data", _coco_content()
+    mask = Image.fromarray(np.eye(18, 24, dtype=np.uint8) * 255)
+    for place in (fss / "cat", fss / "dog", folder / "annotations", folder / "val2017"):
+        place.mkdir(parents=True)
+    for number in (1, 2, 3):
+        for category in ("cat", "dog"):
+            Image.new("RGB", (24, 18)).save(fss / category / f"{number}.jpg")
+            mask.save(fss / category / f"{number}.png")
+        Image.new("RGB", (24, 18)).save(folder / "val2017" / f"{number}.png")
+    file = folder / "annotations/instances_val2017.json"
+
+    def attempt(rng: random.Random) -> None:
+        if rng.random() < 0.5:
+            copied = with_changed_file(folder / "fss", folder / "copied", rng)
+            layout, root = locate("fss1000", copied)
+            labelled = layout.images(root)
+            check_names(labelled)
+            for each in labelled:
+                with contextlib.suppress(UserError):
+                    each.decode(each.mask)
+            return
+        file.write_bytes(encoded_json(changed_json(content, rng), rng))
+        source = load_coco_val(folder)
+        found = images_by_category(source, range(len(source.categories)), min_pixels=1)
+        episodes("coco20i", found, shots=2, count=3, seed=0)
+
+    return attempt
+
+
 def _coco_content() -> dict[str, Any]:
     runs = {"size": [18, 24], "counts": [40, 30, 362]}
     packed = {"size": [18, 24], "counts": "X1n0Z:"}

@@ -11,7 +11,6 @@ import json
 import pickle
 import random
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ from fuzz_mutations import (
     encoded_json,
     with_changed_file,
 )
+from fuzz_toys import changed_concept, toy_network, toy_photo, toy_predictor
 
 from cosseg_jax.errors import UserError
 
-TESTS = Path(__file__).parents[1] / "tests"
-GOLDENS = TESTS / "goldens"
+GOLDENS = Path(__file__).parents[1] / "tests" / "goldens"
 
 
 def config_fields(folder: Path) -> Attempt:
@@ -59,20 +58,10 @@ def config_fields(folder: Path) -> Attempt:
 
 def exports(folder: Path) -> Attempt:
     """An exported network, one file of which is changed, as it is loaded: a folder and one file."""
-    sys.path.insert(0, str(TESTS))
-    from toy_networks import drawn_variables
-    from toy_runs import add_toy_backbone, tiny_config
-
     import cosseg_jax
-    from cosseg_jax.models.ssnm import from_config
     from cosseg_jax.predict.exported import as_single_file, export
 
-    add_toy_backbone()
-    config = tiny_config()
-    with config.unlocked():
-        config.categories = ["disc", "square"]
-    images = np.zeros((1, 2, 32, 32, 3), np.float32)
-    variables = drawn_variables(from_config(config.model, 2), images)
+    config, variables = toy_network()
     export(folder / "whole", config, variables)
     packed = as_single_file(config, variables)
     content = json.loads((folder / "whole" / "config.json").read_text())
@@ -95,20 +84,21 @@ def exports(folder: Path) -> Attempt:
 
 
 def concepts(folder: Path) -> Attempt:
-    """Files of concepts: what was learnt of two classes."""
-    from cosseg_jax.predict.concept import Concept, LearntClass
+    """Files of concepts, as they are read and applied; their maps have to be probabilities."""
+    from cosseg_jax.predict.concept import concept_of, load_concept
 
-    vector, one = np.ones(4, np.float32), np.float32(1)
-    learnt = LearntClass(
-        vector, vector, one, vector, vector[None], np.eye(4, dtype=np.float32), one
-    )
-    file = folder / "learnt.concept"
-    Concept({"cat": learnt, "dog": learnt}, "0123").save(file)
-    whole = file.read_bytes()
+    predictor, file, photo = toy_predictor(), folder / "learnt.concept", toy_photo(2)
 
     def attempt(rng: random.Random) -> None:
-        file.write_bytes(changed_bytes(whole, rng))
-        Concept.load(file)
+        content = changed_concept(rng)
+        file.write_bytes(content)
+        with contextlib.suppress(UserError):
+            concept_of(content, "learnt.concept")
+        for found in predictor.apply(load_concept(file), [photo]):
+            for image in found.classes.values():
+                if not (image.probability_map.min() >= 0 and image.probability_map.max() <= 1):
+                    raise RuntimeError("a map holds what is no probability")
+                image.name.encode()
 
     return attempt
 
@@ -171,7 +161,7 @@ def weights(folder: Path) -> Attempt:
             return
         suffix = rng.choice(list(seeds))
         file = folder / f"weights{suffix}"
-        file.write_bytes(_changed_archive(seeds[suffix], rng, list(seeds.values())))
+        file.write_bytes(changed_archive(seeds[suffix], rng, list(seeds.values())))
         with contextlib.suppress(UserError):
             read_weights(file)
         load_pretrained(str(file), "vgg16", variables)
@@ -179,7 +169,7 @@ def weights(folder: Path) -> Attempt:
     return attempt
 
 
-def _changed_archive(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+def changed_archive(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     """Changed as bytes; or, of a zip archive, one of its members."""
     if not content.startswith(b"PK") or rng.random() < 0.4:
         return changed_bytes(content, rng, others)

@@ -11,10 +11,13 @@ import json
 import logging
 import math
 import random
+import select
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from fuzz_images import saved
 from fuzz_mutations import Attempt, changed_bytes, changed_json, changed_text, encoded_json
 from PIL import Image
@@ -65,6 +68,8 @@ def prompts(folder: Path) -> Attempt:
         {"photo": 1, "absent": True},
     ]
     named = [*({**prompt, "photo": "a.png"} for prompt in shown), {"photo": "b", "mask": "m.png"}]
+    found = {"version": 1, "threshold": 0.5}
+    shown += [{"photo": 0, "found": found}, {"photo": 1, "found": found, "wrong": True}]
     numbers = (0, 1, 39.5, -1, 1e308, math.nan, math.inf, -math.inf, 10**400, 2**63, 29)
     file = folder / "prompts.json"
 
@@ -75,7 +80,8 @@ def prompts(folder: Path) -> Attempt:
         with contextlib.suppress(UserError):
             threshold_of(changed_text("0.5", rng))
         with contextlib.suppress(UserError):
-            segment_request(encoded_json(changed_json(request, rng), rng), photos)
+            body = encoded_json(changed_json(request, rng), rng)
+            segment_request(body, photos, lambda *_: np.eye(30, 40, dtype=bool))
         with contextlib.suppress(UserError, OSError):
             read_prompts(file)
         drawn = tuple(rng.choice(numbers) for _ in range(4))
@@ -87,7 +93,9 @@ def prompts(folder: Path) -> Attempt:
 
 def requests(folder: Path) -> Attempt:
     """Requests to the page's server, changed as bytes and as JSON, over connections."""
-    server = _Server()
+    from web_load import BrightPixels
+
+    server = Server(BrightPixels())
 
     def attempt(rng: random.Random) -> None:
         server.check_answer(_changed_request(server.new_session(), rng))
@@ -98,13 +106,16 @@ def requests(folder: Path) -> Attempt:
 def _changed_request(id: str, rng: random.Random) -> bytes:
     """The bytes of a request: of the page's own, changed in its parts or as a whole."""
     png = saved(Image.new("RGB", (8, 6), "red"), "PNG")
-    asked = {"left_out": [], "prompts": [{"photo": 0, "points": [[1, 2]], "labels": [1]}]}
+    pointed = {"photo": 0, "points": [[1, 2]], "labels": [1]}
+    found = {"photo": 0, "found": {"version": 1, "threshold": 0.5}, "wrong": True}
+    asked = {"left_out": [], "prompts": [pointed, found]}
     body = json.dumps(asked).encode()
     own = f"/api/sessions/{id}"
     method, path, content = rng.choice(
         (
             ("GET", "/", b""),
             ("GET", "/static/app.js", b""),
+            ("GET", "/v1/openapi.json", b""),
             ("GET", "/examples/animals.png", b""),
             ("POST", "/api/sessions", b""),
             ("GET", own, b""),
@@ -144,23 +155,26 @@ def _changed_request(id: str, rng: random.Random) -> bytes:
     return changed_bytes(whole, rng) if rng.random() < 0.4 else whole
 
 
-class _Server:
-    """The page's server in this process, with a predictor that knows its result."""
+class Server:
+    """The page's server in this process.
 
-    def __init__(self) -> None:
+    patience_s: how long an answer may take before the client says that it sends no more; a request
+        to /v1 is given up then.
+    """
+
+    def __init__(self, predictor: Any, patience_s: float = 0.0) -> None:
         import uvicorn
-        from web_load import BrightPixels
 
         from cosseg_jax.web.limits import Limits
         from cosseg_jax.web.server import create_app, listen, server_config
         from cosseg_jax.web.uploads import read_upload
 
-        self.faults: list[str] = []
+        self._patience_s, self.faults = patience_s, list[str]()
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self.faults.append(logging.Formatter().format(record))
         listening = listen("127.0.0.1", 0)
         self._port = listening.getsockname()[1]
-        app = create_app(BrightPixels(), Limits(left_s=0.1, spare_s=0.1), read_upload)
+        app = create_app(predictor, Limits(left_s=0.1, spare_s=0.1), read_upload)
         server = uvicorn.Server(server_config(app, log_level="error"))
         for name in ("cosseg_jax.web", "uvicorn.error"):
             logging.getLogger(name).addHandler(handler)
@@ -184,8 +198,10 @@ class _Server:
         with socket.create_connection(("127.0.0.1", self._port), timeout=30) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
             answer = b""
+            if not select.select([connection], [], [], self._patience_s)[0]:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionError):
                 while part := connection.recv(65536):
                     answer += part

@@ -1,19 +1,22 @@
 """Kills programs (SIGKILL) at random moments, starts them again, and checks that nothing is lost.
 
-    python benchmarks/kills.py [--kills 50] [--seed 0] [--workdir DIR]
+    python benchmarks/kills.py [--kills 50] [--seed 0] [--workdir DIR] [--only applying,preparing]
 
 A program is started again with the same command, until its kills are done; then it runs to its
-end. What it has written has to be that of an uninterrupted run, bit for bit, and nothing
-half-written may be left, but for hidden files of `cosseg segment`, which go after a day.
+end. Only `cosseg apply` takes --resume from the second start on. What it has written has to be that
+of an uninterrupted run, bit for bit, and nothing half-written may be left, but for hidden files of
+`cosseg segment` and `apply`, which go after a day.
 
     training    up to 3 s after the first metrics of the restarted process
     saving      up to 50 ms after the start of one of its first five checkpoints
     exporting   up to 50 ms after the start of the export
     preparing   up to 2 s after the working folder of a data set is made
     segmenting  up to 0.3 s after the first file is written
+    applying    the same, in `cosseg apply`, with annotations for other tools
 
-The first three are train.py with a tiny network on the built-in data, and take three fifths of the
-kills. A kill that comes when its program has ended already is not counted.
+The first three are train.py with a tiny network on the built-in data, and take half of the kills
+(with --only, they are called training). A kill that comes when its program has ended already is not
+counted.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +178,7 @@ def kills_of_writing(
     folder: Path,
     count: int,
     rng: random.Random,
+    going_on: Sequence[str] = (),
 ) -> int:
     """Kills a command that writes files into a folder, and compares them with those of another run.
 
@@ -184,13 +188,14 @@ def kills_of_writing(
         reached: whether it has begun to write into the folder.
         longest_s: from then until the kill.
         folder, count, rng: of the kills. Returns how many there were.
+        going_on: what the command takes besides when it is started again.
     """
     killed, whole, done = folder / "killed", folder / "whole", 0
     for _ in range(count):
         shutil.rmtree(killed, ignore_errors=True)
         done += kill_when(line(killed), lambda: reached(killed), rng.uniform(0, longest_s))
         print(f"kill {done} in {name}", flush=True)
-        finish(line(killed))
+        finish([*line(killed), *going_on])
         if not whole.exists():
             finish(line(whole))
         same_files(killed, whole, name)
@@ -253,19 +258,57 @@ def kills_of_segmenting(folder: Path, count: int, rng: random.Random) -> int:
     )
 
 
+def kills_of_applying(folder: Path, count: int, rng: random.Random) -> int:
+    """A concept is learnt from noise and masks, and applied to photos of noise."""
+    from PIL import Image
+
+    network = ["--checkpoint", str(ROOT / "tests" / "goldens" / "quickstart")]
+    source, shown = photos(folder / "photos", 20, 600), photos(folder / "shown", 2, 200)
+    concept, masks = folder / "noise.concept", folder / "masks"
+    masks.mkdir()
+    for path in shown.iterdir():
+        mask = Image.new("L", (200, 200))
+        mask.paste(255, (40, 40, 160, 160))
+        mask.save(masks / path.name)
+    program = [sys.executable, "-m", "cosseg_jax"]
+    finish([*program, "learn", str(shown), "--masks", str(masks), "--out", str(concept), *network])
+    program += ["apply", str(concept), str(source), "--annotations", "yolo,cvat,voc", *network]
+    return kills_of_writing(
+        "applying",
+        lambda to: [*program, "--out", str(to)],
+        lambda to: any(to.glob("*/*.*")),
+        0.3,
+        folder,
+        count,
+        rng,
+        ["--resume"],
+    )
+
+
+PROGRAMS = {  # with their shares of the kills
+    "segmenting": (kills_of_segmenting, 1),
+    "applying": (kills_of_applying, 1),
+    "preparing": (kills_of_preparing, 1),
+    "training": (kills_of_training, 3),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Kills programs at random moments.")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="with commas between them; default: all")
     parser.add_argument("--workdir", type=Path, help="a new folder; default: a temporary one")
     options = parser.parse_args()
     folder = options.workdir or Path(tempfile.mkdtemp(prefix="kills-"))
     os.environ["PYTHONPATH"] = str(ROOT)
-    rng, fifth = random.Random(options.seed), max(1, options.kills // 5)
-    done = kills_of_segmenting(folder / "segment", fifth, rng)
-    done += kills_of_preparing(folder / "prepare", fifth, rng)
-    done += kills_of_training(folder / "train", options.kills - 2 * fifth, rng)
-    written = (folder / name for name in ("train", "prepare"))
+    chosen = options.only.split(",") if options.only else list(PROGRAMS)
+    rng, shares = random.Random(options.seed), sum(PROGRAMS[name][1] for name in chosen)
+    done = 0
+    for name in chosen:
+        kills, share = PROGRAMS[name]
+        done += kills(folder / name, max(1, options.kills * share // shares), rng)
+    written = (folder / name for name in ("training", "preparing"))
     left = [str(p) for of in written for p in of.rglob("*") if any(w in p.name for w in UNFINISHED)]
     if left:
         raise SystemExit(f"half-written files are left: {left}")
