@@ -30,6 +30,7 @@ def result():
     return cosseg_jax.load()(pictures())
 
 
+@pytest.mark.slow
 def test_it_finds_what_it_found_when_it_was_stored(result):
     for place, image in enumerate(result.images):
         stored = np.asarray(Image.open(GOLDENS / f"{place}.png"), np.float32) / 255
@@ -45,6 +46,7 @@ def test_the_stored_maps_are_not_all_alike():
     assert max(int(x.max()) - int(x.min()) for x in stored) > 100
 
 
+@pytest.mark.slow
 def test_it_knows_the_categories_of_voc(result):
     assert len(result.categories) == 20
     assert {"person", "dog", "diningtable"} <= result.categories.keys()
