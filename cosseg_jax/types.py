@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8, UInt16
+from jaxtyping import Array, Bool, Float, Float16, Int, UInt8, UInt16
 
 Ndarray = np.ndarray
 Count = Any  # an int, or a symbolic dimension of `jax.export` where groups of any size are exported
@@ -103,11 +103,14 @@ class ImageEncoding(NamedTuple):
     laterals: the head's lateral maps, before modulation; all have d channels.
     coarsest: the backbone's map at stride 32, for the semantic modulator; None if that is off.
     fused: phi(I), for the spatial modulator; None if that is off.
+    stride16: the backbone's map at stride 16 in half precision, by which `models.likeness` compares
+        cells; None for networks that keep none.
     """
 
     laterals: FeatureMaps
     coarsest: Float[Array | Ndarray, "*M h w C"] | None
     fused: Float[Array | Ndarray, "*M h2 w2 d"] | None
+    stride16: Float16[Array | Ndarray, "*M h3 w3 C2"] | None = None
 
 
 class Semantics(NamedTuple):

@@ -159,6 +159,7 @@ class SSNM(nn.Module):
             self.head.project(maps),
             jnp.asarray(maps.stride32) if self.use_semantic else None,
             self.fusion(maps) if self.use_spatial else None,
+            jnp.asarray(maps.stride16, jnp.float16) if self.use_semantic else None,
         )
 
     def pool(

@@ -1,12 +1,12 @@
 """A network with a head for categories that no training has shown (`models.agnostic_head`).
 
 Both heads see the same maps. In a group whose category the network surely knows, its masks are
-kept. In any other group a pixel belongs to the object where either head says so; but an image that
-the network leaves empty, in a group whose category it probably knows, stays empty. Where prompts
-show something that the network does not mark, only the other head counts.
+kept. In any other group, and where prompts show something that the network does not mark, the other
+head's masks are taken, after they have reached to all that looks alike (`models.likeness`), which
+also decides where the network alone marks something. But an image that the network leaves empty, in
+a group whose category it probably knows, stays empty.
 """
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from cosseg_jax.drawing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
 from cosseg_jax.models.layers import resize
+from cosseg_jax.models.likeness import with_likeness
 from cosseg_jax.predict import prompting
 from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
@@ -29,9 +30,11 @@ from cosseg_jax.types import GroupPrediction, Ndarray
 HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
 KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
-SURE_PRESENCE = 0.99  # above which the other head has nothing to add
-PROBABLE_PRESENCE = 0.8  # above which it adds nothing to images that the network leaves empty
+SURE_PRESENCE = 0.98  # from which on its masks are kept
+PROBABLE_PRESENCE = 0.8  # from which on images that it leaves empty stay empty
+DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
+TINY = 1e-4  # a probability that says nothing
 STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
 
 
@@ -65,11 +68,12 @@ class AgnosticNetwork:
         maps, categories = np.asarray(found.probability_maps), np.asarray(found.class_probabilities)
         presence = np.asarray(found.presence)
         sureness = group_presence(presence)
+        doubtful = DOUBT * maps
         if not covers_shown(maps, prompted):
-            maps, sureness = np.zeros_like(maps), 0.0
+            doubtful, sureness = np.zeros_like(maps), 0.0
         if sureness < SURE_PRESENCE:
-            added = (presence > THRESHOLD) | (sureness < PROBABLE_PRESENCE)
-            maps = np.maximum(maps, self._maps(group, prompted) * added[:, None, None])
+            taken = (presence > THRESHOLD) | (sureness < PROBABLE_PRESENCE)
+            maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
         kept = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(maps[kept], prompted, kept)
         return found._replace(
@@ -80,19 +84,24 @@ class AgnosticNetwork:
         )
 
     def _maps(
-        self, group: Sequence[EncodedImage], prompted: Sequence[PromptedImage]
+        self,
+        group: Sequence[EncodedImage],
+        prompted: Sequence[PromptedImage],
+        doubtful: Float[Ndarray, "N S S"],
     ) -> Float[Ndarray, "N S S"]:
-        """The head's probability maps at the network's size."""
+        """The head's probability maps at the network's size.
+
+        doubtful: the least probabilities, before likeness is considered.
+        """
         parts = []
         for first in range(0, len(group), MOST_TOGETHER):
             images = range(first, min(first + MOST_TOGETHER, len(group)))
-            coarse, fine = self._network.feature_maps(group[images.start : images.stop])
-            shown, excluded, _ = np.moveaxis(
-                prompting.region_weights(prompted, images, *coarse.shape[1:3]), 1, 0
-            )  # [N, h, w] each
-            marks = Marks(shown[None], excluded[None])
-            size = self._network.image_size
-            parts.append(np.asarray(_probabilities(self._variables, coarse, fine, marks, size)))
+            found = self._network.feature_maps(group[images.start : images.stop])
+            marks, finer = (
+                _marks(prompted, images, each.shape[1:3]) for each in (found.coarse, found.stride16)
+            )
+            least = doubtful[images.start : images.stop]
+            parts.append(_probabilities(self._variables, found, marks, finer.shown, least))
         return np.concatenate(parts)
 
 
@@ -128,9 +137,23 @@ def is_known(presence: Float[Ndarray, " N"]) -> bool:
     return group_presence(presence) >= KNOWN_PRESENCE
 
 
-@functools.partial(jax.jit, static_argnums=4)
+def _marks(prompted: Sequence[PromptedImage], images: range, grid: tuple[int, int]) -> Marks:
+    """What prompts show of some of a group's images, as one group."""
+    weights = prompting.region_weights(prompted, images, *grid)  # [N, 3, h, w]
+    return Marks(weights[None, :, 0], weights[None, :, 1])
+
+
+@jax.jit
 def _probabilities(
-    variables: Any, coarse: Any, fine: Any, marks: Marks, size: int
+    variables: Any, maps: Any, marks: Marks, shown: Any, least: Float[jax.Array, "N S S"]
 ) -> Float[jax.Array, "N S S"]:
-    *_, logits = AgnosticHead().apply(variables, coarse[None], fine[None], marks)  # type: ignore[misc]
-    return jax.nn.sigmoid(resize(jnp.asarray(logits)[0, ..., None], size, size)[..., 0])
+    """The probabilities of one group; see `AgnosticNetwork._maps`.
+
+    shown: as in `models.likeness.with_likeness`.
+    """
+    *_, logits = AgnosticHead().apply(variables, maps.coarse[None], maps.fine[None], marks)  # type: ignore[misc]
+    size, grid = least.shape[1:], maps.stride16.shape[1:3]
+    smaller = jnp.clip(resize(least[..., None], *grid)[..., 0], TINY, 1 - TINY)
+    logits = jnp.maximum(logits, jax.scipy.special.logit(smaller)[None])
+    logits = with_likeness(logits, maps.stride16[None], shown)
+    return jax.nn.sigmoid(resize(logits[0, ..., None], *size)[..., 0])

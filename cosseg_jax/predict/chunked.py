@@ -12,12 +12,12 @@ programs are made of the same steps (`predict.programs`).
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float16
 
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import prompted_prior
@@ -41,6 +41,19 @@ from cosseg_jax.types import (
 CHUNK_SIZE = 5  # images that the network sees at once
 
 Reporter = Callable[[int], None]  # called with a number of images that passed through a step
+
+
+class UnmodulatedMaps(NamedTuple):
+    """Maps of a group's images, for heads other than the network's own.
+
+    coarse: the backbone's at stride 32.
+    fine: the network's lateral one at stride 16.
+    stride16: the backbone's.
+    """
+
+    coarse: Float16[Ndarray, "N h w C"]
+    fine: Float16[Ndarray, "N h2 w2 d"]
+    stride16: Float16[Ndarray, "N h2 w2 C2"]
 
 
 class ChunkedNetwork:
@@ -94,10 +107,8 @@ class ChunkedNetwork:
                 self._encodings(chunk, group)
             report(len(chunk))
 
-    def feature_maps(
-        self, group: Sequence[EncodedImage]
-    ) -> tuple[Float[Ndarray, "N h w C"], Float[Ndarray, "N h2 w2 d"]]:
-        """The maps at stride 32, of the backbone, and 16, lateral, of each image, as float16.
+    def feature_maps(self, group: Sequence[EncodedImage]) -> UnmodulatedMaps:
+        """The maps of each image that no modulator has touched, as float16.
 
         Raises UserError for a network without semantic modulator, which keeps no map of the
         backbone.
@@ -106,15 +117,15 @@ class ChunkedNetwork:
             raise UserError("the network has no semantic modulator (model.use_semantic is False)")
 
         def maps(part: int, encoding: ImageEncoding) -> Any:
-            both = encoding.coarsest, encoding.laterals.stride16
-            return jax.tree.map(lambda x: np.asarray(x, np.float16), both)
+            found = encoding.coarsest, encoding.laterals.stride16, encoding.stride16
+            return jax.tree.map(lambda x: np.asarray(x, np.float16), found)
 
-        coarse, fine = self._each(self._chunks(group), group, maps, lambda count: None)
-        return coarse[0], fine[0]
+        found = self._each(self._chunks(group), group, maps, lambda count: None)
+        return UnmodulatedMaps(*(each[0] for each in found))
 
     @property
     def feature_channels(self) -> tuple[int, int]:
-        """The channels of both `feature_maps`."""
+        """The channels of the first two `feature_maps`."""
         return self._programs.coarsest(self._variables)[2], self._programs.network.features
 
     def segment(

@@ -116,7 +116,8 @@ def see(group: Sequence[EncodedImage], network: ChunkedNetwork, propose: Propose
     for image in group:
         if image.proposals is None:
             image.proposals = propose(image.load())
-    return Seen([image.proposals for image in group], *network.feature_maps(group))  # type: ignore[misc]
+    maps = network.feature_maps(group)
+    return Seen([image.proposals for image in group], maps.coarse, maps.fine)  # type: ignore[misc]
 
 
 def score_seen(

@@ -15,10 +15,10 @@ import jax
 from ml_collections import ConfigDict
 
 from cosseg_jax.models.backbones import BACKBONES
+from cosseg_jax.models.networks import network_of
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.pretrained.hub import HUB
 from cosseg_jax.models.ssnm import initial_variables
-from cosseg_jax.models.networks import network_of
 
 SCRATCH = "hrnet_tiny"  # has no weights
 NAMES = {name.replace("_", "-"): name for name in BACKBONES if name != SCRATCH}

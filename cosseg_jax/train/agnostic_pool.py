@@ -118,7 +118,8 @@ def encoded(pictures: Pictures, network: ChunkedNetwork, folder: Path) -> Pool:
             small = [resize_image(each.image, network.image_size) for each in batch]
             images = [EncodedImage(lambda image=image: image) for image in small]
             labels = [each.resized(SIDE, SIDE).labels for each in batch]
-            parts.append(Pool(*network.feature_maps(images), np.stack(labels)))
+            maps = network.feature_maps(images)
+            parts.append(Pool(maps.coarse, maps.fine, np.stack(labels)))
         if not parts:
             raise UserError(f"{folder.name}: no image is fit for training; give others")
         unfinished = folder.with_name(f"{folder.name}.unfinished")

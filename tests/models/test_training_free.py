@@ -7,8 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.models.networks import network_of
+from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
 from cosseg_jax.models.training_free import TrainingFree, resplit
 
 CHANNELS, SIDE = 16, 6

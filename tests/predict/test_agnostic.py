@@ -35,7 +35,7 @@ def plain():
 @pytest.fixture(scope="module")
 def folder(plain, tmp_path_factory):
     """An exported network's folder with a random head in it."""
-    coarse, fine = plain.feature_maps(group())
+    coarse, fine, _ = plain.feature_maps(group())
     variables = AgnosticHead().init(jax.random.key(0), coarse[None], fine[None])
     path = tmp_path_factory.mktemp("exported")
     save_agnostic_head(path / HEAD_FILE, variables)
@@ -60,18 +60,30 @@ def prompted(row: slice, column: slice) -> PromptedImage:
 
 
 def test_channels_of_the_feature_maps(plain):
-    assert plain.feature_channels == tuple(each.shape[-1] for each in plain.feature_maps(group()))
+    coarse, fine, _ = plain.feature_maps(group())
+    assert plain.feature_channels == (coarse.shape[-1], fine.shape[-1])
 
 
 def test_a_folder_without_a_head(plain, tmp_path):
     assert agnostic_network(plain, tmp_path) is plain
 
 
-def test_a_pixel_belongs_where_either_head_says_so(plain, network):
-    alone, both = plain.segment(group()), network.segment(group())
-    second = network._maps(group(), ())
-    np.testing.assert_allclose(both.probability_maps, np.maximum(alone.probability_maps, second))
-    assert (both.presence >= alone.presence - 1e-6).all()
+def test_the_second_head_is_believed_where_the_network_is_not_sure(network, monkeypatch):
+    found = with_presence(network, monkeypatch, 0.6)
+    maps = network.segment(group()).probability_maps
+    doubtful = agnostic.DOUBT * found.probability_maps
+    np.testing.assert_array_equal(maps, network._maps(group(), (), doubtful))
+    assert np.abs(maps - found.probability_maps).max() > 1e-3
+
+
+def test_what_the_network_marks_is_decided_by_likeness(network):
+    nothing, all_marked = (
+        np.zeros((3, SIZE, SIZE), np.float32),
+        np.ones((3, SIZE, SIZE), np.float32),
+    )
+    without = network._maps(group(), (), nothing)
+    found = network._maps(group(), (), agnostic.DOUBT * all_marked)
+    assert (found - without).max() > 0.1  # the second head alone would leave these cells
 
 
 def test_only_the_wanted_images(network):
@@ -130,12 +142,13 @@ def test_the_network_does_not_count_where_it_misses_what_is_shown(network, monke
         lambda *_, report: found._replace(probability_maps=maps),
     )
     result = network.segment(group(), [given])
-    others = maps if covers else network._maps(group(), [given])
+    others = maps if covers else network._maps(group(), [given], np.zeros_like(maps))
     np.testing.assert_allclose(result.probability_maps[0], others[0], atol=1e-6)
     assert result.class_probabilities.any() == covers
 
 
 def test_a_large_group_is_compared_in_parts(network, monkeypatch):
     monkeypatch.setattr(agnostic, "MOST_TOGETHER", 2)
-    parts = np.concatenate([network._maps(group()[:2], ()), network._maps(group()[2:], ())])
-    np.testing.assert_allclose(network._maps(group(), ()), parts, atol=1e-6)
+    least = np.random.default_rng(2).uniform(0, 0.5, (3, SIZE, SIZE)).astype(np.float32)
+    both = [network._maps(group()[part], (), least[part]) for part in (slice(2), slice(2, 3))]
+    np.testing.assert_allclose(network._maps(group(), (), least), np.concatenate(both), atol=1e-6)
