@@ -151,9 +151,9 @@ def _probabilities(
 
     shown: as in `models.likeness.with_likeness`.
     """
-    *_, logits = AgnosticHead().apply(variables, maps.coarse[None], maps.fine[None], marks)  # type: ignore[misc]
+    found: Any = AgnosticHead().apply(variables, maps.coarse[None], maps.fine[None], marks)
     size, grid = least.shape[1:], maps.stride16.shape[1:3]
     smaller = jnp.clip(resize(least[..., None], *grid)[..., 0], TINY, 1 - TINY)
-    logits = jnp.maximum(logits, jax.scipy.special.logit(smaller)[None])
+    logits = jnp.maximum(found[-1], jax.scipy.special.logit(smaller)[None])
     logits = with_likeness(logits, maps.stride16[None], shown)
     return jax.nn.sigmoid(resize(logits[0, ..., None], *size)[..., 0])
