@@ -8,7 +8,7 @@ from fake_source import FakeSource
 from cosseg_jax.data.composites import VOID, LabelledPicture
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.agnostic_head import AgnosticHead
-from cosseg_jax.predict.chunked import ChunkedNetwork
+from cosseg_jax.predict.chunked import ChunkedNetwork, UnmodulatedMaps
 from cosseg_jax.train import agnostic_pool
 from cosseg_jax.train.agnostic_head import Groups, fit
 from cosseg_jax.train.agnostic_pool import (
@@ -116,7 +116,7 @@ class ToyMaps(ChunkedNetwork):
     def feature_maps(self, group):
         self.calls += 1
         images = np.stack([each.load() for each in group]).astype(np.float16)
-        return images[:, ::8, ::8], images[:, ::4, ::4]
+        return UnmodulatedMaps(images[:, ::8, ::8], images[:, ::4, ::4], images[:, ::4, ::4])
 
 
 def test_maps_are_computed_once(tmp_path):
