@@ -11,7 +11,7 @@ import numpy as np
 from cosseg_jax.models.proposal_features import Proposals
 from cosseg_jax.types import ImageEncoding
 
-ENCODING_BYTES = 2**30  # the default budget; it holds 140 images of the shipped network
+ENCODING_BYTES = 2**30  # the default budget; it holds 120 images of the shipped network
 
 
 class EncodedImage:
