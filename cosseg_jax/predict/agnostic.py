@@ -3,8 +3,9 @@
 Both heads see the same maps. In a group whose category the network surely knows, its masks are
 kept. In any other group, and where prompts show something that the network does not mark, the other
 head's masks are taken, after they have reached to all that looks alike (`models.likeness`), which
-also decides where the network alone marks something. But an image that the network leaves empty, in
-a group whose category it probably knows, stays empty.
+also decides where the network alone marks something. In a prompted image they keep to what is
+shown. But an image that the network leaves empty, in a group whose category it probably knows,
+stays empty.
 """
 
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ class AgnosticNetwork:
         if sureness < SURE_PRESENCE:
             taken = (presence > THRESHOLD) | (sureness < PROBABLE_PRESENCE)
             maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
+            for each in prompted:
+                maps[each.image] = prompting.within_shown(maps[each.image], each.marked)
         kept = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(maps[kept], prompted, kept)
         return found._replace(

@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.ndimage import label
 from scipy.special import expit
 
 from cosseg_jax.data.prompts import Marked, coverage
 from cosseg_jax.drawing import resized
 from cosseg_jax.models.spatial import SMALL
+from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.types import ImageEncoding, Ndarray
 
 EXCLUSION_SHARPNESS = 16.0  # of the step from the object to what was excluded, per unit of cosine
@@ -199,6 +201,19 @@ def with_marks(probability: Float[Ndarray, "H W"], found: Marked) -> Float[Ndarr
     """
     inside, outside = (_resized(x, probability.shape) for x in (found.sure, found.excluded))
     return np.where(inside, 1, np.where(outside, 0, probability)).astype(np.float32)
+
+
+def within_shown(probability: Float[Ndarray, "H W"], found: Marked) -> Float[Ndarray, "H W"]:
+    """A probability that is 0 outside of what was shown: of a box, or else of the connected parts
+    of the mask that hold a point or overlap a mask. It is unchanged where nothing was shown.
+
+    found: of any size; the marks are resized to that of the probability.
+    """
+    shown, sure = (_resized(x, probability.shape) for x in (found.shown, found.sure))
+    if not shown.any() or (shown & ~sure).any():
+        return np.where(shown | ~shown.any(), probability, 0).astype(np.float32)
+    parts, _ = label((probability > THRESHOLD) | sure)
+    return np.where(np.isin(parts, parts[sure]), probability, 0).astype(np.float32)
 
 
 def _resized(pixels: Bool[Ndarray, "H W"], size: tuple[int, ...]) -> Bool[Ndarray, "h w"]:

@@ -70,3 +70,35 @@ def test_without_an_excluded_region_nothing_is_lowered():
     maps = np.full((1, 4, 4), 0.9, np.float32)
     assert exclusion.lowered(maps, images) is maps
     assert exclusion.narrowed(None, images) is None
+
+
+def two_parts() -> np.ndarray:
+    """Probabilities of an 8 x 8 image with an object on the left and one on the right."""
+    probability = np.full((8, 8), 0.1, np.float32)
+    probability[2:6, 1:3] = probability[2:6, 5:7] = 0.9
+    return probability
+
+
+def pixels(*corners: int) -> np.ndarray:
+    top, bottom, left, right = corners
+    found = np.zeros((8, 8), bool)
+    found[top:bottom, left:right] = True
+    return found
+
+
+def test_a_point_keeps_the_part_that_holds_it():
+    point = pixels(3, 4, 2, 3)
+    found = prompting.within_shown(two_parts(), Marked(point, np.zeros_like(point), point))
+    np.testing.assert_array_equal(found > 0.5, pixels(2, 6, 1, 3))
+
+
+def test_a_box_keeps_what_lies_inside():
+    box = pixels(0, 4, 4, 8)
+    found = prompting.within_shown(two_parts(), Marked(box, np.zeros_like(box), np.zeros_like(box)))
+    np.testing.assert_array_equal(found > 0.5, pixels(2, 4, 5, 7))
+
+
+def test_a_photo_in_which_nothing_is_shown_keeps_its_mask():
+    nothing = np.zeros((8, 8), bool)
+    found = prompting.within_shown(two_parts(), Marked(nothing, pixels(0, 1, 0, 1), nothing))
+    np.testing.assert_array_equal(found, two_parts())
