@@ -30,9 +30,8 @@ from cosseg_jax.types import GroupPrediction, Ndarray
 
 HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
-KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it knows
+KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it probably knows
 SURE_PRESENCE = 0.98  # from which on its masks are kept
-PROBABLE_PRESENCE = 0.8  # from which on images that it leaves empty stay empty
 DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 TINY = 1e-4  # a probability that says nothing
@@ -73,7 +72,7 @@ class AgnosticNetwork:
         if not covers_shown(maps, prompted):
             doubtful, sureness = np.zeros_like(maps), 0.0
         if sureness < SURE_PRESENCE:
-            taken = (presence > THRESHOLD) | (sureness < PROBABLE_PRESENCE)
+            taken = (presence > THRESHOLD) | (sureness < KNOWN_PRESENCE)
             maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
             for each in prompted:
                 maps[each.image] = prompting.within_shown(maps[each.image], each.marked)
