@@ -1,5 +1,6 @@
 """How coco_seg is built: by several processes, whole or not at all, and resumed after a kill."""
 
+import fnmatch
 import multiprocessing
 import os
 import signal
@@ -105,8 +106,13 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     file.write_text(script)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen([sys.executable, file], env=environment, start_new_session=True)
-    finished = (tmp_path / "parts").rglob
-    wait_until(lambda: any(finished("*.array_record-00*-of-*[0-9]")) or child.poll() is not None)
+
+    def any_finished() -> bool:
+        """os.walk passes over folders that go while it looks, which Path.rglob does not."""
+        names = [name for *_, files in os.walk(tmp_path / "parts") for name in files]
+        return bool(fnmatch.filter(names, "*.array_record-00*-of-*[0-9]"))
+
+    wait_until(lambda: any_finished() or child.poll() is not None)
     workers = children_of(child.pid)
     child.kill()
     child.wait()
@@ -114,7 +120,8 @@ def test_a_build_that_was_killed_goes_on(tmp_path):
     wait_until(lambda: not any(is_running(worker) for worker in workers))
     assert not (tmp_path / "parts/coco_seg" / str(builder.CocoSeg.VERSION)).exists()
 
-    next(finished("built/coco_seg/*")).joinpath("left.partial-1").write_bytes(b"half")
+    unfinished = next((tmp_path / "parts").rglob("built/coco_seg/*"))
+    (unfinished / "left.partial-1").write_bytes(b"half")
     rest = partial(builder.prepare_coco_seg, root, min_area=8.0, processes=1, records_per_shard=1)
     assert contents(rest(tmp_path / "parts")) == contents(rest(tmp_path / "whole"))
 
