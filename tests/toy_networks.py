@@ -1,12 +1,18 @@
 """Networks and variables that need no compilation, for tests of what goes on around them."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from configs import hrnet
+from cosseg_jax.models.backbones import BACKBONES
+from cosseg_jax.models.ssnm import SSNM, from_config
 from cosseg_jax.types import FeatureMaps
 
 
@@ -25,6 +31,21 @@ class ToyBackbone(nn.Module):
             x = nn.BatchNorm(not train, axis_name=self.axis_name, dtype=self.dtype)(x)
             levels.append(nn.relu(x))
         return FeatureMaps(*levels)
+
+
+@contextlib.contextmanager
+def toy_network(images: np.ndarray, **model: int) -> Iterator[tuple[SSNM, dict[str, Any]]]:
+    """A network of 8 channels and 2 categories on the toy backbone, with drawn variables.
+
+    images: a group of its inputs [N, S, S, 3]. model: further fields of `config.model`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "toy", ToyBackbone)
+        config = hrnet.get_config()
+        config.model.update(backbone="toy", features=8, **model)
+        config.model.semantic.reduced = 4
+        network = from_config(config.model, 2)
+        yield network, drawn_variables(network, images[None])
 
 
 def drawn_variables(network: nn.Module, *inputs, seed: int = 0, **options) -> dict[str, Any]:

@@ -52,8 +52,9 @@ class ApplyRun:
         """Where the files of photos go; a photo keeps the name that it has once got."""
         keys = [_key(photo.path) for photo in photos]
         new = [key for key in keys if key not in self._stems]
-        names = unique_names([*self._stems.values(), *(Path(key).stem for key in new)])
-        self._stems |= zip(new, names[len(self._stems) :], strict=True)
+        if new:  # all names are compared, which takes a while where a folder grows
+            names = unique_names([*self._stems.values(), *(Path(key).stem for key in new)])
+            self._stems |= zip(new, names[len(self._stems) :], strict=True)
         stems = {photo.path: self._stems[key] for photo, key in zip(photos, keys, strict=True)}
         options = self._options
         return outputs.Destination(options.out, stems, options.kinds, options.annotations)

@@ -24,7 +24,13 @@ from cosseg_jax.models.layers import convolved_3x3, resize
 from cosseg_jax.models.pretrained.archives import read_npz
 from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.semantic import mask_pooling_weights
-from cosseg_jax.models.spatial import SMALL, SpatialOptions, spatial_modulator, unit_rows
+from cosseg_jax.models.spatial import (
+    SMALL,
+    SpatialOptions,
+    centred_directions,
+    spatial_modulator,
+    unit_rows,
+)
 from cosseg_jax.types import Ndarray, flattened, in_groups
 
 SPATIAL = SpatialOptions(
@@ -138,7 +144,7 @@ def _priors(coarse: Float[Array, "B N h w C"], marks: Marks) -> Float[Array, "B 
     prior = spatial_modulator(coarse, SPATIAL).values
     length = jnp.log(jnp.linalg.norm(coarse, axis=-1) + SMALL)
     length = length - jnp.mean(length, axis=(2, 3), keepdims=True)
-    x = unit_rows(coarse - jnp.mean(coarse, axis=(1, 2, 3), keepdims=True), SMALL)
+    x = centred_directions(coarse)
     channels = [prior, length]
     for weights in marks:
         prototype = unit_rows(jnp.einsum("bnhw,bnhwc->bc", weights, x), SMALL)

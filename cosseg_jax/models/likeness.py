@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.spatial import SMALL, unit_rows
+from cosseg_jax.models.spatial import SMALL, centred_directions, unit_rows
 from cosseg_jax.types import Ndarray
 
 WEIGHT = 12.0  # logits per unit of cosine with the prototype
@@ -29,8 +29,7 @@ def with_likeness(
     shown: weights of the cells that prompts show; 0 in images without. They stand for the mask of
         their image, and at first for those of the whole group.
     """
-    x = jnp.asarray(descriptors, jnp.float32)
-    x = unit_rows(x - jnp.mean(x, axis=(1, 2, 3), keepdims=True), SMALL)
+    x = centred_directions(jnp.asarray(descriptors, jnp.float32))
     shown = jnp.asarray(shown)
     prompted = jnp.any(shown > 0, axis=(2, 3), keepdims=True)
     awaited = jnp.any(prompted, axis=1, keepdims=True)  # groups that begin with what is shown

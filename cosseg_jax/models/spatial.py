@@ -99,6 +99,11 @@ def unit_rows(x: Float[Array, "*M d"], epsilon: float) -> Float[Array, "*M d"]:
     return x * jax.lax.rsqrt(jnp.sum(x**2, axis=-1, keepdims=True) + epsilon)
 
 
+def centred_directions(x: Float[Array, "B N h w C"]) -> Float[Array, "B N h w C"]:
+    """Descriptors less the mean of their group, each at length 1."""
+    return unit_rows(x - jnp.mean(x, axis=(1, 2, 3), keepdims=True), SMALL)
+
+
 def centred_rows(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
     """Rows less their mean, with mean square length 1. Equal rows become zero."""
     x = x - jnp.mean(x, axis=0, keepdims=True)

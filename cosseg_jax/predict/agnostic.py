@@ -22,7 +22,8 @@ from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_h
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.likeness import with_likeness
 from cosseg_jax.predict import prompting
-from cosseg_jax.predict.chunked import THRESHOLD, ChunkedNetwork, Reporter
+from cosseg_jax.predict.binary_masks import THRESHOLD
+from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage

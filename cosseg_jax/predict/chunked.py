@@ -23,7 +23,6 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict import learning, prompting
-from cosseg_jax.predict.binary_masks import THRESHOLD as THRESHOLD  # predict.agnostic takes it here
 from cosseg_jax.predict.concept import LearntClass, network_digest
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
 from cosseg_jax.predict.forking import check_not_forked, forks_so_far

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.networks import network_of
-from cosseg_jax.models.pretrained.archives import LFS_POINTER
+from cosseg_jax.models.pretrained.archives import is_lfs_pointer
 from cosseg_jax.models.pretrained.fit import check_finite
 from cosseg_jax.models.ssnm import initial_variables
 from cosseg_jax.predict import single_file, untrained
@@ -212,8 +212,7 @@ def _damage_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Orbax and TensorStore raise anything on damaged files
-        files = (path for path in (folder / VARIABLES).rglob("*") if path.is_file())
-        if any(path.read_bytes()[: len(LFS_POINTER)] == LFS_POINTER for path in files):
+        if any(map(is_lfs_pointer, (folder / VARIABLES).rglob("*"))):
             raise UserError(
                 f"the files in {folder / VARIABLES} are pointers of Git LFS, not its content; run "
                 "git lfs pull there, or download the files themselves"

@@ -210,10 +210,14 @@ def within_shown(probability: Float[Ndarray, "H W"], found: Marked) -> Float[Nda
     found: of any size; the marks are resized to that of the probability.
     """
     shown, sure = (_resized(x, probability.shape) for x in (found.shown, found.sure))
-    if not shown.any() or (shown & ~sure).any():
-        return np.where(shown | ~shown.any(), probability, 0).astype(np.float32)
-    parts, _ = label((probability > THRESHOLD) | sure)
-    return np.where(np.isin(parts, parts[sure]), probability, 0).astype(np.float32)
+    if not shown.any():
+        return probability
+    if (shown & ~sure).any():  # a box
+        kept = shown
+    else:
+        parts, _ = label((probability > THRESHOLD) | sure)
+        kept = np.isin(parts, parts[sure])
+    return np.where(kept, probability, 0).astype(np.float32)
 
 
 def _resized(pixels: Bool[Ndarray, "H W"], size: tuple[int, ...]) -> Bool[Ndarray, "h w"]:

@@ -3,13 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from toy_networks import ToyBackbone, drawn_variables
+from toy_networks import toy_network
 
-from configs import hrnet
 from cosseg_jax.data.prompts import Marked
 from cosseg_jax.models.agnostic_head import AgnosticHead, save_agnostic_head
-from cosseg_jax.models.backbones import BACKBONES
-from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import agnostic
 from cosseg_jax.predict.agnostic import HEAD_FILE, AgnosticNetwork, agnostic_network
 from cosseg_jax.predict.chunked import ChunkedNetwork
@@ -22,14 +19,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.
 
 @pytest.fixture(scope="module")
 def plain():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "toy", ToyBackbone)
-        config = hrnet.get_config()
-        config.model.backbone = "toy"
-        config.model.features = 8
-        config.model.semantic.reduced = 4
-        network = from_config(config.model, 2)
-        yield ChunkedNetwork(network, drawn_variables(network, IMAGES[None]), SIZE)
+    with toy_network(IMAGES) as (network, variables):
+        yield ChunkedNetwork(network, variables, SIZE)
 
 
 @pytest.fixture(scope="module")

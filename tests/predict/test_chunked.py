@@ -3,12 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from toy_networks import ToyBackbone, drawn_variables
+from toy_networks import toy_network
 
-from configs import hrnet
 from cosseg_jax.data.prompts import Marked
-from cosseg_jax.models.backbones import BACKBONES
-from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import programs
 from cosseg_jax.predict.binary_masks import binary_mask
 from cosseg_jax.predict.chunked import ChunkedNetwork
@@ -22,15 +19,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.
 @pytest.fixture(scope="module")
 def trained():
     """A network of two iterations with its variables."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "toy", ToyBackbone)
-        config = hrnet.get_config()
-        config.model.backbone = "toy"
-        config.model.features = 8
-        config.model.num_iterations = 2
-        config.model.semantic.reduced = 4
-        network = from_config(config.model, 2)
-        yield network, drawn_variables(network, IMAGES[None])
+    with toy_network(IMAGES, num_iterations=2) as trained:
+        yield trained
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from toy_networks import ToyBackbone, drawn_variables
+from toy_networks import toy_network
 
-from configs import hrnet
 from cosseg_jax.data.images import reopenable
 from cosseg_jax.errors import UserError
-from cosseg_jax.models.backbones import BACKBONES
-from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.concept import (
     CONCEPT_FORMAT,
@@ -36,14 +33,8 @@ NOTHING = np.zeros((SIZE, SIZE), bool)
 
 @pytest.fixture(scope="module")
 def network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "toy", ToyBackbone)
-        config = hrnet.get_config()
-        config.model.backbone = "toy"
-        config.model.features = 8
-        config.model.semantic.reduced = 4
-        made = from_config(config.model, 2)
-        yield ChunkedNetwork(made, drawn_variables(made, IMAGES[None]), SIZE, chunk_size=2)
+    with toy_network(IMAGES) as (network, variables):
+        yield ChunkedNetwork(network, variables, SIZE, chunk_size=2)
 
 
 def encoded(images) -> list[EncodedImage]:

@@ -14,7 +14,7 @@ from cosseg_jax.errors import UserError
 BinaryStream = io.BufferedIOBase | IO[bytes]
 MOST_EXPANSION = 20  # times the file's size; weights hardly compress
 ALWAYS_ALLOWED = 100_000_000  # bytes, for weights that are mostly zeros
-LFS_POINTER = b"version https://git-lfs"  # how the files begin with which Git replaces large ones
+LFS_POINTER = b"version https://git-lfs"  # how such files begin
 NUMBER_KINDS = "fiu"  # of NumPy's types: floats, integers, unsigned integers
 
 
@@ -42,7 +42,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, opened_archive(file), np.load(path, allow_pickle=False) as z:
             arrays = dict(z)
     except Exception as error:  # NumPy raises anything on a broken file
-        reason = _pointer_hint(path) or str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
+        if is_lfs_pointer(path):
+            reason = (
+                "it is a pointer of Git LFS; run git lfs pull there, or download the file itself"
+            )
         raise UserError(f"{path} cannot be read as a .npz file: {reason}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBER_KINDS:
@@ -51,8 +55,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _pointer_hint(path: Path) -> str:
-    """What to do about a file that is a pointer of Git LFS; empty for any other."""
-    if not path.is_file() or path.read_bytes()[: len(LFS_POINTER)] != LFS_POINTER:
-        return ""
-    return "it is a pointer of Git LFS; run git lfs pull there, or download the file itself"
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is one with which Git replaces a large one."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
