@@ -13,7 +13,7 @@ from golden_network import EXPORT, write_shapes
 from cosseg_jax.cli import main as program
 from cosseg_jax.cli import options
 from cosseg_jax.cli.segment import SEGMENT
-from cosseg_jax.predict import chunked
+from cosseg_jax.predict import binary_masks, chunked
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,4 +142,4 @@ def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
 
 def test_defaults_are_those_of_the_predictor():
     assert options.DEFAULT_CHUNK == chunked.CHUNK_SIZE
-    assert options.DEFAULT_THRESHOLD == chunked.THRESHOLD
+    assert options.DEFAULT_THRESHOLD == binary_masks.THRESHOLD
