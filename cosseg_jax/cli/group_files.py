@@ -73,6 +73,7 @@ class GroupFiles:
         self._waiting: dict[Path, list[_Found]] = {}
         self._annotated: dict[Path, AnnotatedImage] = {}
         self._categories: dict[str, dict[str, float]] = {}
+        self._confidence: dict[str, float | None] = {}
         self.said: list[dict[Path, dict[str, Any]]] = [{} for _ in groups]
 
     def add(self, number: int, photos: Sequence[Path], result: GroupResult) -> None:
@@ -82,6 +83,7 @@ class GroupFiles:
         Raises OSError, naming the file, where one cannot be written.
         """
         self._categories[self.classes[number]] = result.categories
+        self._confidence[self.classes[number]] = result.confidence
         for photo, image in zip(photos, result.images, strict=True):
             self._waiting.setdefault(self._same[photo], []).append(_Found(number, photo, image))
         whole = [same for same in self._waiting if self._last[same] == number]
@@ -92,11 +94,12 @@ class GroupFiles:
         """Writes the annotations of all photos."""
         for found in [*self._waiting.values()]:  # the last of their groups could not read them
             self._write(found)
-        categories = self._categories
+        categories, confidence = self._categories, self._confidence
         info = {
             "description": "the object that the images share, segmented by cosseg-jax",
             "threshold": self._options.threshold,
             "group_categories": categories if self._options.groups else categories[CLASS_NAME],
+            "group_confidence": confidence if self._options.groups else confidence[CLASS_NAME],
         }
         outputs.write_annotations(self._all, self._images, self.classes, info)
 

@@ -76,18 +76,18 @@ def _summary(
         "name": group.name,
         "out": str(folder),
         "categories": {} if found.result is None else found.result.categories,
+        "confidence": None if found.result is None else _rounded(found.result.confidence),
         "photos": [said[photo] for photo in found.photos],
         "skipped": [{"photo": str(path), "reason": reason} for path, reason in found.skipped],
     }
 
 
+def _rounded(confidence: float | None) -> float | None:
+    return None if confidence is None else round(confidence, 4)
+
+
 def _table(summary: dict[str, Any]) -> str:
     """A group's summary for people."""
-    from cosseg_jax.predict.result import LIKELY
-
-    likely = {name: p for name, p in summary["categories"].items() if p > LIKELY}
-    likeliest = sorted(likely.items(), key=lambda item: -item[1])
-    shared = ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
     names = [one_line(photo["name"]) for photo in summary["photos"]]
     width = min(max(len(name) for name in [*names, "photo"]), WIDEST_NAME)
     lines = [f"{'photo':{width}}  presence  pixels"]
@@ -100,11 +100,37 @@ def _table(summary: dict[str, Any]) -> str:
     lines.append(f"{title}{counted}, written to {summary['out']}")
     if summary["skipped"]:
         lines.append(f"left out, since they cannot be read: {len(summary['skipped'])}")
-    if shared:
-        lines.append(f"categories of the training set that they most probably share: {shared}")
-    elif summary["categories"]:
-        lines.append("they share no category of the training set that the network is sure of")
+    if summary["categories"]:
+        lines.append(_verdict(summary["categories"], summary["confidence"]))
     return "\n".join(lines)
+
+
+def _verdict(categories: Mapping[str, float], confidence: float | None) -> str:
+    """What the photos probably share, and how far to trust their masks if that is known."""
+    from cosseg_jax.predict.result import DOUBTFUL
+
+    shared = _likeliest(categories)
+    doubtful = confidence is not None and confidence < DOUBTFUL
+    if shared:
+        said = f"categories of the training set that they most probably share: {shared}"
+    elif doubtful:
+        said = "they do not look like any category of the training set"
+    else:
+        said = "they share no category of the training set that the network is sure of"
+    if confidence is None:
+        return said
+    if doubtful:
+        return f"{said}; check the masks (confidence {confidence:.2f})"
+    return f"{said}; confidence in the masks: {confidence:.2f}"
+
+
+def _likeliest(categories: Mapping[str, float]) -> str:
+    """The categories that are worth naming, the likeliest first."""
+    from cosseg_jax.predict.result import LIKELY
+
+    likely = {name: p for name, p in categories.items() if p > LIKELY}
+    likeliest = sorted(likely.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
 
 
 def _add_segment_options(parser: argparse.ArgumentParser) -> None:

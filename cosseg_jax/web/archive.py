@@ -29,7 +29,7 @@ async def archive_pieces(
 
     masks/<name>.png: 8-bit grey, 255 where the probability exceeds the threshold, else 0.
     cutouts/<name>.png: the photo with the mask as its alpha channel.
-    group.json: threshold, prompts, and for each photo its name, size and presence.
+    group.json: threshold, confidence, prompts, and for each photo its name, size and presence.
 
     in_thread: computes the two files of an image; the zip file waits for it, other users do not.
     """
@@ -100,4 +100,10 @@ def _described(job: GroupJob, result: GroupResult, threshold: float) -> dict:
         dict(name=each.name, width=each.width, height=each.height, presence=round(each.presence, 4))
         for each in result.images
     ]
-    return dict(threshold=threshold, prompts=prompts, photos=photos)
+    confidence = rounded(result.confidence)
+    return dict(threshold=threshold, confidence=confidence, prompts=prompts, photos=photos)
+
+
+def rounded(confidence: float | None) -> float | None:
+    """A group's confidence to four digits, if there is one."""
+    return None if confidence is None else round(confidence, 4)

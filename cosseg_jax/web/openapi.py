@@ -118,6 +118,14 @@ MASKS = {
             "additionalProperties": SHARE,
             "description": "How probable it is that the group shares a category of the training.",
         },
+        "confidence": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "maximum": 1,
+            "description": "How probably the masks of the group, on the average, overlap with the "
+            "object by more than half. It knows nothing of prompts; null if the network cannot "
+            "say. Check the masks below one half.",
+        },
         "images": {"type": "array", "items": {"$ref": "#/components/schemas/Image"}},
     },
 }

@@ -28,6 +28,7 @@ from cosseg_jax.predict.concept import Concept, concept_of, joined
 from cosseg_jax.predict.result import ConceptResult
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.api import NO_STORE, SMALL_BYTES, Api
+from cosseg_jax.web.archive import rounded
 from cosseg_jax.web.concept_jobs import ApplyJob, LearnJob, mask_of
 from cosseg_jax.web.forms import Form, FormFile, read_form
 from cosseg_jax.web.openapi import openapi_document
@@ -62,7 +63,8 @@ class V1Api(Api):
             result = await self._finished(request, session, job)
             each = [ConceptResult(image.name, {CLASS_NAME: image}) for image in result.images]
             categories = {name: round(p, 4) for name, p in result.categories.items()}
-            return await self._masks(form, each, [CLASS_NAME], categories=categories)
+            trust = dict(categories=categories, confidence=rounded(result.confidence))
+            return await self._masks(form, each, [CLASS_NAME], **trust)
 
     async def v1_concepts(self, request: Request) -> Response:
         async with self._asked(request, "concepts") as (session, form):

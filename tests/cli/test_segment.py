@@ -100,24 +100,57 @@ def test_a_summary_is_printed_for_people(golden, tmp_path: Path, capsys):
     assert printed[-2] == f"3 photos, written to {tmp_path / 'out'}"
 
 
+SHARED = "categories of the training set that they most probably share: cat 90%, cow 60%"
+UNSURE = "they share no category of the training set that the network is sure of"
+UNLIKE = "they do not look like any category of the training set"
+
+
 @pytest.mark.parametrize(
-    ("categories", "said"),
+    ("categories", "confidence", "said"),
     [
+        ({"cat": 0.9, "dog": 0.4, "cow": 0.6}, None, SHARED),
         (
             {"cat": 0.9, "dog": 0.4, "cow": 0.6},
-            "categories of the training set that they most probably share: cat 90%, cow 60%",
+            0.9312,
+            f"{SHARED}; confidence in the masks: 0.93",
         ),
         (
-            {"cat": 0.4, "dog": 0.1},
-            "they share no category of the training set that the network is sure of",
+            {"cat": 0.9, "dog": 0.4, "cow": 0.6},
+            0.41,
+            f"{SHARED}; check the masks (confidence 0.41)",
         ),
+        ({"cat": 0.4, "dog": 0.1}, None, UNSURE),
+        ({"cat": 0.4, "dog": 0.1}, 0.5, f"{UNSURE}; confidence in the masks: 0.50"),
+        ({"cat": 0.0, "dog": 0.0}, 0.3366, f"{UNLIKE}; check the masks (confidence 0.34)"),
+        ({}, None, "1 photo, written to out"),
     ],
 )
-def test_only_likely_categories_are_named(categories, said):
+def test_only_likely_categories_are_named_and_doubt_is_told(categories, confidence, said):
     photo = {"name": "a.png", "presence": 0.9, "share": 0.2}
-    summary = {"name": "", "out": "out", "categories": categories}
+    summary = {"name": "", "out": "out", "categories": categories, "confidence": confidence}
     printed = _table(summary | {"photos": [photo], "skipped": []})
     assert printed.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("confidence", [0.33339, None])
+def test_confidence_is_in_the_summary_and_in_the_json(
+    golden, monkeypatch, tmp_path: Path, capsys, confidence
+):
+    segment_group = network.segment_group
+
+    def confident(*arguments):
+        found = segment_group(*arguments)
+        assert found.result is not None
+        return found._replace(result=found.result._replace(confidence=confidence))
+
+    monkeypatch.setattr(network, "segment_group", confident)
+    photos, out = write_shapes(tmp_path / "photos"), tmp_path / "out"
+    assert segment(photos, "--out", out, "--kinds", "json", "--json") == 0
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    assert list(group)[2:4] == ["categories", "confidence"]
+    assert group["confidence"] == (confidence and 0.3334)
+    info = json.loads((out / "segmentation.json").read_text())["info"]
+    assert info["group_confidence"] == confidence
 
 
 def test_nothing_but_json_is_on_stdout_with_json(golden, tmp_path: Path, capsys):
@@ -195,6 +228,7 @@ def test_subfolders_are_segmented_separately(golden, tmp_path: Path, capsys):
         *("con/a.png", "one/a.png", "one/b.png")
     ]
     assert list(content["info"]["group_categories"]) == ["con", "one"]
+    assert content["info"]["group_confidence"] == {"con": None, "one": None}
 
 
 def test_groups_without_common_photos_have_the_masks_that_they_have_alone(golden, tmp_path: Path):

@@ -27,6 +27,7 @@ playwright = pytest.importorskip(
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")  # of Debian
 PATIENCE_MS = 180_000  # a busy machine of two cores has taken more than one minute
+UNLIKE = "they look like nothing the network was trained on"
 PHONE: dict[str, Any] = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
 OPAQUE = """
 canvas => {
@@ -168,6 +169,32 @@ def test_from_photos_to_masks(page):
         mask = np.asarray(Image.open(io.BytesIO(file.read(masks[0]))))
     np.testing.assert_array_equal(alpha, mask)
     assert np.mean(mask == 255) == pytest.approx(seen(page, 0), abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("photos", "confidence", "sheep", "said"),
+    [
+        (2, 0.93, 0.75, "2 photos segmented; it looks like “sheep” (75 %)."),
+        (2, None, 0.75, "2 photos segmented; it looks like “sheep” (75 %)."),
+        (2, 0.93, 0.1, "2 photos segmented."),
+        (2, 0.33, 0.0, f"2 photos segmented; {UNLIKE}, so check the masks."),
+        (2, 0.45, 0.75, "2 photos segmented; it may be “sheep”, but check the masks."),
+        (1, 0.45, 0.75, "1 photo segmented; it may be “sheep”, but check the mask."),
+        (
+            *(1, 0.33, 0.0),
+            "1 photo segmented; it looks like nothing the network was trained on, "
+            "so check the mask.",
+        ),
+    ],
+)
+def test_doubt_is_told(browser, photos, confidence, sheep, said):
+    predictor = FakePredictor()
+    predictor.categories, predictor.confidence = {"sheep": sheep}, confidence
+    with running(predictor) as client:
+        for page in opened(browser, client, width=1280, height=900):
+            choose(page, *files()[:photos])
+            wait_for(page, said)
+            assert page.locator("#status").inner_text() == said
 
 
 def test_a_photo_that_was_just_left_out_is_not_in_the_zip(page):
@@ -386,14 +413,16 @@ def test_very_long_photos_are_squeezed_so_that_one_can_click_on_them(browser):
         assert point == pytest.approx((1000, 2.5), rel=0.05)
 
 
-def test_on_a_phone_the_whole_status_is_visible(browser, small):
-    for page in opened(browser, small, width=390, height=844):
-        said = "15 photos segmented; it looks like “pottedplant” (95 %)."
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_the_whole_status_is_visible(browser, small, width):
+    for page in opened(browser, small, width=width, height=844):
+        said = f"15 photos segmented; {UNLIKE}, so check the masks."
         page.click("[data-example=car]")
         wait_for(page, "5 photos segmented")
         page.locator("#status").evaluate("(node, said) => (node.textContent = said)", said)
-        fits = "node => node.scrollHeight <= node.clientHeight + 1"
-        assert page.locator("#status").evaluate(fits)
+        for side in ("Height", "Width"):
+            fits = f"node => node.scroll{side} <= node.client{side} + 1"
+            assert page.locator("#status").evaluate(fits)
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])

@@ -40,7 +40,18 @@ def test_a_group_from_its_files_to_its_result(client, predictor):
     assert state["result"]["numbers"] == [0, 1]
     assert state["result"]["presence"] == [0.9, 0.9]
     assert state["result"]["category"] == {"name": "sheep", "probability": 0.75}
+    assert state["result"]["confidence"] == 0.8765
     assert predictor.calls == [{"names": ["a", "b"], "prompts": []}]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "doubtful"), [(0.33, True), (0.5, False), (0.93, False), (None, False)]
+)
+def test_low_confidence_is_called_doubtful(client, predictor, confidence, doubtful):
+    predictor.confidence = confidence
+    client.add(png())
+    result = client.segmented()["result"]
+    assert (result["confidence"], result["doubtful"]) == (confidence, doubtful)
 
 
 def test_maps_are_bytes_for_the_photos_that_take_part(client):
@@ -124,6 +135,7 @@ def test_the_zip_names_the_prompted_photo(client):
     described = json.loads(unzipped(client, 0.5)["group.json"])
     assert described["prompts"] == [{"photo": "two", "points": [[3, 4]], "labels": [1]}]
     assert [photo["name"] for photo in described["photos"]] == ["two"]
+    assert described["confidence"] == 0.8765
 
 
 @pytest.mark.parametrize("threshold", ["2", "nan", "much"])

@@ -83,12 +83,27 @@ def test_masks_of_a_group_are_answered_and_nothing_is_kept(client, predictor):
     check_schema(answer.json)
     assert answer.json["classes"] == ["shared object"]
     assert answer.json["categories"]["sheep"] == 0.75
+    assert answer.json["confidence"] == 0.8765
     assert [image["name"] for image in answer.json["images"]] == ["a", "b"]
     found = mask_in(answer.json["images"][0], "shared object")
     np.testing.assert_array_equal(found, np.tile(np.arange(40) < 20, (30, 1)))
     assert answer.json["images"][1]["classes"]["shared object"]["presence"] == 0.9
     assert predictor.encoded[-1] == [png(), png(20, 60)]
     assert client.ask("GET", "/v1/segment").status == 405
+
+
+def test_a_network_that_cannot_say_has_a_confidence_of_null(client, predictor):
+    predictor.confidence = None
+    answer = post(client, "segment", *images({"a.png": png()}))
+    check_schema(answer.json)
+    assert answer.json["confidence"] is None
+
+
+def test_the_schema_knows_the_range_of_confidence(client):
+    answer = post(client, "segment", *images({"a.png": png()}))
+    for wrong in (1.5, "high"):
+        with pytest.raises(jsonschema.ValidationError):
+            check_schema(answer.json | {"confidence": wrong})
 
 
 def test_options_are_followed(client, predictor):

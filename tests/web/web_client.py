@@ -98,7 +98,7 @@ class Client:
 
 
 class FakePredictor:
-    """Finds the left half of every image; records its calls.
+    """Finds the left half of every image, with `confidence`; records its calls.
 
     The probability is 0.8 on the left and 0.2 on the right. While `gate` is not set, segmenting
     waits. `encoded` holds the contents of each encoded group, `calls` names and prompts.
@@ -108,6 +108,8 @@ class FakePredictor:
         self.encoded: list[list[bytes]] = []
         self.calls: list[dict] = []
         self.presence = 0.9
+        self.categories = {"sheep": 0.75, "cow": 0.1}
+        self.confidence: float | None = 0.87654
         self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -134,7 +136,7 @@ class FakeSession(NamedTuple):
         if told.error is not None:
             raise told.error
         results = [self._result(*each) for each in zip(self.images, self.names, strict=True)]
-        return GroupResult(tuple(results), {"sheep": 0.75, "cow": 0.1})
+        return GroupResult(tuple(results), told.categories, told.confidence)
 
     def learn(self, name: str, *, prompt) -> Concept:
         self.predictor.calls.append(dict(names=self.names, prompts=prompt))

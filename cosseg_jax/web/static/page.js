@@ -304,9 +304,18 @@ async function showResult(own, found) {
   return true;
 }
 
-function summary({ numbers, category }) {
-  const like = category ? `; it looks like “${category.name}” (${Math.round(100 * category.probability)} %)` : "";
-  return `${counted(numbers.length)} segmented${like}.`;
+function summary({ numbers, category, doubtful }) {
+  return `${counted(numbers.length)} segmented${doubtful ? doubt(numbers.length, category) : likeness(category)}.`;
+}
+
+function likeness(category) {
+  return category ? `; it looks like “${category.name}” (${Math.round(100 * category.probability)} %)` : "";
+}
+
+function doubt(count, category) {
+  const [they, masks] = count === 1 ? ["it looks", "the mask"] : ["they look", "the masks"];
+  if (category) return `; it may be “${category.name}”, but check ${masks}`;
+  return `; ${they} like nothing the network was trained on, so check ${masks}`;
 }
 
 // After a reload the session is still there.
