@@ -31,6 +31,7 @@ def heads(folder: Path) -> Attempt:
         save_agnostic_head,
     )
     from cosseg_jax.models.proposal_scorer import Scorers, _shapes, load_scorers, save_scorers
+    from cosseg_jax.predict.familiarity import Familiarity
 
     maps = [
         np.zeros((1, 1, side, side, n), np.float32)
@@ -41,9 +42,12 @@ def heads(folder: Path) -> Attempt:
         for shapes in (jax.eval_shape(AgnosticHead().init, jax.random.key(0), *maps), _shapes())
     ]
     save_agnostic_head(folder / "agnostic_head.npz", ones[0])
+    familiarity = Familiarity(np.ones(CHANNELS[0]), np.ones((3, CHANNELS[0])))
+    familiarity.save(folder / "known_categories.npz")
     save_scorers(folder / "proposal_scorers.npz", Scorers(**ones[1]))
     readers = {
         "agnostic_head.npz": lambda path: load_agnostic_head(path, *CHANNELS),
+        "known_categories.npz": lambda path: Familiarity.load(path, CHANNELS[0]),
         "proposal_scorers.npz": load_scorers,
     }
     whole = {name: (folder / name).read_bytes() for name in readers}

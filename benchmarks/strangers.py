@@ -4,9 +4,10 @@
 
 Groups of five, as in evaluation, to which 0, 2 and 8 images of other categories are added. J is the
 mean over the five, at their own size. "empty" is the share of the
-strangers whose presence is below one half. The calibration of presence is measured on all images:
-ECE is the mean distance between presence and the share of images that show the object, in ten bins
-weighted by their images.
+strangers whose presence is below one half. The calibration of presence is measured on the groups
+with strangers: ECE is the mean distance between presence and the share of images that show the
+object, in ten bins weighted by their images. That of a group's confidence is measured on the groups
+without strangers, against the share of their images whose J exceeds one half.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from prompts import jaccard
+from tabulate import tabulate
 from tqdm import tqdm
 
 import cosseg_jax
@@ -30,8 +32,10 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.predict.binary_masks import binary_mask
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import confidence_of
 
 BINS = 10
+GOOD_J = 50.0
 EXAMPLES_KEPT = 32  # decoded images
 
 
@@ -70,6 +74,8 @@ def measured(
         truth, valid = truth_of(example, group.category), ~example.void
         presence = float(found.presence[place])
         row = {"strangers": len(added), "stranger": index in added, "presence": presence}
+        if found.known is not None:
+            row["confidence"] = confidence_of(found.known)
         if truth.any():
             size = truth.shape[1], truth.shape[0]
             probability = Image.fromarray(np.asarray(found.probability_maps[place]))
@@ -79,12 +85,25 @@ def measured(
         yield row
 
 
-def calibration_error(presence: np.ndarray, shown: np.ndarray) -> float:
-    """ECE, in percent."""
-    places = np.minimum((presence * BINS).astype(int), BINS - 1)
-    parts = [np.flatnonzero(places == each) for each in range(BINS)]
-    gaps = [len(p) * abs(presence[p].mean() - shown[p].mean()) for p in parts if len(p)]
-    return 100 * float(sum(gaps) / len(presence))
+def bins_of(predicted: np.ndarray) -> list[np.ndarray]:
+    """The positions of the predictions in each tenth of 0..1 that has any."""
+    places = np.minimum((predicted * BINS).astype(int), BINS - 1)
+    return [part for each in range(BINS) if len(part := np.flatnonzero(places == each))]
+
+
+def report_calibration(what: str, predicted: np.ndarray, right: np.ndarray) -> None:
+    """Prints the ECE, in percent, and the reliability diagram as a table."""
+    if not len(predicted):
+        return
+    bins = bins_of(predicted)
+    gaps = [len(part) * abs(predicted[part].mean() - right[part].mean()) for part in bins]
+    print(f"{what}: ECE {100 * sum(gaps) / len(predicted):.1f} % of {len(predicted)} images")
+    table = [(len(part), predicted[part].mean(), right[part].mean()) for part in bins]
+    print(tabulate(table, headers=("images", "predicted", "right"), floatfmt=".2f"))
+
+
+def values(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
+    return np.asarray([row[name] for row in rows], float)
 
 
 def main() -> None:
@@ -117,9 +136,10 @@ def main() -> None:
         empty = np.mean([row["presence"] <= 0.5 for row in own if row["stranger"]] or [np.nan])
         print(f"{count} strangers: J {J:.1f}, strangers left empty {100 * empty:.1f} %")
     mixed = [row for row in rows if row["strangers"]]
-    presence = np.asarray([row["presence"] for row in mixed])
-    shown = np.asarray(["J" in row for row in mixed], float)
-    print(f"ECE of presence {calibration_error(presence, shown):.1f} % of {len(mixed)} images")
+    presence, shown = values(mixed, "presence"), np.asarray(["J" in row for row in mixed], float)
+    report_calibration("presence", presence, shown)
+    alone = [row for row in rows if not row["strangers"] and "J" in row and "confidence" in row]
+    report_calibration("confidence", values(alone, "confidence"), values(alone, "J") > GOOD_J)
     if options.out:
         options.out.write_text(json.dumps(rows))
 

@@ -134,12 +134,14 @@ class GroupPrediction(NamedTuple):
     prior: S, the spatial prior.
     presence: the probability that the object is in the image at all, 0..1.
     class_probabilities: the probability that the group shares each training category, 0..1.
+    known: the probability that it shares any of them; None where nothing is known about that.
     """
 
     probability_maps: Float[Array | Ndarray, "N S S"]
     prior: Float[Array | Ndarray, "N h w"]
     presence: Float[Array | Ndarray, " N"]
     class_probabilities: Float[Array | Ndarray, " L"]
+    known: float | None = None
 
 
 class Iteration(NamedTuple):

@@ -1,11 +1,11 @@
 """A network with a head for categories that no training has shown (`models.agnostic_head`).
 
-Both heads see the same maps. In a group whose category the network surely knows, its masks are
-kept. In any other group, and where prompts show something that the network does not mark, the other
-head's masks are taken, after they have reached to all that looks alike (`models.likeness`), which
-also decides where the network alone marks something. In a prompted image they keep to what is
-shown. But an image that the network leaves empty, in a group whose category it probably knows,
-stays empty.
+Both heads see the same maps. In a group that looks like a category of the training images
+(`predict.familiarity`), the network's masks are kept. In any other group, and where prompts show
+something that the network does not mark, the other head's masks are taken, after they have reached
+to all that looks alike (`models.likeness`), which also decides where the network alone marks
+something. In a prompted image they keep to what is shown. But an image that the network leaves
+empty, in a group in most of which it is sure of something, stays empty.
 """
 
 from collections.abc import Sequence
@@ -25,18 +25,17 @@ from cosseg_jax.predict import prompting
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, KNOWN, Familiarity, group_presence
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.types import GroupPrediction, Ndarray
 
 HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
-KNOWN_PRESENCE = 0.9  # of the network, in a group whose category it probably knows
-SURE_PRESENCE = 0.98  # from which on its masks are kept
+SURE_PRESENCE = 0.9  # of a group, from which on images that the network leaves empty stay so
 DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 TINY = 1e-4  # a probability that says nothing
-STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for that
 
 
 class AgnosticNetwork:
@@ -45,10 +44,12 @@ class AgnosticNetwork:
     Everything but `segment` is that of the network.
 
     variables: of the class-agnostic head.
+    familiarity: what the network's categories look like.
     """
 
-    def __init__(self, network: ChunkedNetwork, variables: Any):
+    def __init__(self, network: ChunkedNetwork, variables: Any, familiarity: Familiarity):
         self._network, self._variables = network, jax.device_put(variables)
+        self._familiarity = familiarity
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -68,12 +69,13 @@ class AgnosticNetwork:
         found = self._network.segment_unmarked(group, prompted, report=report)
         maps, categories = np.asarray(found.probability_maps), np.asarray(found.class_probabilities)
         presence = np.asarray(found.presence)
-        sureness = group_presence(presence)
-        doubtful = DOUBT * maps
-        if not covers_shown(maps, prompted):
-            doubtful, sureness = np.zeros_like(maps), 0.0
-        if sureness < SURE_PRESENCE:
-            taken = (presence > THRESHOLD) | (sureness < KNOWN_PRESENCE)
+        doubtful, sure = DOUBT * maps, group_presence(presence) >= SURE_PRESENCE
+        if covers_shown(maps, prompted):
+            known = self._familiarity.of(self._network, group, maps, presence)
+        else:
+            doubtful, sure, known = np.zeros_like(maps), False, 0.0
+        if known < KNOWN:
+            taken = (presence > THRESHOLD) | (not sure)
             maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
             for each in prompted:
                 maps[each.image] = prompting.within_shown(maps[each.image], each.marked)
@@ -83,7 +85,8 @@ class AgnosticNetwork:
             probability_maps=maps,
             prior=np.asarray(found.prior)[kept],
             presence=prompting.mark_presence(np.asarray(presence_of(maps)), prompted, kept),
-            class_probabilities=categories * (sureness >= KNOWN_PRESENCE),
+            class_probabilities=categories * (known >= KNOWN),
+            known=known,
         )
 
     def _maps(
@@ -109,20 +112,16 @@ class AgnosticNetwork:
 
 
 def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | AgnosticNetwork:
-    """The network of an exported folder with the second head, if the folder has one."""
+    """The network of an exported folder with the second head, if the folder has one.
+
+    Raises as `load_agnostic_head` and `Familiarity.load`.
+    """
     path = folder / HEAD_FILE
     if not path.is_file():
         return network
-    return AgnosticNetwork(network, load_agnostic_head(path, *network.feature_channels))
-
-
-def group_presence(presence: Float[Ndarray, " N"]) -> float:
-    """How surely a group shares a category on which the network was trained, 0..1.
-
-    presence: of each image, as the network has it. In groups of other categories it is low in some
-        images; images without the object, if they are few, do not hide that it is high in others.
-    """
-    return float(np.sort(presence)[int(STRANGER_SHARE * len(presence)) :].mean())
+    channels = network.feature_channels
+    familiarity = Familiarity.load(folder / FAMILIARITY_FILE, channels[0])
+    return AgnosticNetwork(network, load_agnostic_head(path, *channels), familiarity)
 
 
 def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage]) -> bool:
@@ -133,11 +132,6 @@ def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage
             shown = resized(each.marked.shown.astype(np.float32), maps.shape[1:])
             shares.append((shown * (maps[each.image] > THRESHOLD)).sum() / shown.sum())
     return not shares or float(np.mean(shares)) > COVERED_SHARE
-
-
-def is_known(presence: Float[Ndarray, " N"]) -> bool:
-    """Whether a group seems to share a category on which the network was trained."""
-    return group_presence(presence) >= KNOWN_PRESENCE
 
 
 def _marks(prompted: Sequence[PromptedImage], images: range, grid: tuple[int, int]) -> Marks:

@@ -4,8 +4,8 @@ MobileSAM proposes segments of anything in each image (`predict.proposals`). The
 encodings describe them, and small scorers, whose features name no category, say which of them the
 group shares (`models.proposal_features`, `models.proposal_scorer`).
 
-Where the network is sure of itself, the group shares a category that it knows. Its masks are kept
-then, or their edges improved: a choice of proposals that overlaps enough with one replaces it.
+Where the group looks like a category of the training images, the network's masks are kept, or
+their edges improved: a choice of proposals that overlaps enough with one replaces it.
 
 A prompt chooses among the proposals of its image, and the other images follow these alone.
 docs/open_mode.md has the measurements behind these choices.
@@ -28,10 +28,10 @@ from cosseg_jax.models.proposal_features import (
 )
 from cosseg_jax.models.proposal_scorer import PRECISION, Scorers, load_scorers, scores
 from cosseg_jax.predict import prompting
-from cosseg_jax.predict.agnostic import is_known
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, KNOWN, Familiarity
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.proposals import Proposer
 from cosseg_jax.types import GroupPrediction, Ndarray
@@ -60,8 +60,15 @@ class OpenNetwork:
     Everything but `segment` is that of the network.
     """
 
-    def __init__(self, network: ChunkedNetwork, propose: Propose, scorers: Scorers):
+    def __init__(
+        self,
+        network: ChunkedNetwork,
+        propose: Propose,
+        scorers: Scorers,
+        familiarity: Familiarity,
+    ):
         self._network, self._propose, self._scorers = network, propose, scorers
+        self._familiarity = familiarity
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -86,9 +93,11 @@ class OpenNetwork:
         )
         presence = np.asarray([open_presence(score) for score in scored], np.float32)
         categories = np.asarray(found.class_probabilities)
-        if is_known(np.asarray(found.presence)):
+        own = np.asarray(found.probability_maps), np.asarray(found.presence)
+        known = self._familiarity.of(self._network, group, *own)
+        if known >= KNOWN:
             shown = [each.image for each in prompted if each.marked.shows_object]
-            maps, presence = _improved(found, maps, shown), np.asarray(found.presence)
+            maps, presence = _improved(own[0], maps, shown), own[1]
         else:
             categories = np.zeros_like(categories)
         rows = list(range(len(group)))
@@ -100,15 +109,20 @@ class OpenNetwork:
             prior=np.asarray(found.prior)[kept],
             presence=presence[kept],
             class_probabilities=categories,
+            known=known,
         )
 
 
 def open_network(
     network: ChunkedNetwork, folder: Path, sam_weights: str | Path | None = None
 ) -> OpenNetwork:
-    """The open mode of an exported network in `folder`; raises as `load_scorers` and `Proposer`."""
+    """The open mode of an exported network in `folder`.
+
+    Raises as `load_scorers`, `Familiarity.load` and `Proposer`.
+    """
     scorers = load_scorers(folder / SCORERS_FILE)
-    return OpenNetwork(network, Proposer(sam_weights), scorers)
+    familiarity = Familiarity.load(folder / FAMILIARITY_FILE, network.feature_channels[0])
+    return OpenNetwork(network, Proposer(sam_weights), scorers, familiarity)
 
 
 def see(group: Sequence[EncodedImage], network: ChunkedNetwork, propose: Propose) -> Seen:
@@ -153,10 +167,9 @@ def open_presence(scored: Float[Ndarray, "P 2"]) -> float:
 
 
 def _improved(
-    found: GroupPrediction, maps: Float[Ndarray, "N S S"], shown: Sequence[int]
+    ours: Float[Ndarray, "N S S"], maps: Float[Ndarray, "N S S"], shown: Sequence[int]
 ) -> Float[Ndarray, "N S S"]:
     """The network's maps, or the proposals' where both mean the same or a prompt chose them."""
-    ours = np.asarray(found.probability_maps)
     both = (ours > THRESHOLD) & (maps > THRESHOLD)
     either = (ours > THRESHOLD) | (maps > THRESHOLD)
     overlap = both.sum(axis=(1, 2)) / np.maximum(either.sum(axis=(1, 2)), 1)

@@ -114,6 +114,7 @@ class ConceptResult(NamedTuple):
 
 
 LIKELY = 0.5  # probability above which a category is worth naming
+DOUBTFUL = 0.5  # confidence below which people are told to check the masks
 
 
 class GroupResult(NamedTuple):
@@ -121,9 +122,12 @@ class GroupResult(NamedTuple):
 
     images: in the order in which they were given.
     categories: for each category that the network was trained on, the probability that the group
-        shares it, 0..1. Masks do not depend on it: other objects are found as well. In the open
-        mode all are 0 where the group does not seem to share any of them.
+        shares it, 0..1; all are 0 where the group does not look like any of them.
+    confidence: how probably the masks, on the average, overlap with the object by more than half,
+        0..1. It is low where the group does not look like any category of the training, and knows
+        nothing of prompts. None for networks that cannot say.
     """
 
     images: tuple[ImageResult, ...]
     categories: dict[str, float]
+    confidence: float | None = None

@@ -11,6 +11,7 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.concept import Concept, is_text
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import confidence_of
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.predict.result import GroupResult, ImageResult
 from cosseg_jax.types import GroupPrediction, Ndarray
@@ -146,7 +147,8 @@ class Session:
         )
         probabilities = (float(p) for p in found.class_probabilities)
         categories = dict(zip(self._predictor.categories, probabilities, strict=True))
-        return GroupResult(images, categories)
+        confidence = None if found.known is None else confidence_of(found.known)
+        return GroupResult(images, categories, confidence)
 
 
 def _listed(prompt: Prompt | Sequence[Prompt] | None) -> list[Prompt]:

@@ -30,15 +30,17 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.files import check_writable
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, save_agnostic_head
 from cosseg_jax.models.layers import resize
-from cosseg_jax.predict.predictor import load
 from cosseg_jax.train.agnostic_pool import (
     SIDE,
     Pool,
     cache_folder,
     composite_pictures,
     encoded,
+    known_cache,
     known_pictures,
     object_pictures,
+    plain_network,
+    source_key,
 )
 from cosseg_jax.types import Ndarray, flattened
 
@@ -217,15 +219,12 @@ def main() -> None:
     check_writable(options.out, force=options.force)
     source = load_source(options.dataset, "train", options.data_dir)
     photographs = load_source("folder", "test", options.objects)
-    network, known = load(options.checkpoint).network, len(source.categories)
+    network, known = plain_network(options.checkpoint), len(source.categories)
     with_masks = known_pictures(source)
     pseudo = object_pictures(photographs, SaliencyNetwork(options.saliency_onnx), known)
-    keys = [
-        (network.digest, network.image_size, each.name, tuple(each.names))
-        for each in (source, photographs)
-    ]
+    keys = [source_key(network, each) for each in (source, photographs)]
     pools = [
-        encoded(with_masks, network, cache_folder(options.cache_dir, "known", keys[0])),
+        encoded(with_masks, network, known_cache(options.cache_dir, network, source)),
         encoded(pseudo, network, cache_folder(options.cache_dir, "objects", keys[1])),
     ]
     if options.composites:

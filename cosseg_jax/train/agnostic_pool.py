@@ -22,6 +22,8 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.predict.predictor import Predictor
 from cosseg_jax.types import Ndarray
 
 SIDE = 96  # of the labels
@@ -45,6 +47,11 @@ class Pool(NamedTuple):
     def joined(self, *others: "Pool") -> "Pool":
         """The images of several pools, those of this one first."""
         return Pool(*map(np.concatenate, zip(self, *others, strict=True)))
+
+
+def plain_network(checkpoint: str | Path | None) -> ChunkedNetwork:
+    """An exported network without what its folder adds to it; by default the one that ships."""
+    return Predictor(*load_exported(checkpoint)).network
 
 
 def known_pictures(source: Source) -> Pictures:
@@ -134,6 +141,16 @@ def cache_folder(parent: Path, kind: str, *depends_on: object) -> Path:
     """A folder for maps that belong to one combination of a network and data."""
     digest = hashlib.blake2b(repr(depends_on).encode(), digest_size=6).hexdigest()
     return parent / f"{kind}-{digest}"
+
+
+def known_cache(parent: Path, network: ChunkedNetwork, source: Source) -> Path:
+    """The folder for the maps of a source's `known_pictures`."""
+    return cache_folder(parent, "known", source_key(network, source))
+
+
+def source_key(network: ChunkedNetwork, source: Source) -> tuple[object, ...]:
+    """What the maps of a source's images depend on."""
+    return network.digest, network.image_size, source.name, tuple(source.names)
 
 
 def _batches(pictures: Iterator[LabelledPicture], size: int) -> Iterator[list[LabelledPicture]]:

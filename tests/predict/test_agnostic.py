@@ -6,11 +6,13 @@ import pytest
 from toy_networks import toy_network
 
 from cosseg_jax.data.prompts import Marked
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.agnostic_head import AgnosticHead, save_agnostic_head
-from cosseg_jax.predict import agnostic
+from cosseg_jax.predict import agnostic, familiarity
 from cosseg_jax.predict.agnostic import HEAD_FILE, AgnosticNetwork, agnostic_network
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, Familiarity
 from cosseg_jax.predict.prompting import PromptedImage
 
 SIZE = 64
@@ -30,6 +32,9 @@ def folder(plain, tmp_path_factory):
     variables = AgnosticHead().init(jax.random.key(0), coarse[None], fine[None])
     path = tmp_path_factory.mktemp("exported")
     save_agnostic_head(path / HEAD_FILE, variables)
+    channels = coarse.shape[-1]
+    prototypes = np.eye(2, channels, dtype=np.float32)
+    Familiarity(np.zeros(channels, np.float32), prototypes).save(path / FAMILIARITY_FILE)
     return path
 
 
@@ -55,11 +60,17 @@ def test_channels_of_the_feature_maps(plain):
     assert plain.feature_channels == (coarse.shape[-1], fine.shape[-1])
 
 
+def test_a_head_without_the_known_categories_is_refused(plain, folder, tmp_path):
+    (tmp_path / HEAD_FILE).write_bytes((folder / HEAD_FILE).read_bytes())
+    with pytest.raises(UserError, match=f"{FAMILIARITY_FILE} cannot be read"):
+        agnostic_network(plain, tmp_path)
+
+
 def test_a_folder_without_a_head(plain, tmp_path):
     assert agnostic_network(plain, tmp_path) is plain
 
 
-def test_the_second_head_is_believed_where_the_network_is_not_sure(network, monkeypatch):
+def test_the_second_head_is_believed_where_the_network_does_not_know(network, monkeypatch):
     found = with_presence(network, monkeypatch, 0.6)
     maps = network.segment(group()).probability_maps
     doubtful = agnostic.DOUBT * found.probability_maps
@@ -83,22 +94,26 @@ def test_only_the_wanted_images(network):
         np.testing.assert_allclose(one, np.asarray(other)[[2, 0]], atol=1e-5)
 
 
-def with_presence(network, monkeypatch, presence: float):
-    """What the network's own head finds, made as sure of itself as `presence` says."""
+def with_presence(network, monkeypatch, presence: float, known: float = 0.1):
+    """What the network's own head finds, made as sure of itself as `presence` and `known` say."""
     found = network._network.segment_unmarked(group())
     found = found._replace(presence=np.full(3, presence, np.float32))
     monkeypatch.setattr(network._network, "segment_unmarked", lambda *_, report: found)
+    monkeypatch.setattr(Familiarity, "of", lambda *_: known)
     return found
 
 
-def test_a_network_that_is_sure_of_itself_is_believed(network, monkeypatch):
-    found = with_presence(network, monkeypatch, 0.995)
-    np.testing.assert_array_equal(network.segment(group()).probability_maps, found[0])
+@pytest.mark.parametrize("presence", [0.995, 0.6])
+def test_a_network_that_knows_the_category_is_believed(network, monkeypatch, presence):
+    found = with_presence(network, monkeypatch, presence, known=0.7)
+    result = network.segment(group())
+    np.testing.assert_array_equal(result.probability_maps, found.probability_maps)
+    assert result.known == 0.7
 
 
 @pytest.mark.parametrize(("others", "empty"), [(0.95, True), (0.6, False)])
 def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypatch, others, empty):
-    monkeypatch.setattr(agnostic, "STRANGER_SHARE", 0.34)  # one of three
+    monkeypatch.setattr(familiarity, "STRANGER_SHARE", 0.34)  # one of three
     found = with_presence(network, monkeypatch, others)
     found.presence[2] = 0.1
     maps = network.segment(group()).probability_maps
@@ -107,9 +122,9 @@ def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypat
     assert (added[2] == 0) == empty
 
 
-@pytest.mark.parametrize(("presence", "named"), [(1.0, True), (0.2, False)])
-def test_categories_are_named_only_where_they_are_known(network, monkeypatch, presence, named):
-    with_presence(network, monkeypatch, presence)
+@pytest.mark.parametrize(("known", "named"), [(0.6, True), (0.4, False)])
+def test_categories_are_named_only_where_they_are_known(network, monkeypatch, known, named):
+    with_presence(network, monkeypatch, 0.99, known)
     assert network.segment(group()).class_probabilities.any() == named
 
 
@@ -124,7 +139,7 @@ def test_a_prompt_is_in_its_image_and_changes_the_others(network):
 @pytest.mark.parametrize("covers", [True, False])
 def test_the_network_does_not_count_where_it_misses_what_is_shown(network, monkeypatch, covers):
     given = prompted(slice(8, 24), slice(8, 24))
-    found = with_presence(network, monkeypatch, 1.0)
+    found = with_presence(network, monkeypatch, 1.0, known=0.9)
     maps = np.zeros_like(found.probability_maps)
     maps[1, 8:24, 8:24] = 0.9 * covers
     monkeypatch.setattr(
@@ -136,6 +151,7 @@ def test_the_network_does_not_count_where_it_misses_what_is_shown(network, monke
     others = maps if covers else network._maps(group(), [given], np.zeros_like(maps))
     np.testing.assert_allclose(result.probability_maps[0], others[0], atol=1e-6)
     assert result.class_probabilities.any() == covers
+    assert result.known == (0.9 if covers else 0)
 
 
 def test_a_large_group_is_compared_in_parts(network, monkeypatch):

@@ -17,9 +17,9 @@ from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict import open_network
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.familiarity import Familiarity
 from cosseg_jax.predict.open_network import (
     OpenNetwork,
-    is_known,
     open_map,
     open_presence,
     score_seen,
@@ -69,7 +69,10 @@ def network(toy_backbone):
     key = jax.random.key(0)
     sizes = NUM_GROUP_FEATURES, NUM_FEATURES
     scorers = Scorers(*(ProposalScorer().init(key, jnp.zeros((1, size))) for size in sizes))
-    return OpenNetwork(toy_network(), two_proposals, scorers)
+    plain = toy_network()
+    channels = plain.feature_channels[0]
+    familiarity = Familiarity(np.zeros(channels, np.float32), np.zeros((1, channels), np.float32))
+    return OpenNetwork(plain, two_proposals, scorers, familiarity)
 
 
 def group() -> list[EncodedImage]:
@@ -80,7 +83,7 @@ def test_masks_are_made_of_proposals(network):
     images = group()
     found = network.segment(images)
     assert found.probability_maps.shape == (3, SIZE, SIZE)
-    assert not found.class_probabilities.any()  # the toy network is not sure of itself
+    assert not found.class_probabilities.any()  # they look like no category
     scored = score_seen(see(images, network._network, two_proposals), network._scorers)
     for image, each, scores in zip(images, found.probability_maps, scored, strict=True):
         chosen = scores[:, 0] >= min(0.5, scores[:, 0].max())
@@ -114,7 +117,7 @@ def test_what_is_excluded_is_not_chosen(network, columns, other):
 
 def test_masks_of_a_known_category_are_the_networks_or_better(network, monkeypatch):
     """Image 0's mask nearly is the left proposal, image 1's is elsewhere; 2 is prompted."""
-    monkeypatch.setattr(open_network, "is_known", lambda presence: True)
+    monkeypatch.setattr(Familiarity, "of", lambda *_: 0.9)
     monkeypatch.setattr(
         open_network, "score_seen", lambda *_: [np.asarray([[0.9, 0.9], [0.1, 0.1]])] * 3
     )
@@ -131,20 +134,6 @@ def test_masks_of_a_known_category_are_the_networks_or_better(network, monkeypat
     np.testing.assert_array_equal(masks[2], left)
 
 
-@pytest.mark.parametrize(
-    ("presence", "known"),
-    [
-        ([0.99, 0.98, 0.97, 0.99, 0.98], True),
-        ([0.99, 0.98, 0.97, 0.99, 0.98, 0.1, 0.2], True),  # two strangers
-        ([0.99, 0.98, 0.5, 0.4, 0.98], False),
-        ([0.95], True),
-        ([0.5], False),
-    ],
-)
-def test_a_known_category(presence, known):
-    assert is_known(np.asarray(presence, np.float32)) == known
-
-
 def test_presence_is_that_of_the_best_proposal():
     assert open_presence(np.asarray([[0.3, 0.9], [0.7, 0.2]])) == pytest.approx(0.7)
     assert open_presence(np.zeros((0, 2))) == 0
@@ -157,7 +146,7 @@ def test_an_image_without_proposals_is_empty():
 
 @pytest.mark.slow
 def test_a_network_without_semantic_modulator_is_refused(network):
-    other = OpenNetwork(toy_network(False), two_proposals, network._scorers)
+    other = OpenNetwork(toy_network(False), two_proposals, network._scorers, network._familiarity)
     with pytest.raises(UserError, match=r"model\.use_semantic"):
         other.segment(group())
 
