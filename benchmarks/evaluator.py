@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
 from configs import vgg16
 from cosseg_jax.data.eval_groups import EvalGroup, fives
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import GroupList, evaluate
 from cosseg_jax.evaluation.group_metrics import SharedImages

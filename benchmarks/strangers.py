@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 import cosseg_jax
 from cosseg_jax.data.eval_groups import EvalGroup, fives
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.predict.binary_masks import binary_mask

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cosseg_jax.drawing import tinted
+from cosseg_jax.predict.drawing import tinted
 
 HERE = Path(__file__).parent
 PHOTOS = ("1", "4")

@@ -16,7 +16,8 @@ from PIL import Image
 
 import cosseg_jax
 from cosseg_jax.data.builders.shapes import Shapes
-from cosseg_jax.drawing import resized, resized_mask, tinted
+from cosseg_jax.data.resizing import resized, resized_mask
+from cosseg_jax.predict.drawing import tinted
 from cosseg_jax.web.drawn_scenes import Length, Pen, Scene, drawn_scene
 
 SIZE = (135, 180)  # height and width of a tile

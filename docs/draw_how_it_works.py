@@ -18,10 +18,11 @@ from jaxtyping import Array, Float
 from PIL import Image, ImageDraw, ImageFont
 
 from cosseg_jax.data.builders.shapes import Shapes
-from cosseg_jax.data.images import read_image, resize_image
-from cosseg_jax.drawing import colour_prior, resized, tinted
+from cosseg_jax.data.images import read_image
+from cosseg_jax.data.resizing import resize_image, resized
 from cosseg_jax.models.semantic import mask_pooling_weights
 from cosseg_jax.models.ssnm import from_config
+from cosseg_jax.predict.drawing import colour_prior, tinted
 from cosseg_jax.predict.exported import load_exported, prediction_options
 from cosseg_jax.types import Ndarray, in_groups
 

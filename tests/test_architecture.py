@@ -8,12 +8,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cosseg_jax"
 LOWEST_FIRST = (  # a stage imports the package's modules of lower lines only
     {"types", "errors"},
-    {"files", "drawing"},
+    {"files"},
     {"models"},
     {"program"},
     {"data"},
     {"predict"},
-    {"evaluation", "export", "annotations"},
+    {"evaluation", "export"},
     {"train", "cli", "web"},
 )
 SIDEWAYS = {("cli", "web"), ("cli", "export")}  # a subcommand starts the page, or an export

@@ -10,12 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cosseg_jax.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.cli import outputs
 from cosseg_jax.cli.inputs import ListedPhoto
 from cosseg_jax.cli.looks import looks_of
 from cosseg_jax.cli.record import RunRecord
 from cosseg_jax.errors import UserError, one_line
+from cosseg_jax.export.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.files import unique_names
 from cosseg_jax.predict.concept import Concept, concept_digest
 from cosseg_jax.predict.predictor import Predictor

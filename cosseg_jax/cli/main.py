@@ -8,9 +8,9 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, NoReturn
 
-import cosseg_jax
 from cosseg_jax import program
 from cosseg_jax.cli.app import APP
 from cosseg_jax.cli.apply import APPLY
@@ -83,5 +83,5 @@ class _PrintVersion(argparse.Action):
     """Looks the version up when it is asked for; argparse's own action takes it beforehand."""
 
     def __call__(self, *_: Any) -> NoReturn:
-        print(f"cosseg {cosseg_jax.__version__}")
+        print(f"cosseg {version('cosseg-jax')}")
         raise SystemExit(0)

@@ -19,15 +19,15 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from cosseg_jax.annotations.coco import write_coco
-from cosseg_jax.annotations.formats import FORMATS
-from cosseg_jax.annotations.images import FoundClass, Images, found_class
-from cosseg_jax.annotations.palette import palette_png
 from cosseg_jax.cli.cutouts import cutout, with_looks
 from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.data.images import reopenable
-from cosseg_jax.drawing import tinted
+from cosseg_jax.export.annotations.coco import write_coco
+from cosseg_jax.export.annotations.formats import FORMATS
+from cosseg_jax.export.annotations.images import FoundClass, Images, found_class
+from cosseg_jax.export.annotations.palette import palette_png
 from cosseg_jax.files import save_mask, unique_names, write_whole
+from cosseg_jax.predict.drawing import tinted
 from cosseg_jax.predict.result import ConceptResult
 from cosseg_jax.types import Ndarray
 

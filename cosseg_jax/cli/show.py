@@ -23,7 +23,7 @@ def _run_show(options: argparse.Namespace) -> None:
     check_apart(group.photos, [options.out])
     from cosseg_jax import files
     from cosseg_jax.cli import network, outputs
-    from cosseg_jax.drawing import wrapped
+    from cosseg_jax.predict.drawing import wrapped
 
     files.check_writable(options.out, force=options.force)
     predictor = network.load_predictor(options)
@@ -41,17 +41,18 @@ def _column(image: "ImageResult", side: int, threshold: float) -> 'UInt8[Ndarray
     """The tiles of one photo, whose proportions they have unless it is very wide or high."""
     import dataclasses
 
-    from cosseg_jax import drawing
     from cosseg_jax.data.images import reopenable
+    from cosseg_jax.data.resizing import resized, resized_mask
+    from cosseg_jax.predict.drawing import Row, tiles_of
 
     pixels = image.image
     image = dataclasses.replace(image, source=reopenable(pixels, image.name))  # read once
     proportion = min(max(image.width / image.height, 1 / WIDEST_TILE), WIDEST_TILE)
     size = (side, max(1, round(side * proportion)))
-    mask = drawing.resized_mask(image.mask_at(threshold), size)
-    small = drawing.resized(pixels, size)
-    row = drawing.Row(small, image.prior, image.probability_map, mask)
-    return drawing.tiles_of(row, size)
+    mask = resized_mask(image.mask_at(threshold), size)
+    small = resized(pixels, size)
+    row = Row(small, image.prior, image.probability_map, mask)
+    return tiles_of(row, size)
 
 
 def _sheet(text: str) -> Path:

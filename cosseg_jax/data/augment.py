@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image, ImageEnhance, ImageFilter
 
-from cosseg_jax.data.images import resize_image, resize_mask
+from cosseg_jax.data.resizing import resize_image, resize_mask
 from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 

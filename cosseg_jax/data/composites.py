@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from cosseg_jax.data.augment import View, cut_object, paste
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.types import Ndarray
 
 NEAREST = Image.Resampling.NEAREST

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.data.step_batches import CachedFeatures
 from cosseg_jax.errors import NotFiniteError

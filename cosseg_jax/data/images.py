@@ -1,8 +1,7 @@
 """Images in any form to arrays: RGB, 0..255, upright, as a viewer shows them.
 
 Users give files, encoded bytes, PIL images or arrays; data sets hold encoded files. What is opened
-and how it becomes RGB is in `opening` and `colours`. Here is also the one way in which images and
-masks are resized to the network's input.
+and how it becomes RGB is in `opening` and `colours`; `resizing` makes it smaller.
 """
 
 import os
@@ -97,18 +96,6 @@ def existing_file(source: str | os.PathLike[str]) -> Path:
     raise MissingFileError(f"{path} is {found}; give the path of a photo")
 
 
-def resize_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "S S 3"]:
-    """Resizes to `size` x `size` pixels: bilinear, antialiased where it shrinks (section 4.1)."""
-    resized = Image.fromarray(image).resize((size, size), resample=Image.Resampling.BILINEAR)
-    return np.array(resized)
-
-
-def resize_mask(mask: Shaped[Ndarray, "H W"], size: int) -> Shaped[Ndarray, "S S"]:
-    """Resizes to `size` x `size` pixels by nearest neighbour (pixel centres aligned)."""
-    rows, columns = (_nearest(length, size) for length in mask.shape)
-    return mask[rows[:, None], columns[None, :]]
-
-
 class Reopenable(NamedTuple):
     """An image that can be read again later although its pixels are not kept until then.
 
@@ -190,8 +177,3 @@ def _weak_array(array: Ndarray) -> Callable[[], Ndarray | None]:
         return None if pixels is None else np.ndarray(shape, dtype, pixels, offset, strides)
 
     return view
-
-
-def _nearest(length: int, size: int) -> Ndarray:
-    """For each of `size` cells, the one of `length` pixels in which its centre lies."""
-    return ((2 * np.arange(size) + 1) * length) // (2 * size)

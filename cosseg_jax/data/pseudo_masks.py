@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.backbones import TORCHVISION
 from cosseg_jax.types import Ndarray

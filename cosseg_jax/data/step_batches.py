@@ -25,8 +25,8 @@ from cosseg_jax.data.groups import (
     shared_categories,
     union_mask,
 )
-from cosseg_jax.data.images import resize_mask
 from cosseg_jax.data.prompts import coverage, draw_prompt, region
+from cosseg_jax.data.resizing import resize_mask
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.types import Example, FeatureMaps, GroupBatch, Ndarray

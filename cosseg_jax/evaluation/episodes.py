@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.prompts import Prompt, marked
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import check_choice
 from cosseg_jax.evaluation.benchmark import Network

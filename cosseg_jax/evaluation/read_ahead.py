@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cosseg_jax.data.eval_groups import EvalGroup
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.types import Example

@@ -1,1 +1,1 @@
-"""A trained network as one file, for use without this package."""
+"""For use without this package: a trained network as one file, masks as other tools' files."""

@@ -56,6 +56,6 @@ def group_function(
 
     def group(images: UInt8[Array, "N S S 3"]) -> dict[str, Array]:
         found: Any = predict_group(network, variables, images, mirror=mirror)
-        return dict(zip(OUTPUTS, found, strict=True))
+        return dict(zip(OUTPUTS, found[: len(OUTPUTS)], strict=True))
 
     return group

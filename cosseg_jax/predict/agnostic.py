@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.likeness import with_likeness

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit, logit
 
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import write_whole
 from cosseg_jax.models.pretrained.archives import read_npz

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.types import Ndarray
 
 RADIUS = 0.06  # of a window, as a share of the map's side

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from scipy.special import expit, logit
 
 from cosseg_jax.data.prompts import coverage
-from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.data.resizing import resized, resized_mask
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.binary_masks import THRESHOLD, iou

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.data.resizing import resized, resized_mask
 from cosseg_jax.models.proposal_features import (
     SIDE,
     Proposals,

@@ -17,14 +17,9 @@ import numpy as np
 from jaxtyping import Bool
 from ml_collections import ConfigDict
 
-from cosseg_jax.data.images import (
-    ImageLike,
-    check_list,
-    read_image,
-    reopenable,
-    resize_image,
-)
+from cosseg_jax.data.images import ImageLike, check_list, read_image, reopenable
 from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.errors import UserError, check_choice, message_of
 from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict.agnostic import agnostic_network

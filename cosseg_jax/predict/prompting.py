@@ -21,7 +21,7 @@ from scipy.ndimage import label
 from scipy.special import expit
 
 from cosseg_jax.data.prompts import Marked, coverage
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.types import ImageEncoding, Ndarray

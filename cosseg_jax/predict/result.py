@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from cosseg_jax.data.images import Reopenable
 from cosseg_jax.data.prompts import Prompt, marked
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.predict.binary_masks import THRESHOLD, binary_mask
 from cosseg_jax.predict.prompting import with_marks
 from cosseg_jax.predict.refinement import Refine

@@ -21,7 +21,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from scipy.special import expit
 
 from cosseg_jax.data.prompts import Prompt
-from cosseg_jax.drawing import resized, resized_mask
+from cosseg_jax.data.resizing import resized, resized_mask
 from cosseg_jax.models.sam.frame import (
     MASK_STRIDE,
     Frame,

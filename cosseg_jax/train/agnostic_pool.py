@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from cosseg_jax.data.composites import VOID, LabelledPicture, mosaic, pasted
 from cosseg_jax.data.groups import category_map
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.pseudo_masks import Saliency, object_and_void, pseudo_mask
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.chunked import ChunkedNetwork

@@ -26,10 +26,9 @@ from tqdm import tqdm
 
 from cosseg_jax import program
 from cosseg_jax.data.eval_groups import fives
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import SOURCES, load_source
+from cosseg_jax.data.resizing import resize_image, resized_mask
 from cosseg_jax.data.source import Source
-from cosseg_jax.drawing import resized_mask
 from cosseg_jax.models.proposal_features import (
     SIDE,
     DescribedImage,

@@ -7,13 +7,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cosseg_jax.data.eval_groups import EvalGroup, fives
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.pipeline import CachedFeatures
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.data.source import Source
-from cosseg_jax.drawing import Row, sheet
 from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.chunked import ChunkedNetwork
+from cosseg_jax.predict.drawing import Row, sheet
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.types import FeatureMaps, Ndarray
 

@@ -1,9 +1,9 @@
 """The OpenAPI document of /v1: https://spec.openapis.org/oas/v3.1.0."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
-import cosseg_jax
 from cosseg_jax.web.limits import MEGA, Limits, megabytes
 
 FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -152,7 +152,7 @@ def openapi_document(limits: Limits) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "cosseg-jax",
-            "version": cosseg_jax.__version__,
+            "version": version("cosseg-jax"),
             "description": f"Finds the object that images share. At most {photos} of {most}; "
             f"{sizes}. Requests wait for their turn and are forgotten when they are answered.",
         },

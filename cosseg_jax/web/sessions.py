@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from jaxtyping import Bool
 
-from cosseg_jax.annotations.run_lengths import (
+from cosseg_jax.data.prompts import Prompt
+from cosseg_jax.errors import UserError
+from cosseg_jax.export.annotations.run_lengths import (
     compressed,
     counts_to_mask,
     mask_to_counts,
     uncompressed,
 )
-from cosseg_jax.data.prompts import Prompt
-from cosseg_jax.errors import UserError
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.limits import Limits, megabytes
 from cosseg_jax.web.uploads import Upload

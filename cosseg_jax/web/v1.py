@@ -21,9 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cosseg_jax.annotations.images import found_class
-from cosseg_jax.annotations.palette import palette_png
 from cosseg_jax.errors import UserError
+from cosseg_jax.export.annotations.images import found_class
+from cosseg_jax.export.annotations.palette import palette_png
 from cosseg_jax.predict.concept import Concept, concept_of, joined
 from cosseg_jax.predict.result import ConceptResult
 from cosseg_jax.types import Ndarray

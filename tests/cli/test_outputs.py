@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cosseg_jax.cli import outputs
-from cosseg_jax.drawing import tinted
+from cosseg_jax.predict.drawing import tinted
 
 
 def test_files_are_named_after_their_photos():

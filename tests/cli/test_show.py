@@ -9,7 +9,7 @@ from PIL import Image
 
 from cosseg_jax.cli import network
 from cosseg_jax.cli.main import main
-from cosseg_jax.drawing import TILE_GAP
+from cosseg_jax.predict.drawing import TILE_GAP
 
 
 def show(*arguments: object) -> int:

@@ -12,7 +12,7 @@ from cosseg_jax.data.augment import (
     network_view,
     random_crop,
 )
-from cosseg_jax.data.images import resize_image, resize_mask
+from cosseg_jax.data.resizing import resize_image, resize_mask
 from cosseg_jax.errors import UserError
 
 

@@ -12,7 +12,7 @@ from toy_networks import ToyBackbone, drawn_variables
 from configs import hrnet
 from cosseg_jax.data import feature_cache
 from cosseg_jax.data.feature_cache import CachedSubset, FeatureCache
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.errors import NotFiniteError
 from cosseg_jax.models.backbones import BACKBONES, create_backbone, normalise_images
 from cosseg_jax.types import FeatureMaps

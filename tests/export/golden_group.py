@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import cosseg_jax
-from cosseg_jax.data.images import resize_image
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.data.resizing import resize_image
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "quickstart"
 SIDE = 96

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosseg_jax.drawing import resized
+from cosseg_jax.data.resizing import resized
 from cosseg_jax.evaluation.boundary import boundary_f, outline
 from cosseg_jax.predict.guided_filter import refined
 

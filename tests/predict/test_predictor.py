@@ -12,8 +12,9 @@ from PIL import Image
 import cosseg_jax
 from cosseg_jax import Prompt
 from cosseg_jax.data import opening
-from cosseg_jax.data.images import check_list, resize_image
+from cosseg_jax.data.images import check_list
 from cosseg_jax.data.registry import load_source
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.ssnm import from_config
 from cosseg_jax.predict.exported import load_exported

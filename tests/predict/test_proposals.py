@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosseg_jax.data.images import resize_image
+from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.models.proposal_features import SIDE
 from cosseg_jax.models.sam.frame import frame_of
 from cosseg_jax.models.sam.mask_decoder import Masks

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import jinja2
 
-from cosseg_jax.drawing import COLD, TINT, VOID_GREYS, WARM
 from cosseg_jax.evaluation.metrics import Scores
 from cosseg_jax.evaluation.report.panels import PANELS, ReportGroup, best_first
 from cosseg_jax.evaluation.results import Result, Spread
 from cosseg_jax.evaluation.tables import contents, grid
+from cosseg_jax.predict.drawing import COLD, TINT, VOID_GREYS, WARM
 
 MAX_HIGHLIGHTS = 6  # of the best images, and of the worst
 

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cosseg_jax.drawing import colour_prior, hatched, resized, resized_mask, tinted
+from cosseg_jax.data.resizing import resized, resized_mask
 from cosseg_jax.evaluation import metrics
 from cosseg_jax.evaluation.evaluator import ScoredImage, truth_of
+from cosseg_jax.predict.drawing import colour_prior, hatched, tinted
 from cosseg_jax.types import Ndarray
 
 BOX = (150, 180)  # the largest height and width of a panel; the aspect ratio is kept

@@ -1,7 +1,7 @@
 // Draws masks over a photo from a probability map and a threshold, without the server.
 
 const LONGEST = 640; // side of a drawing in pixels
-const TINT = [30, 200, 70]; // as in the package's drawing.py
+const TINT = [30, 200, 70]; // as in predict/drawing.py
 const SOFT = 3; // grey levels over which the border of a mask fades
 const DARK = matchMedia("(prefers-color-scheme: dark)");
 

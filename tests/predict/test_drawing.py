@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cosseg_jax.drawing import (
+from cosseg_jax.data.resizing import resized, resized_mask
+from cosseg_jax.predict.drawing import (
     COLD,
     STRIPE,
     TILE_GAP,
@@ -12,8 +13,6 @@ from cosseg_jax.drawing import (
     Row,
     colour_prior,
     hatched,
-    resized,
-    resized_mask,
     sheet,
     tiles_of,
     tinted,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from cosseg_jax.annotations.images import AnnotatedImage, Images, numbers_of
-from cosseg_jax.annotations.parts import LEAST_PART, connected_parts
-from cosseg_jax.annotations.polygons import pixel_polygons
+from cosseg_jax.export.annotations.images import AnnotatedImage, Images, numbers_of
+from cosseg_jax.export.annotations.parts import LEAST_PART, connected_parts
+from cosseg_jax.export.annotations.polygons import pixel_polygons
 from cosseg_jax.files import write_whole
 from cosseg_jax.types import Ndarray
 

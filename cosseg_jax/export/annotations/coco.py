@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-import cosseg_jax
-from cosseg_jax.annotations.images import AnnotatedImage, FoundClass, Images, numbers_of
-from cosseg_jax.annotations.polygons import edge_polygons
+from cosseg_jax.export.annotations.images import AnnotatedImage, FoundClass, Images, numbers_of
+from cosseg_jax.export.annotations.polygons import edge_polygons
 from cosseg_jax.files import written_whole
 
 
@@ -27,7 +27,7 @@ def write_coco(
 
     info: goes into the file. polygons: instead of run lengths.
     """
-    info = {"version": cosseg_jax.__version__, **(info or {})}
+    info = {"version": version("cosseg-jax"), **(info or {})}
     categories = [{"id": number, "name": name} for name, number in numbers_of(classes).items()]
     with written_whole(path) as file:
         file.write(f'{{"info": {json.dumps(info)}, "categories": {json.dumps(categories)}')

@@ -8,9 +8,9 @@ labelmap.txt                            the classes with their colours, as CVAT 
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosseg_jax.annotations.images import Images, label_map, numbers_of
-from cosseg_jax.annotations.palette import palette_png, voc_palette
 from cosseg_jax.errors import one_line
+from cosseg_jax.export.annotations.images import Images, label_map, numbers_of
+from cosseg_jax.export.annotations.palette import palette_png, voc_palette
 from cosseg_jax.files import write_whole, written_whole
 
 LABEL_FILE, LIST_FILE = Path("labelmap.txt"), Path("ImageSets/Segmentation/default.txt")

@@ -7,6 +7,7 @@ two bits for the kind of length, the length less one and the value.
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -14,10 +15,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from jaxtyping import Bool
 
-import cosseg_jax
-from cosseg_jax.annotations.images import AnnotatedImage, Images
-from cosseg_jax.annotations.palette import class_colours
-from cosseg_jax.annotations.xml_text import xml_text
+from cosseg_jax.export.annotations.images import AnnotatedImage, Images
+from cosseg_jax.export.annotations.palette import class_colours
+from cosseg_jax.export.annotations.xml_text import xml_text
 from cosseg_jax.files import write_whole, written_whole
 from cosseg_jax.types import Ndarray
 
@@ -89,7 +89,7 @@ def _task(image: AnnotatedImage) -> dict[str, Any]:
         for label in [xml_text(name)]
         for number, mask in enumerate(found.masks(), start=1)
     ]
-    made = {"model_version": f"cosseg-jax {cosseg_jax.__version__}", "result": results}
+    made = {"model_version": f"cosseg-jax {version('cosseg-jax')}", "result": results}
     return {"data": {"image": image.file_name}, "predictions": [made]}
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
 
+from cosseg_jax.data.resizing import resized, resized_mask
 from cosseg_jax.types import Ndarray
 
 TILE_GAP = 2  # pixels between the tiles
@@ -73,17 +73,6 @@ def hatched(image: UInt8[Ndarray, "H W 3"], void: Bool[Ndarray, "H W"]) -> UInt8
     diagonal = np.arange(height)[:, None] + np.arange(width)[None, :]  # [H, W]
     stripes = np.where(diagonal // STRIPE % 2 == 0, *VOID_GREYS)
     return np.where(void[..., None], stripes[..., None], image)  # [H, W, 3]
-
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes an image or a float32 map bilinearly to (height, width) = `size`."""
-    height, width = size
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def resized_mask(mask: Bool[Ndarray, "H W"], size: tuple[int, int]) -> Bool[Ndarray, "h w"]:
-    """Resizes a mask: a pixel of the result is set if the mask covers at least half of it."""
-    return resized(255 * mask.astype(np.uint8), size) > 127
 
 
 def _grey(probability: Float[Ndarray, "S S"], size: tuple[int, int]) -> UInt8[Ndarray, "H W 3"]:

@@ -14,12 +14,12 @@ import pytest
 from found_images import CLASSES, drawn_masks, images, two_classes
 from PIL import Image
 
-from cosseg_jax.annotations.formats import FORMATS
-from cosseg_jax.annotations.images import AnnotatedImage, found_class
-from cosseg_jax.annotations.label_studio import brush_run_lengths
-from cosseg_jax.annotations.palette import voc_palette
-from cosseg_jax.annotations.run_lengths import counts_to_mask
 from cosseg_jax.cli.options import ANNOTATION_FORMATS
+from cosseg_jax.export.annotations.formats import FORMATS
+from cosseg_jax.export.annotations.images import AnnotatedImage, found_class
+from cosseg_jax.export.annotations.label_studio import brush_run_lengths
+from cosseg_jax.export.annotations.palette import voc_palette
+from cosseg_jax.export.annotations.run_lengths import counts_to_mask
 
 
 def written(name: str, folder: Path) -> list[str]:
