@@ -18,11 +18,12 @@ from prompts import deepest, jaccard
 from tqdm import tqdm
 
 import cosseg_jax
-from cosseg_jax import Prompt
+from cosseg_jax import Concept, Prompt
 from cosseg_jax.data.eval_groups import sorted_members
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import truth_of
+from cosseg_jax.predict.concept import joined
 from cosseg_jax.types import Example
 
 COUNTS = (1, 3, 5, 10)
@@ -75,43 +76,48 @@ def main() -> None:
         measure(predictor, source, category, options.most, found)
     classes = len(range(0, len(source.categories), options.every))
     print(f"{source.name} {split}: {classes} classes, {len(found['group']['P'])} images")
-    for kind, values in found.items():
+    for kind, values in sorted(found.items(), key=lambda item: item[0].split()[::-1]):
         print(f"{kind:16}", "  ".join(f"{name} {np.mean(v):.2f}" for name, v in values.items()))
 
 
 def measure(predictor, source: Source, category: int, most: int, found: Found) -> None:
-    """Adds the figures of one class."""
+    """Adds the figures of one class. All concepts are applied in one pass over the images."""
     first, second = halves(source, category, most)
     outside = without_class(source, category, len(second))
-    learning = [source[n] for n in first]
     applied = [source[n] for n in [*second, *outside]]
-    truths = [truth_of(each, category) for each in learning]
-    images = [each.image for each in applied]
-    for kind in ("masks", "points"):
-        for count in [k for k in COUNTS if k <= len(first)]:
-            shown = [each.image for each in learning[:count]]
-            if kind == "masks":
-                concept = predictor.learn(shown, masks=truths[:count])
+    truths = [truth_of(each, category) for each in applied]
+    concept = joined(learnt(predictor, [source[n] for n in first], category))
+    begun = time.perf_counter()
+    results = list(predictor.apply(concept, [each.image for each in applied]))
+    seconds = (time.perf_counter() - begun) / len(applied)
+    for name in concept.classes:
+        images, values = [each.classes[name] for each in results], found[name]
+        presence = [image.presence for image in images]
+        values["AUC"].append(auc(presence[: len(second)], presence[len(second) :]))
+        for place, image in enumerate(images):
+            if place < len(second):
+                score(values, image.mask, applied[place], truths[place])
             else:
-                prompts = [Prompt(n, point=deepest(t)) for n, t in enumerate(truths[:count])]
-                concept = predictor.learn(shown, prompt=prompts)
-            begun, presence = time.perf_counter(), []
-            values = found[f"{count} {kind}"]
-            for place, result in enumerate(predictor.apply(concept, images)):
-                image = result.classes["object"]
-                presence.append(image.presence)
-                if place < len(second):
-                    score(values, image.mask, applied[place], truth_of(applied[place], category))
-                else:
-                    values["empty"].append(100.0 * (not image.mask.any()))
-            values["AUC"].append(auc(presence[: len(second)], presence[len(second) :]))
-            values["seconds"].append((time.perf_counter() - begun) / len(images))
+                values["empty"].append(100.0 * (not image.mask.any()))
+    found["all concepts"]["seconds"].append(seconds)
     for start in range(0, len(second), GROUP_SIZE):
         part = applied[: len(second)][start : start + GROUP_SIZE]
         begun = time.perf_counter()
-        for example, image in zip(part, predictor([e.image for e in part]).images, strict=True):
-            score(found["group"], image.mask, example, truth_of(example, category))
+        for place, image in enumerate(predictor([e.image for e in part]).images, start):
+            score(found["group"], image.mask, applied[place], truths[place])
         found["group"]["seconds"].append((time.perf_counter() - begun) / len(part))
+
+
+def learnt(predictor, examples: list[Example], category: int) -> list[Concept]:
+    """A concept for each number of images, from their masks and from a point in each."""
+    truths = [truth_of(each, category) for each in examples]
+    found = []
+    for count in [k for k in COUNTS if k <= len(examples)]:
+        session = predictor.encode([each.image for each in examples[:count]])
+        points = [Prompt(n, point=deepest(t)) for n, t in enumerate(truths[:count])]
+        found.append(session.learn(f"{count} masks", masks=truths[:count]))
+        found.append(session.learn(f"{count} points", prompt=points))
+    return found
 
 
 if __name__ == "__main__":
