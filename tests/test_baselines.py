@@ -104,9 +104,9 @@ def test_saliency_preprocesses_images_as_documented(squares: np.ndarray):
 def test_metrics_of_a_group_independent_method_follow_from_one_pass():
     """The box covers a quarter of every image: it is never empty and three quarters are right."""
     source = FakeSource([(0,)] * 5 + [(1,)] * 2, categories=2)
-    result = baselines.score("box", untrained.middle_box(SIDE), source, group_metrics=True)
-    forced = untrained.middle_box(SIDE)._replace(uses_group=True)
-    expected = baselines.score("box", forced, source, group_metrics=True)
+    box = baselines.as_network("box", untrained.middle_box(SIDE))
+    result = baselines.score(box, False, source, group_metrics=True)
+    expected = baselines.score(box, True, source, group_metrics=True)
     assert result.group == pytest.approx(expected.group)
     assert result.group["foreign_P"] == pytest.approx(75)
 
@@ -117,13 +117,17 @@ def test_the_command_prints_a_row_per_method_and_writes_json(
     source = FakeSource([(0,)] * 5 + [(1,)] * 3, categories=2)
     monkeypatch.setattr(baselines, "load_source", lambda name, split, data_dir: source)
     out = tmp_path / "baselines.json"
+    shipped = baselines.as_network("ours", untrained.middle_box(SIDE))
+    loaded = {None: shipped, "folder": shipped._replace(name="folder")}
+    monkeypatch.setattr(baselines.benchmark, "load_network", loaded.__getitem__)
     command = "--dataset shapes --methods box prior --backbone toy --pretrained random"
+    command += " --networks shipped folder"
     baselines.main(
         [*command.split(), "--strides", "16", "32", "--image_size", str(SIDE), "--out", str(out)]
     )
     content = json.loads(out.read_text())
     priors = [f"{name}, stride {s}" for s in (16, 32) for name in untrained.PRIORS]
-    names = ["middle box", *priors]
+    names = ["middle box", *priors, "ours", "folder"]
     assert list(content["results"]) == [row["method"] for row in content["tables"][0]["rows"]]
     assert list(content["results"]) == names
     printed = capsys.readouterr().out
