@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit, logit
 
 from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
@@ -36,6 +37,9 @@ SURE_PRESENCE = 0.9  # of a group, from which on images that the network leaves 
 DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 TINY = 1e-4  # a probability that says nothing
+# From the log-odds of the second head's presence to those that an image shows the object, fitted to
+# groups of unknown categories without strangers and with two (docs/experiments.md, section 14).
+PRESENCE_SLOPE, PRESENCE_BIAS = 0.42, -0.68
 
 
 class AgnosticNetwork:
@@ -79,12 +83,13 @@ class AgnosticNetwork:
             maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
             for each in prompted:
                 maps[each.image] = prompting.within_shown(maps[each.image], each.marked)
+            presence = np.where(taken, calibrated(np.asarray(presence_of(maps))), presence)
         kept = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(maps[kept], prompted, kept)
         return found._replace(
             probability_maps=maps,
             prior=np.asarray(found.prior)[kept],
-            presence=prompting.mark_presence(np.asarray(presence_of(maps)), prompted, kept),
+            presence=prompting.mark_presence(presence[kept], prompted, kept),
             class_probabilities=categories * (known >= KNOWN),
             known=known,
         )
@@ -122,6 +127,12 @@ def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | 
     channels = network.feature_channels
     familiarity = Familiarity.load(folder / FAMILIARITY_FILE, channels[0])
     return AgnosticNetwork(network, load_agnostic_head(path, *channels), familiarity)
+
+
+def calibrated(presence: Float[Ndarray, " N"]) -> Float[Ndarray, " N"]:
+    """The probability that images show the object, from the presence of the second head's masks."""
+    odds = logit(np.clip(presence, TINY, 1 - TINY))
+    return expit(PRESENCE_SLOPE * odds + PRESENCE_BIAS).astype(np.float32)
 
 
 def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage]) -> bool:

@@ -13,6 +13,7 @@ from cosseg_jax.predict.agnostic import HEAD_FILE, AgnosticNetwork, agnostic_net
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, Familiarity
+from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage
 
 SIZE = 64
@@ -120,6 +121,18 @@ def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypat
     added = np.abs(maps - found.probability_maps).max(axis=(1, 2))
     assert added[0] > 1e-3
     assert (added[2] == 0) == empty
+
+
+def test_presence_in_groups_of_unknown_categories_is_calibrated(network, monkeypatch):
+    with_presence(network, monkeypatch, 0.6)
+    result = network.segment(group())
+    raw = np.asarray(presence_of(result.probability_maps))
+    np.testing.assert_allclose(result.presence, agnostic.calibrated(raw), atol=1e-6)
+    found = agnostic.calibrated(np.asarray([0.0, 0.5, 0.8, 0.9, 1.0], np.float32))
+    assert (np.diff(found) > 0).all()
+    assert found[2] < 0.5 < found[3]  # masks of little certainty are emptied
+    assert found[0] > 0
+    assert found[-1] < 1
 
 
 @pytest.mark.parametrize(("known", "named"), [(0.6, True), (0.4, False)])
