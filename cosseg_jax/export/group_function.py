@@ -8,8 +8,7 @@ from jaxtyping import Array, UInt8
 from ml_collections import ConfigDict
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.models.networks import network_of
-from cosseg_jax.predict.exported import prediction_options
+from cosseg_jax.predict.exported import described_network, prediction_options
 from cosseg_jax.predict.programs import predict_group
 
 OUTPUTS = ("probabilities", "prior", "presence", "categories")
@@ -46,7 +45,7 @@ def group_function(
     Raises:
         UserError: for a network that takes groups of another size only.
     """
-    network = network_of(config.model, len(config.categories))
+    network = described_network(config)
     if network.group_size not in (None, group_size):
         found = "any" if group_size is None else group_size
         raise UserError(

@@ -21,7 +21,7 @@ from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.networks import network_of
 from cosseg_jax.models.pretrained.archives import is_lfs_pointer
 from cosseg_jax.models.pretrained.fit import check_finite
-from cosseg_jax.models.ssnm import initial_variables
+from cosseg_jax.models.ssnm import SSNM, initial_variables
 from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 
@@ -112,13 +112,18 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
     if missing := sorted(NEEDED_FIELDS.difference(config.keys())):
         raise UserError(f"the config in {folder} lacks {', '.join(missing)}; export the run again")
     try:
-        network = network_of(config.model, len(config.categories))
+        network = described_network(config)
     except (AttributeError, KeyError, TypeError) as error:  # a field that is missing or unknown
         raise UserError(
             f"the config in {folder} describes no network of this version of cosseg_jax: {error}"
         ) from error
     like = jax.eval_shape(lambda: initial_variables(network, seed=0))
     return config, load_variables(folder, like)
+
+
+def described_network(config: ConfigDict) -> SSNM:
+    """The network that the config of an export describes; raises as `network_of` does."""
+    return network_of(config.model, len(config.categories))
 
 
 def load_config(folder: Path) -> ConfigDict:

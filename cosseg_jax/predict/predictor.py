@@ -21,12 +21,16 @@ from cosseg_jax.data.images import ImageLike, check_list, read_image, reopenable
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.data.resizing import resize_image
 from cosseg_jax.errors import UserError, check_choice, message_of
-from cosseg_jax.models.networks import network_of
 from cosseg_jax.predict.agnostic import agnostic_network
 from cosseg_jax.predict.chunked import CHUNK_SIZE, ChunkedNetwork
 from cosseg_jax.predict.concept import Concept, check_network
 from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage
-from cosseg_jax.predict.exported import SHIPPED_FOLDER, load_exported, prediction_options
+from cosseg_jax.predict.exported import (
+    SHIPPED_FOLDER,
+    described_network,
+    load_exported,
+    prediction_options,
+)
 from cosseg_jax.predict.fixed_groups import FixedGroups
 from cosseg_jax.predict.refinement import kind_of, refine_by
 from cosseg_jax.predict.result import ConceptResult, GroupResult, ImageResult
@@ -81,7 +85,7 @@ class Predictor:
             self.options = self.options._replace(refine=kind_of(refine))
         self._refiners: dict[str | bool, Any] = {}
         self._sam_weights = sam_weights
-        network = network_of(config.model, len(self.categories))
+        network = described_network(config)
         dense_max = COLD_DENSE_MAX if cold else WARM_DENSE_MAX
         network = network.clone(spatial=dataclasses.replace(network.spatial, dense_max=dense_max))
         chunked = ChunkedNetwork(
