@@ -37,9 +37,9 @@ SURE_PRESENCE = 0.9  # of a group, from which on images that the network leaves 
 DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
 TINY = 1e-4  # a probability that says nothing
-# From the log-odds of the second head's presence to those that an image shows the object, fitted to
-# groups of unknown categories without strangers and with two (docs/experiments.md, section 14).
-PRESENCE_SLOPE, PRESENCE_BIAS = 0.42, -0.68
+# Slope and constant from the log-odds of a head's presence to those that an image shows the object,
+# fitted to groups without strangers and with two (docs/experiments.md, section 14).
+NETWORK_PRESENCE, AGNOSTIC_PRESENCE = (0.55, -0.07), (0.42, -0.68)
 
 
 class AgnosticNetwork:
@@ -72,18 +72,20 @@ class AgnosticNetwork:
         """
         found = self._network.segment_unmarked(group, prompted, report=report)
         maps, categories = np.asarray(found.probability_maps), np.asarray(found.class_probabilities)
-        presence = np.asarray(found.presence)
-        doubtful, sure = DOUBT * maps, group_presence(presence) >= SURE_PRESENCE
+        raw = np.asarray(found.presence)
+        presence = calibrated(raw, *NETWORK_PRESENCE)
+        doubtful, sure = DOUBT * maps, group_presence(raw) >= SURE_PRESENCE
         if covers_shown(maps, prompted):
-            known = self._familiarity.of(self._network, group, maps, presence)
+            known = self._familiarity.of(self._network, group, maps, raw)
         else:
             doubtful, sure, known = np.zeros_like(maps), False, 0.0
         if known < KNOWN:
-            taken = (presence > THRESHOLD) | (not sure)
+            taken = (raw > THRESHOLD) | (not sure)
             maps = np.where(taken[:, None, None], self._maps(group, prompted, doubtful), maps)
             for each in prompted:
                 maps[each.image] = prompting.within_shown(maps[each.image], each.marked)
-            presence = np.where(taken, calibrated(np.asarray(presence_of(maps))), presence)
+            of_maps = calibrated(np.asarray(presence_of(maps)), *AGNOSTIC_PRESENCE)
+            presence = np.where(taken, of_maps, presence)
         kept = list(range(len(group)) if wanted is None else wanted)
         maps = prompting.mark_maps(maps[kept], prompted, kept)
         return found._replace(
@@ -129,10 +131,12 @@ def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | 
     return AgnosticNetwork(network, load_agnostic_head(path, *channels), familiarity)
 
 
-def calibrated(presence: Float[Ndarray, " N"]) -> Float[Ndarray, " N"]:
-    """The probability that images show the object, from the presence of the second head's masks."""
+def calibrated(
+    presence: Float[Ndarray, " N"], slope: float, constant: float
+) -> Float[Ndarray, " N"]:
+    """The probability that images show the object, from how surely a head marks anything there."""
     odds = logit(np.clip(presence, TINY, 1 - TINY))
-    return expit(PRESENCE_SLOPE * odds + PRESENCE_BIAS).astype(np.float32)
+    return expit(slope * odds + constant).astype(np.float32)
 
 
 def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage]) -> bool:

@@ -123,16 +123,28 @@ def test_an_image_without_a_probably_known_object_stays_empty(network, monkeypat
     assert (added[2] == 0) == empty
 
 
-def test_presence_in_groups_of_unknown_categories_is_calibrated(network, monkeypatch):
+def test_presence_is_calibrated_by_the_head_that_drew_the_masks(network, monkeypatch):
     with_presence(network, monkeypatch, 0.6)
     result = network.segment(group())
     raw = np.asarray(presence_of(result.probability_maps))
-    np.testing.assert_allclose(result.presence, agnostic.calibrated(raw), atol=1e-6)
-    found = agnostic.calibrated(np.asarray([0.0, 0.5, 0.8, 0.9, 1.0], np.float32))
+    expected = agnostic.calibrated(raw, *agnostic.AGNOSTIC_PRESENCE)
+    np.testing.assert_allclose(result.presence, expected, atol=1e-6)
+
+
+def test_presence_of_the_networks_masks_is_calibrated(network, monkeypatch):
+    with_presence(network, monkeypatch, 0.9, known=0.7)
+    expected = agnostic.calibrated(np.full(3, 0.9, np.float32), *agnostic.NETWORK_PRESENCE)
+    np.testing.assert_allclose(network.segment(group()).presence, expected)
+
+
+@pytest.mark.parametrize(
+    ("head", "emptied", "kept"),
+    [(agnostic.AGNOSTIC_PRESENCE, 0.8, 0.9), (agnostic.NETWORK_PRESENCE, 0.5, 0.56)],
+)
+def test_a_calibrated_presence(head, emptied, kept):
+    found = agnostic.calibrated(np.asarray([0, emptied, kept, 1], np.float32), *head)
     assert (np.diff(found) > 0).all()
-    assert found[2] < 0.5 < found[3]  # masks of little certainty are emptied
-    assert found[0] > 0
-    assert found[-1] < 1
+    assert 0 < found[0] < found[1] < 0.5 < found[2] < found[3] < 1
 
 
 @pytest.mark.parametrize(("known", "named"), [(0.6, True), (0.4, False)])
