@@ -23,6 +23,7 @@ from cosseg_jax.models.pretrained.fit import check_finite
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
+from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.types import Ndarray
 
 FAMILIARITY_FILE = "known_categories.npz"  # in the folder of an exported network
@@ -30,7 +31,6 @@ KNOWN = 0.5  # probability of a known category, from which on the network's mask
 STRANGER_SHARE = 0.3  # of a group's images, those of the least presence, do not count for it
 MOST_IMAGES = 40  # of a group, that are looked at
 LEAST_CELLS = 0.5  # that a mask covers, to be looked at
-SMALL = 1e-6
 # The log-odds that a group shares a known category: factors of the largest cosine with a category
 # and of the log-odds of the group's presence, and a constant. Fitted to groups of known and unknown
 # categories (docs/experiments.md, section 14).
@@ -97,7 +97,7 @@ class Familiarity(NamedTuple):
         descriptors = marked_descriptors(coarse, maps[seen])
         if not len(descriptors):
             return 0.0
-        direction = unit(unit(descriptors - self.mean).mean(axis=0))
+        direction = unit_length(unit_length(descriptors - self.mean).mean(axis=0))
         return known_probability(float((self.prototypes @ direction).max()), presence)
 
 
@@ -140,8 +140,3 @@ def group_presence(presence: Float[Ndarray, " N"]) -> float:
         not count.
     """
     return float(np.sort(presence)[int(STRANGER_SHARE * len(presence)) :].mean())
-
-
-def unit(x: Float[Ndarray, "*_ C"]) -> Float[Ndarray, "*_ C"]:
-    """Vectors of length 1 along the last axis."""
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), SMALL)

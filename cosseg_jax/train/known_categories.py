@@ -15,7 +15,8 @@ from cosseg_jax import program
 from cosseg_jax.data.registry import SOURCES, load_source
 from cosseg_jax.errors import UserError
 from cosseg_jax.files import check_writable
-from cosseg_jax.predict.familiarity import Familiarity, marked_descriptors, unit
+from cosseg_jax.predict.familiarity import Familiarity, marked_descriptors
+from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.train.agnostic_pool import (
     Pool,
     encoded,
@@ -38,7 +39,7 @@ def familiarity_of(pool: Pool, names: list[str]) -> Familiarity:
         found = marked_descriptors(pool.coarse[shown], masks) if len(shown) else np.zeros((0, 0))
         if not len(found):
             raise UserError(f"no training image shows a {name} large enough to be described")
-        prototypes.append(unit((found - mean).mean(axis=0)))
+        prototypes.append(unit_length((found - mean).mean(axis=0)))
     return Familiarity(mean, np.stack(prototypes))
 
 
