@@ -27,9 +27,10 @@ from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, KNOWN, Familiarity, group_presence
+from cosseg_jax.predict.guided_filter import refined
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage
-from cosseg_jax.types import GroupPrediction, Ndarray
+from cosseg_jax.types import FeatureMaps, GroupPrediction, Ndarray
 
 HEAD_FILE = "agnostic_head.npz"  # in the folder of an exported network
 MOST_TOGETHER = 40  # images that the head compares; larger groups are split
@@ -39,7 +40,7 @@ COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means
 TINY = 1e-4  # a probability that says nothing
 # Slope and constant from the log-odds of a head's presence to those that an image shows the object,
 # fitted to groups without strangers and with two (docs/experiments.md, section 14).
-NETWORK_PRESENCE, AGNOSTIC_PRESENCE = (0.55, -0.07), (0.42, -0.68)
+NETWORK_PRESENCE, AGNOSTIC_PRESENCE = (0.55, 0.0), (0.42, -0.68)
 
 
 class AgnosticNetwork:
@@ -102,7 +103,7 @@ class AgnosticNetwork:
         prompted: Sequence[PromptedImage],
         doubtful: Float[Ndarray, "N S S"],
     ) -> Float[Ndarray, "N S S"]:
-        """The head's probability maps at the network's size.
+        """The head's probability maps at the network's size, with edges where the images have them.
 
         doubtful: the least probabilities, before likeness is considered.
         """
@@ -115,7 +116,8 @@ class AgnosticNetwork:
             )
             least = doubtful[images.start : images.stop]
             parts.append(_probabilities(self._variables, found, marks, finer.shown, least))
-        return np.concatenate(parts)
+        found = zip(group, np.concatenate(parts), strict=True)
+        return np.stack([_with_edges(probability, image.load()) for image, probability in found])
 
 
 def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | AgnosticNetwork:
@@ -147,6 +149,17 @@ def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage
             shown = resized(each.marked.shown.astype(np.float32), maps.shape[1:])
             shares.append((shown * (maps[each.image] > THRESHOLD)).sum() / shown.sum())
     return not shares or float(np.mean(shares)) > COVERED_SHARE
+
+
+def _with_edges(probability: Float[Ndarray, "S S"], image: Any) -> Float[Ndarray, "S S"]:
+    """A map refined by the guided filter, fitted at half its side: its cells are much larger.
+
+    image: as the network sees it; a map is kept as it is where there is none, but feature maps.
+    """
+    if isinstance(image, FeatureMaps):
+        return probability
+    half = probability.shape[0] // 2
+    return refined(resized(probability, (half, half)), image)
 
 
 def _marks(prompted: Sequence[PromptedImage], images: range, grid: tuple[int, int]) -> Marks:
