@@ -29,9 +29,9 @@ EVENTS = 6  # at most, between two looks at a watched folder
 
 def annotations(folder: Path) -> Attempt:
     """Masks of all forms under odd names, in every format, and read back where it is lossless."""
-    from cosseg_jax.export.annotations.coco import write_coco
-    from cosseg_jax.export.annotations.formats import FORMATS
-    from cosseg_jax.export.annotations.images import AnnotatedImage
+    from cosseg_jax.predict.annotations.coco import write_coco
+    from cosseg_jax.predict.annotations.formats import FORMATS
+    from cosseg_jax.predict.annotations.images import AnnotatedImage
 
     def attempt(rng: random.Random) -> None:
         names = list(dict.fromkeys(changed_text("cat", rng) for _ in range(rng.choice((1, 2, 3)))))
@@ -212,7 +212,7 @@ def _check_masks(photos: Path, out: Path, contents: Sequence[bytes]) -> None:
 
 
 def _annotated(stem: str, names: Sequence[str], rng: random.Random) -> Any:
-    from cosseg_jax.export.annotations.images import AnnotatedImage, found_class
+    from cosseg_jax.predict.annotations.images import AnnotatedImage, found_class
 
     height, width = rng.choice(SIZES)
     owners = np.random.default_rng(rng.randrange(2**32)).integers(0, len(names) + 2, 99_999)
@@ -228,7 +228,7 @@ def _annotated(stem: str, names: Sequence[str], rng: random.Random) -> Any:
 
 
 def _check_voc(folder: Path, images: Sequence[Any], names: Sequence[str]) -> None:
-    from cosseg_jax.export.annotations.images import label_map, numbers_of
+    from cosseg_jax.predict.annotations.images import label_map, numbers_of
 
     for image in images:
         with Image.open(folder / "SegmentationClass" / f"{image.stem}.png") as png:

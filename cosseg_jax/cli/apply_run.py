@@ -15,8 +15,8 @@ from cosseg_jax.cli.inputs import ListedPhoto
 from cosseg_jax.cli.looks import looks_of
 from cosseg_jax.cli.record import RunRecord
 from cosseg_jax.errors import UserError, one_line
-from cosseg_jax.export.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.files import unique_names
+from cosseg_jax.predict.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.predict.concept import Concept, concept_digest
 from cosseg_jax.predict.predictor import Predictor
 

@@ -6,7 +6,7 @@ from PIL import Image, ImageColor, ImageFilter
 from scipy.ndimage import binary_fill_holes
 
 from cosseg_jax.cli.looks import PLAIN, Looks
-from cosseg_jax.export.annotations.parts import connected_parts
+from cosseg_jax.predict.annotations.parts import connected_parts
 from cosseg_jax.types import Ndarray
 
 BLUR = 0.02  # radius, as a share of the photo's longer side

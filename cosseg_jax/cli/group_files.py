@@ -16,8 +16,8 @@ from cosseg_jax.cli import outputs
 from cosseg_jax.cli.inputs import PhotoGroup, by_content
 from cosseg_jax.cli.looks import looks_of
 from cosseg_jax.errors import UserError
-from cosseg_jax.export.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.files import unique_names
+from cosseg_jax.predict.annotations.images import AnnotatedImage, numbers_of
 from cosseg_jax.predict.concept import MOST_CLASSES
 from cosseg_jax.predict.result import ConceptResult, GroupResult, ImageResult
 

@@ -22,11 +22,11 @@ from PIL import Image
 from cosseg_jax.cli.cutouts import cutout, with_looks
 from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.data.images import reopenable
-from cosseg_jax.export.annotations.coco import write_coco
-from cosseg_jax.export.annotations.formats import FORMATS
-from cosseg_jax.export.annotations.images import FoundClass, Images, found_class
-from cosseg_jax.export.annotations.palette import palette_png
 from cosseg_jax.files import save_mask, unique_names, write_whole
+from cosseg_jax.predict.annotations.coco import write_coco
+from cosseg_jax.predict.annotations.formats import FORMATS
+from cosseg_jax.predict.annotations.images import FoundClass, Images, found_class
+from cosseg_jax.predict.annotations.palette import palette_png
 from cosseg_jax.predict.drawing import tinted
 from cosseg_jax.predict.result import ConceptResult
 from cosseg_jax.types import Ndarray

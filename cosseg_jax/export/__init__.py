@@ -1,1 +1,1 @@
-"""For use without this package: a trained network as one file, masks as other tools' files."""
+"""A trained network as one file, for use without this package."""

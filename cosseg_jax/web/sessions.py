@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from cosseg_jax.data.prompts import Prompt
 from cosseg_jax.errors import UserError
-from cosseg_jax.export.annotations.run_lengths import (
+from cosseg_jax.predict.annotations.run_lengths import (
     compressed,
     counts_to_mask,
     mask_to_counts,

@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cosseg_jax.errors import UserError
-from cosseg_jax.export.annotations.images import found_class
-from cosseg_jax.export.annotations.palette import palette_png
+from cosseg_jax.predict.annotations.images import found_class
+from cosseg_jax.predict.annotations.palette import palette_png
 from cosseg_jax.predict.concept import Concept, concept_of, joined
 from cosseg_jax.predict.result import ConceptResult
 from cosseg_jax.types import Ndarray

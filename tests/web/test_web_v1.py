@@ -15,7 +15,7 @@ from PIL import Image
 from web_client import Answer, Client, FakePredictor, discs, encoded, png, running
 
 from cosseg_jax.data.images import read_image
-from cosseg_jax.export.annotations.run_lengths import counts_to_mask, uncompressed
+from cosseg_jax.predict.annotations.run_lengths import counts_to_mask, uncompressed
 from cosseg_jax.predict.concept import concept_of, joined
 from cosseg_jax.predict.predictor import Predictor
 from cosseg_jax.web.limits import Limits

@@ -6,7 +6,7 @@ from found_images import drawn_masks
 from PIL import Image, ImageDraw
 from scipy.ndimage import label
 
-from cosseg_jax.export.annotations.polygons import edge_polygons, pixel_polygons
+from cosseg_jax.predict.annotations.polygons import edge_polygons, pixel_polygons
 
 MASKS = drawn_masks()
 

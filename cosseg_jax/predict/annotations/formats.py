@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cosseg_jax.export.annotations.coco import write_coco
-from cosseg_jax.export.annotations.cvat import cvat_files, write_cvat
-from cosseg_jax.export.annotations.images import Images
-from cosseg_jax.export.annotations.label_studio import label_studio_files, write_label_studio
-from cosseg_jax.export.annotations.voc import voc_files, write_voc
-from cosseg_jax.export.annotations.yolo import write_yolo, yolo_files
+from cosseg_jax.predict.annotations.coco import write_coco
+from cosseg_jax.predict.annotations.cvat import cvat_files, write_cvat
+from cosseg_jax.predict.annotations.images import Images
+from cosseg_jax.predict.annotations.label_studio import label_studio_files, write_label_studio
+from cosseg_jax.predict.annotations.voc import voc_files, write_voc
+from cosseg_jax.predict.annotations.yolo import write_yolo, yolo_files
 
 COCO_FILE = Path("annotations.json")
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from found_images import CLASSES, images, two_classes
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, found_class, label_map, numbers_of
+from cosseg_jax.predict.annotations.images import AnnotatedImage, found_class, label_map, numbers_of
 
 
 def test_instances_are_the_connected_parts_the_largest_first():

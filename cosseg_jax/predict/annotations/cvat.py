@@ -7,11 +7,11 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 from jaxtyping import Bool
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, Images
-from cosseg_jax.export.annotations.palette import class_colours
-from cosseg_jax.export.annotations.run_lengths import bounding_box, mask_to_counts
-from cosseg_jax.export.annotations.xml_text import xml_text
 from cosseg_jax.files import written_whole
+from cosseg_jax.predict.annotations.images import AnnotatedImage, Images
+from cosseg_jax.predict.annotations.palette import class_colours
+from cosseg_jax.predict.annotations.run_lengths import bounding_box, mask_to_counts
+from cosseg_jax.predict.annotations.xml_text import xml_text
 from cosseg_jax.types import Ndarray
 
 CVAT_FILE = Path("annotations.xml")

@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, FoundClass, Images, numbers_of
-from cosseg_jax.export.annotations.polygons import edge_polygons
 from cosseg_jax.files import written_whole
+from cosseg_jax.predict.annotations.images import AnnotatedImage, FoundClass, Images, numbers_of
+from cosseg_jax.predict.annotations.polygons import edge_polygons
 
 
 def write_coco(

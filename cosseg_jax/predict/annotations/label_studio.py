@@ -15,10 +15,10 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from jaxtyping import Bool
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, Images
-from cosseg_jax.export.annotations.palette import class_colours
-from cosseg_jax.export.annotations.xml_text import xml_text
 from cosseg_jax.files import write_whole, written_whole
+from cosseg_jax.predict.annotations.images import AnnotatedImage, Images
+from cosseg_jax.predict.annotations.palette import class_colours
+from cosseg_jax.predict.annotations.xml_text import xml_text
 from cosseg_jax.types import Ndarray
 
 TASK_FILE, CONFIG_FILE = Path("tasks.json"), Path("labels.xml")

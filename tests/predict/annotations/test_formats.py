@@ -15,11 +15,11 @@ from found_images import CLASSES, drawn_masks, images, two_classes
 from PIL import Image
 
 from cosseg_jax.cli.options import ANNOTATION_FORMATS
-from cosseg_jax.export.annotations.formats import FORMATS
-from cosseg_jax.export.annotations.images import AnnotatedImage, found_class
-from cosseg_jax.export.annotations.label_studio import brush_run_lengths
-from cosseg_jax.export.annotations.palette import voc_palette
-from cosseg_jax.export.annotations.run_lengths import counts_to_mask
+from cosseg_jax.predict.annotations.formats import FORMATS
+from cosseg_jax.predict.annotations.images import AnnotatedImage, found_class
+from cosseg_jax.predict.annotations.label_studio import brush_run_lengths
+from cosseg_jax.predict.annotations.palette import voc_palette
+from cosseg_jax.predict.annotations.run_lengths import counts_to_mask
 
 
 def written(name: str, folder: Path) -> list[str]:

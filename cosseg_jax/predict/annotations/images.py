@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from cosseg_jax.export.annotations.parts import LEAST_PART, connected_parts
-from cosseg_jax.export.annotations.run_lengths import (
+from cosseg_jax.predict.annotations.parts import LEAST_PART, connected_parts
+from cosseg_jax.predict.annotations.run_lengths import (
     bounding_box,
     compressed,
     counts_to_mask,

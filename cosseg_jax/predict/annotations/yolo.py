@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, Images, numbers_of
-from cosseg_jax.export.annotations.parts import LEAST_PART, connected_parts
-from cosseg_jax.export.annotations.polygons import pixel_polygons
 from cosseg_jax.files import write_whole
+from cosseg_jax.predict.annotations.images import AnnotatedImage, Images, numbers_of
+from cosseg_jax.predict.annotations.parts import LEAST_PART, connected_parts
+from cosseg_jax.predict.annotations.polygons import pixel_polygons
 from cosseg_jax.types import Ndarray
 
 DATA_FILE, LABELS = Path("data.yaml"), Path("labels")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from found_images import drawn_masks
 
-from cosseg_jax.export.annotations.run_lengths import (
+from cosseg_jax.predict.annotations.run_lengths import (
     bounding_box,
     compressed,
     counts_to_mask,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from found_images import CLASSES, images, two_classes
 
-from cosseg_jax.export.annotations.coco import write_coco
+from cosseg_jax.predict.annotations.coco import write_coco
 
 
 def test_fields_are_those_of_the_images(tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cosseg_jax.export.annotations.images import AnnotatedImage, found_class
+from cosseg_jax.predict.annotations.images import AnnotatedImage, found_class
 
 CLASSES = ("cat", "hot dog")
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cosseg_jax.errors import one_line
-from cosseg_jax.export.annotations.images import Images, label_map, numbers_of
-from cosseg_jax.export.annotations.palette import palette_png, voc_palette
 from cosseg_jax.files import write_whole, written_whole
+from cosseg_jax.predict.annotations.images import Images, label_map, numbers_of
+from cosseg_jax.predict.annotations.palette import palette_png, voc_palette
 
 LABEL_FILE, LIST_FILE = Path("labelmap.txt"), Path("ImageSets/Segmentation/default.txt")
 LABEL_MAPS = Path("SegmentationClass")
