@@ -72,18 +72,16 @@ def _default_kinds(options: argparse.Namespace) -> tuple[str, ...]:
 def _summary(
     group: PhotoGroup, folder: Path, found: "Segmented", said: Mapping[Path, dict[str, Any]]
 ) -> dict[str, Any]:
+    from cosseg_jax.predict.result import rounded
+
     return {
         "name": group.name,
         "out": str(folder),
         "categories": {} if found.result is None else found.result.categories,
-        "confidence": None if found.result is None else _rounded(found.result.confidence),
+        "confidence": None if found.result is None else rounded(found.result.confidence),
         "photos": [said[photo] for photo in found.photos],
         "skipped": [{"photo": str(path), "reason": reason} for path, reason in found.skipped],
     }
-
-
-def _rounded(confidence: float | None) -> float | None:
-    return None if confidence is None else round(confidence, 4)
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -107,10 +105,12 @@ def _table(summary: dict[str, Any]) -> str:
 
 def _verdict(categories: Mapping[str, float], confidence: float | None) -> str:
     """What the photos probably share, and how far to trust their masks if that is known."""
-    from cosseg_jax.predict.result import DOUBTFUL
+    from cosseg_jax.predict.result import is_doubtful, likely
 
-    shared = _likeliest(categories)
-    doubtful = confidence is not None and confidence < DOUBTFUL
+    shared = ", ".join(
+        f"{name} {100 * p:.0f}%" for name, p in likely(categories)[:SHOWN_CATEGORIES]
+    )
+    doubtful = is_doubtful(confidence)
     if shared:
         said = f"categories of the training set that they most probably share: {shared}"
     elif doubtful:
@@ -122,15 +122,6 @@ def _verdict(categories: Mapping[str, float], confidence: float | None) -> str:
     if doubtful:
         return f"{said}; check the masks (confidence {confidence:.2f})"
     return f"{said}; confidence in the masks: {confidence:.2f}"
-
-
-def _likeliest(categories: Mapping[str, float]) -> str:
-    """The categories that are worth naming, the likeliest first."""
-    from cosseg_jax.predict.result import LIKELY
-
-    likely = {name: p for name, p in categories.items() if p > LIKELY}
-    likeliest = sorted(likely.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {100 * p:.0f}%" for name, p in likeliest[:SHOWN_CATEGORIES])
 
 
 def _add_segment_options(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,7 @@ from cosseg_jax.types import Ndarray
 
 def resize_image(image: UInt8[Ndarray, "H W 3"], size: int) -> UInt8[Ndarray, "S S 3"]:
     """Resizes to `size` x `size` pixels: bilinear, antialiased where it shrinks (section 4.1)."""
-    resized = Image.fromarray(image).resize((size, size), resample=Image.Resampling.BILINEAR)
-    return np.array(resized)
+    return resized(image, (size, size)).copy()  # one that may be changed
 
 
 def resize_mask(mask: Shaped[Ndarray, "H W"], size: int) -> Shaped[Ndarray, "S S"]:

@@ -112,15 +112,27 @@ class ChunkedNetwork:
         Raises UserError for a network without semantic modulator, which keeps no map of the
         backbone.
         """
+        return UnmodulatedMaps(
+            *self._half_precision(
+                group, lambda each: (each.coarsest, each.laterals.stride16, each.stride16)
+            )
+        )
+
+    def coarse_maps(self, group: Sequence[EncodedImage]) -> Float[Ndarray, "N h w C"]:
+        """The first of the `feature_maps` alone; raises as these do."""
+        return self._half_precision(group, lambda each: (each.coarsest,))[0]
+
+    def _half_precision(
+        self, group: Sequence[EncodedImage], maps_of: Callable[[ImageEncoding], tuple[Any, ...]]
+    ) -> list[Any]:
         if not self._programs.network.use_semantic:
             raise UserError("the network has no semantic modulator (model.use_semantic is False)")
 
         def maps(part: int, encoding: ImageEncoding) -> Any:
-            found = encoding.coarsest, encoding.laterals.stride16, encoding.stride16
-            return jax.tree.map(lambda x: np.asarray(x, np.float16), found)
+            return jax.tree.map(lambda x: np.asarray(x, np.float16), maps_of(encoding))
 
         found = self._each(self._chunks(group), group, maps, lambda count: None)
-        return UnmodulatedMaps(*(each[0] for each in found))
+        return [each[0] for each in found]
 
     @property
     def feature_channels(self) -> tuple[int, int]:

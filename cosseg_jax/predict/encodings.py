@@ -18,7 +18,8 @@ class EncodedImage:
     """An image on its way through a network: what it is loaded from, and its encoding while kept.
 
     load: returns the network's input: uint8 RGB [S, S, 3], or the FeatureMaps [h, w, C] that its
-        backbone gave. It is called once, and again if the encoding had to make room.
+        backbone gave. It is called once, and again if the encoding had to make room, or where
+        masks follow the edges of the image.
     """
 
     def __init__(self, load: Callable[[], Any]):

@@ -93,7 +93,7 @@ class Familiarity(NamedTuple):
         seen = sorted(number for number in surest.tolist() if presence[number] > THRESHOLD)
         if not seen:
             return 0.0
-        coarse = network.feature_maps([group[number] for number in seen]).coarse
+        coarse = network.coarse_maps([group[number] for number in seen])
         descriptors = marked_descriptors(coarse, maps[seen])
         if not len(descriptors):
             return 0.0

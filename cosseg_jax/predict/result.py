@@ -1,6 +1,7 @@
 """What a predictor returns: a result for the group, and one for each image."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,22 @@ class ConceptResult(NamedTuple):
 
 LIKELY = 0.5  # probability above which a category is worth naming
 DOUBTFUL = 0.5  # confidence below which people are told to check the masks
+
+
+def likely(categories: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The categories that are worth naming with their probabilities, the likeliest first."""
+    found = [(name, share) for name, share in categories.items() if share > LIKELY]
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+def is_doubtful(confidence: float | None) -> bool:
+    """Whether people are told to check the masks of a group."""
+    return confidence is not None and confidence < DOUBTFUL
+
+
+def rounded(confidence: float | None) -> float | None:
+    """A group's confidence to four digits, if there is one."""
+    return None if confidence is None else round(confidence, 4)
 
 
 class GroupResult(NamedTuple):

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
-from cosseg_jax.predict.result import DOUBTFUL, LIKELY
-from cosseg_jax.web.archive import archive_pieces, rounded
+from cosseg_jax.predict.result import is_doubtful, likely, rounded
+from cosseg_jax.web.archive import archive_pieces
 from cosseg_jax.web.examples import example_files, first_example_file
 from cosseg_jax.web.limits import Limits
 from cosseg_jax.web.page import render_page
@@ -225,8 +225,7 @@ def _job_as_json(job: GroupJob, worker: Worker, count: int) -> dict[str, Any]:
 
 def _result_as_json(job: GroupJob) -> dict[str, Any]:
     assert job.result is not None
-    likely = [(name, share) for name, share in job.result.categories.items() if share > LIKELY]
-    category = max(likely, key=lambda pair: pair[1], default=None)
+    category = next(iter(likely(job.result.categories)), None)
     confidence = rounded(job.result.confidence)
     return dict(
         version=job.version,
@@ -235,7 +234,7 @@ def _result_as_json(job: GroupJob) -> dict[str, Any]:
         presence=[round(image.presence, 4) for image in job.result.images],
         category=category and dict(name=category[0], probability=round(category[1], 4)),
         confidence=confidence,
-        doubtful=confidence is not None and confidence < DOUBTFUL,
+        doubtful=is_doubtful(confidence),
     )
 
 

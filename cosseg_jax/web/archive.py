@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from cosseg_jax.data.images import read_image
-from cosseg_jax.predict.result import GroupResult, ImageResult
+from cosseg_jax.predict.result import GroupResult, ImageResult, rounded
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.prompts import prompts_as_json
 from cosseg_jax.web.uploads import Upload
@@ -102,8 +102,3 @@ def _described(job: GroupJob, result: GroupResult, threshold: float) -> dict:
     ]
     confidence = rounded(result.confidence)
     return dict(threshold=threshold, confidence=confidence, prompts=prompts, photos=photos)
-
-
-def rounded(confidence: float | None) -> float | None:
-    """A group's confidence to four digits, if there is one."""
-    return None if confidence is None else round(confidence, 4)

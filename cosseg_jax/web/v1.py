@@ -25,10 +25,9 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.predict.annotations.images import found_class
 from cosseg_jax.predict.annotations.palette import palette_png
 from cosseg_jax.predict.concept import Concept, concept_of, joined
-from cosseg_jax.predict.result import ConceptResult
+from cosseg_jax.predict.result import ConceptResult, rounded
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.api import NO_STORE, SMALL_BYTES, Api
-from cosseg_jax.web.archive import rounded
 from cosseg_jax.web.concept_jobs import ApplyJob, LearnJob, mask_of
 from cosseg_jax.web.forms import Form, FormFile, read_form
 from cosseg_jax.web.openapi import openapi_document

@@ -60,6 +60,7 @@ def prompted(row: slice, column: slice) -> PromptedImage:
 def test_channels_of_the_feature_maps(plain):
     coarse, fine, _ = plain.feature_maps(group())
     assert plain.feature_channels == (coarse.shape[-1], fine.shape[-1])
+    np.testing.assert_array_equal(plain.coarse_maps(group()), coarse)
 
 
 def test_a_head_without_the_known_categories_is_refused(plain, folder, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cosseg_jax.errors import NotFiniteError, UserError
-from cosseg_jax.predict.chunked import ChunkedNetwork, UnmodulatedMaps
+from cosseg_jax.predict.chunked import ChunkedNetwork
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.familiarity import (
     KNOWN,
@@ -29,10 +29,9 @@ class Maps(ChunkedNetwork):
         self.coarse[:, :2, left] += 1
         self.coarse[:, 2:, right] += 1
 
-    def feature_maps(self, group) -> UnmodulatedMaps:
+    def coarse_maps(self, group) -> np.ndarray:
         self.asked = len(group)
-        coarse = np.stack([self.coarse] * len(group))
-        return UnmodulatedMaps(coarse, coarse, coarse)
+        return np.stack([self.coarse] * len(group))
 
 
 def known(maps: Maps, masks, presence) -> float:
