@@ -12,6 +12,8 @@ from cosseg_jax.data.eval_groups import fives
 from cosseg_jax.data.pipeline import training_batches
 from cosseg_jax.data.registry import load_source
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pascal(data_dir):

@@ -18,6 +18,7 @@ from cosseg_jax.train import multihost
 from cosseg_jax.train.logging import METRICS_FILE
 
 ROOT = Path(__file__).parents[2]
+ONE_DEVICE = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
 SCRIPT = f"""
 import sys, zlib; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
@@ -51,7 +52,7 @@ def start_two(workdir: Path, steps: int) -> list[subprocess.Popen]:
     return [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, address, str(index), str(workdir), str(steps)],
-            env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+            env={**os.environ, "XLA_FLAGS": ONE_DEVICE},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
