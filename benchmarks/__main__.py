@@ -27,15 +27,21 @@ class Benchmark(NamedTuple):
     """A program of this folder that writes ratios, with its arguments.
 
     needs_gpu: whether it says something only on a GPU.
+    program: its name, if the benchmark has another.
     """
 
     arguments: tuple[str, ...] = ()
     needs_gpu: bool = False
+    program: str = ""
 
 
 BENCHMARKS = {
     "eigen": Benchmark(("--sizes", "49", "245", "980", "--kinds", "noise", "clustered")),
     "convolutions": Benchmark(),
+    "latency": Benchmark(),
+    "input_pipeline": Benchmark(),
+    "training": Benchmark(),
+    "training_gpu": Benchmark(("--gpu",), needs_gpu=True, program="training"),
 }
 
 
@@ -43,7 +49,12 @@ def run(name: str, benchmark: Benchmark) -> list[Ratio] | None:
     """The ratios that a benchmark writes; None if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ratios.json"
-        line = [sys.executable, "-m", f"benchmarks.{name}", *benchmark.arguments]
+        line = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{benchmark.program or name}",
+            *benchmark.arguments,
+        ]
         done = subprocess.run([*line, "--json", str(file)], cwd=ROOT)
         return read_ratios(file) if done.returncode == 0 and file.exists() else None
 

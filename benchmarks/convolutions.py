@@ -8,8 +8,6 @@ only ratios within one run.
 
 import argparse
 import functools
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.ratio import Ratio, write_ratios
+from benchmarks.timing import times_ms
 from cosseg_jax.models.layers import PointwiseConv, convolved_3x3
 
 IMAGES = 20
@@ -29,18 +28,6 @@ OURS = {
     1: PointwiseConv,
     3: functools.partial(nn.Conv, kernel_size=(3, 3), conv_general_dilated=convolved_3x3),
 }
-REPEATS = 5
-
-
-def times_ms(function: Callable[..., Any], *arguments: Any) -> list[float]:
-    """The times of REPEATS calls, after one that compiles."""
-    jax.block_until_ready(function(*arguments))
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(1e3 * (time.perf_counter() - start))
-    return times
 
 
 def times_of(layer: nn.Module, x: jax.Array) -> tuple[list[float], list[float]]:

@@ -176,7 +176,7 @@ def test_the_predictor_gets_encoded_files(client, predictor):
 def test_results_and_encodings_are_freed_with_the_session(client):
     def jobs() -> list:
         gc.collect()
-        return [each for each in gc.get_objects() if isinstance(each, GroupJob)]
+        return [each for each in gc.get_objects() if type(each) is GroupJob]
 
     with_photos(client, 2).segmented()
     client.segmented(prompts=[{"photo": 1, "points": [[3, 4]]}])
