@@ -60,6 +60,7 @@ def test_the_prior_finds_the_square(squares: np.ndarray, options: SpatialOptions
     np.testing.assert_array_equal(masks, squares[..., 4::8, 4::8, 0] > 100)
 
 
+@pytest.mark.slow
 def test_k_means_separates_the_colours_of_the_whole_group(squares: np.ndarray):
     pytest.importorskip("sklearn", reason="k-means needs scikit-learn")
     method = untrained.kmeans(TwoColours(), 8, 2, SIDE)  # pyright: ignore[reportArgumentType]
@@ -111,6 +112,7 @@ def test_metrics_of_a_group_independent_method_follow_from_one_pass():
     assert result.group["foreign_P"] == pytest.approx(75)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_row_per_method_and_writes_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):

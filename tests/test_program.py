@@ -71,6 +71,7 @@ def test_a_bug_keeps_its_traceback():
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "lines"), [((), 0), (("--verbosity=0",), 1)])
 def test_libraries_are_quiet_unless_asked(arguments: tuple, lines: int):
     body = "from absl import logging; logging.info('chatter')"

@@ -11,6 +11,7 @@ from cosseg_jax.cli.main import main
 from cosseg_jax.predict import exported
 
 
+@pytest.mark.slow
 def test_the_json_has_versions_devices_network_and_cache(capsys, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("COSSEG_CACHE_DIR", str(tmp_path))
     (tmp_path / "a").write_bytes(bytes(10))
@@ -28,6 +29,7 @@ def test_the_json_has_versions_devices_network_and_cache(capsys, tmp_path: Path,
     assert network["stored_as"] == ["float32"]
 
 
+@pytest.mark.slow
 def test_half_precision_is_shown(capsys, tmp_path: Path):
     config, variables = exported.load_exported(EXPORT)
     exported.export(tmp_path / "half", config, variables, half=True)

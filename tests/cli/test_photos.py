@@ -48,6 +48,7 @@ def of_every_kind() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_files_have_the_upright_size_of_photos_of_every_kind(golden, tmp_path: Path):
     contents = of_every_kind()
     (tmp_path / "photos").mkdir()

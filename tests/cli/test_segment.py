@@ -231,6 +231,7 @@ def test_subfolders_are_segmented_separately(golden, tmp_path: Path, capsys):
     assert content["info"]["group_confidence"] == {"con": None, "one": None}
 
 
+@pytest.mark.slow
 def test_groups_without_common_photos_have_the_masks_that_they_have_alone(golden, tmp_path: Path):
     photos = tmp_path / "photos"
     write_shapes(photos / "one", ("a.png", "b.png"))

@@ -16,6 +16,7 @@ def show(*arguments: object) -> int:
     return main(["show", *map(str, arguments)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sheet.png", "sheet.JPG", "sheet.webp"])
 def test_photos_are_columns_that_wrap(golden, tmp_path: Path, capsys, name: str):
     photos = write_shapes(tmp_path / "photos")
@@ -33,6 +34,7 @@ def test_photos_are_columns_that_wrap(golden, tmp_path: Path, capsys, name: str)
     assert "warning: left out" in printed.err
 
 
+@pytest.mark.slow
 def test_very_wide_photos_are_squeezed(golden, tmp_path: Path):
     Image.fromarray(shapes()[0][:4]).save(tmp_path / "wide.png")
     assert show(tmp_path / "wide.png", "--out", tmp_path / "sheet.png", "--side", 10) == 0

@@ -128,6 +128,7 @@ def test_tfds_itself_prepares_the_same_data(raw, tmp_path):
         np.testing.assert_array_equal(one.image, other.image)
 
 
+@pytest.mark.slow
 def test_a_raw_folder_is_prepared_into_the_cache_by_the_papers_rule(full_rule, cache, monkeypatch):
     source = load_source("coco_seg", "train", full_rule.parent / "whole")
     assert (source.categories, len(source)) == (("cat",), 100)

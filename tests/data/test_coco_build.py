@@ -140,6 +140,7 @@ def test_a_worker_that_is_killed(raw, tmp_path):
     assert len(load_source("coco_seg", "train", tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_reaches_the_user(raw, tmp_path):
     (raw / "train2017/000000000001.jpg").write_bytes(b"\xff\xd8 no more")
     with pytest.raises(UserError, match=r"000000000001\.jpg does not decode"):

@@ -100,6 +100,7 @@ def test_maps_are_the_backbones(tmp_path, monkeypatch, dtype, tolerance):
         assert_close(cache.maps(index, flipped=False), expected, tolerance)
 
 
+@pytest.mark.slow
 def test_images_are_normalised_as_the_backbone_expects(tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES, "resnet50_keras", ToyBackbone)  # BGR, 255 times as large
     config = config_of(**{"model.backbone": "resnet50_keras"})

@@ -12,6 +12,8 @@ from cosseg_jax.cli.main import make_parser
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.exported import load_exported
 
+pytestmark = pytest.mark.slow
+
 
 def parsed(*arguments: object) -> argparse.Namespace:
     return make_parser().parse_args(["export", *(str(x) for x in arguments)])

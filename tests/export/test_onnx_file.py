@@ -10,6 +10,8 @@ import cosseg_jax
 from cosseg_jax.export.onnx_file import onnx_file
 from cosseg_jax.predict.exported import load_exported
 
+pytestmark = pytest.mark.slow
+
 REASON = "needs the extra: pip install 'cosseg_jax[onnx]' onnxruntime"
 onnx = pytest.importorskip("onnx", reason=REASON)
 onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
@@ -44,19 +46,16 @@ def test_groups_of_any_size(any_size, predictor, count):
     check(any_size, predictor, count)
 
 
-@pytest.mark.slow
 def test_groups_of_a_fixed_size(predictor):
     check(onnx_file(*load_exported(groups.GOLDEN), 3), predictor, 3)
 
 
-@pytest.mark.slow
 def test_further_iterations_are_those_of_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     config.model.num_iterations = 2
     check(onnx_file(config, variables, None), cosseg_jax.Predictor(config, variables), 3)
 
 
-@pytest.mark.slow
 def test_mirrored_images_are_averaged_as_by_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     with config.unlocked():

@@ -12,6 +12,8 @@ import cosseg_jax
 from cosseg_jax.export.stablehlo import stablehlo
 from cosseg_jax.predict.exported import load_exported
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("flatbuffers", reason="needs the extra: pip install 'cosseg_jax[export]'")
 
 TOLERANCE = 1e-4
@@ -42,7 +44,6 @@ def test_groups_of_any_size(any_size, predictor, count):
     check(any_size, predictor, count)
 
 
-@pytest.mark.slow
 def test_groups_of_a_fixed_size(predictor):
     content = stablehlo(*load_exported(groups.GOLDEN), 3)
     check(content, predictor, 3)
@@ -50,14 +51,12 @@ def test_groups_of_a_fixed_size(predictor):
         jax.export.deserialize(content).call(groups.pictures(5))
 
 
-@pytest.mark.slow
 def test_further_iterations_are_those_of_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     config.model.num_iterations = 2
     check(stablehlo(config, variables, None), cosseg_jax.Predictor(config, variables), 3)
 
 
-@pytest.mark.slow
 def test_mirrored_images_are_averaged_as_by_the_predictor():
     config, variables = load_exported(groups.GOLDEN)
     with config.unlocked():
@@ -82,7 +81,6 @@ assert not any(name.startswith(("cosseg_jax", "flax")) for name in sys.modules)
 """
 
 
-@pytest.mark.slow
 def test_jax_alone_calls_it(any_size, predictor, tmp_path):
     files = [str(tmp_path / name) for name in ("network.bin", "images.npy", "found.npz")]
     (tmp_path / "network.bin").write_bytes(any_size)

@@ -75,6 +75,7 @@ def test_no_marks_are_empty_marks(variables):
     np.testing.assert_array_equal(masks(variables, marks()), masks(variables))
 
 
+@pytest.mark.slow
 def test_a_saved_head_is_read_again(tmp_path):
     head, path = AgnosticHead(), tmp_path / "head.npz"
     variables = head.init(jax.random.key(1), COARSE, FINE)

@@ -99,6 +99,7 @@ def test_solvers_that_form_G_on_many_descriptors(solver: str, kind: str) -> None
     assert alignment(run(solver, x), *dense_reference(x)) > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n", "d"), [(1, 8), (2, 8), (9, 32), (49, 8), (49, 512)])
 def test_squaring_on_few_descriptors(n: int, d: int, kind: str) -> None:
@@ -142,6 +143,7 @@ def test_the_solution_lies_in_a_multiple_top_eigenspace(solver: str) -> None:
     np.testing.assert_array_equal(s, run(solver, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_zero_descriptors_give_a_vector_orthogonal_to_the_constant(solver: str) -> None:
     """For G = -11', every vector orthogonal to the constant has the largest eigenvalue, 0."""

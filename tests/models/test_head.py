@@ -84,6 +84,7 @@ def test_modulate_keeps_the_type_of_the_maps():
     assert modulate(x, jnp.ones((1, 3)), jnp.zeros((1, 1, 1, 1))).dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_all_four_levels_are_modulated_and_added():
     maps = FeatureMaps(
         *(
@@ -138,6 +139,7 @@ def test_images_do_not_influence_one_another(head):
     assert np.abs(after[0, 0] - before[0, 0]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (75, 50), (33, 47), (224, 225)])
 def test_logits_have_the_size_of_the_input(height, width):
     maps, size = maps_of(6, height, width), (height, width)

@@ -12,6 +12,8 @@ from goldens.weights import images, make, unpack_layout, write_pth
 from cosseg_jax.models.backbones.hrnet import HRNet, _upsampled
 from cosseg_jax.models.pretrained import load_pretrained
 
+pytestmark = pytest.mark.slow
+
 GOLDENS = Path(__file__).parents[1] / "goldens"
 NARROW = HRNet(width=8, planes=8, bottlenecks=2, modules=(1, 2, 1), blocks=2)
 

@@ -59,6 +59,7 @@ def test_no_iteration_pools_outside_a_prompt(share):
     np.testing.assert_allclose(found[0], [[0, 0], [left, right]], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_first_iteration_is_the_papers_network():
     images = square_images(2, 3)
     once, twice = call(NETWORK, images), call(TWO, images)
@@ -70,6 +71,7 @@ def test_the_first_iteration_is_the_papers_network():
     assert_close(twice.prior.values, once.prior.values)
 
 
+@pytest.mark.slow
 def test_the_second_iteration_pools_under_the_masks():
     maps, variables = maps_of(1, 3), variables_of(NETWORK)
     found = TWO.apply(variables, blank(maps), train=False, maps=maps)
@@ -84,6 +86,7 @@ def test_the_second_iteration_pools_under_the_masks():
     assert_close(found.mask_logits, expected)
 
 
+@pytest.mark.slow
 def test_permuting_the_images_permutes_the_masks_of_every_iteration():
     images, order = square_images(1, 3), np.array([2, 0, 1])
     one, other = call(TWO, images), call(TWO, images[:, order])
@@ -91,6 +94,7 @@ def test_permuting_the_images_permutes_the_masks_of_every_iteration():
     assert_close(other.gamma, one.gamma)
 
 
+@pytest.mark.slow
 def test_gradients_hold_the_pooling_weights_constant():
     maps, variables = maps_of(1, 2), variables_of(NETWORK)
 

@@ -88,6 +88,7 @@ def test_the_keras_variant_agrees_with_torchvisions_network_converted_to_it(read
     assert_agree(maps, golden, "keras")
 
 
+@pytest.mark.slow
 def test_statistics_of_the_keras_variant_have_momentum_0_99():
     """The stem with bias 0 has the same input in both variants."""
     pixels, moved = images(2, 32, 32, 3), {}
@@ -101,6 +102,7 @@ def test_statistics_of_the_keras_variant_have_momentum_0_99():
     np.testing.assert_allclose(10 * moved["keras"], moved["torchvision"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_statistics_are_shared_by_replicas():
     """Two devices with one image each give the results of one device with both."""
     alone, mapped = ResNet(**NARROW), ResNet(**NARROW, axis_name="all")
@@ -126,6 +128,7 @@ def test_an_unknown_variant_lists_the_valid_ones():
         shapes_of(ResNet("caffe"))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_evaluates_during_training(monkeypatch):
     """Training on images gives the same masks as training on the feature maps of evaluation."""
     narrow = lambda **options: ResNet("keras", **NARROW, **options)  # noqa: E731
@@ -182,6 +185,7 @@ def weights(data_dir) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 def test_imagenet_weights_recognise_real_images(data_dir, weights, dtype):
     """The spatial mean of the coarsest map and the file's own head give ImageNet's logits."""
@@ -198,6 +202,7 @@ def test_imagenet_weights_recognise_real_images(data_dir, weights, dtype):
     assert dict(zip(SHOWN, logits.argmax(axis=1).tolist(), strict=True)) == SHOWN
 
 
+@pytest.mark.slow
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics():
     net = ResNet(**NARROW, frozen_stages=2)
     pixels = images(2, 64, 64, 3)

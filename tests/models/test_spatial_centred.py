@@ -47,6 +47,7 @@ def cosine(values: np.ndarray, expected: np.ndarray) -> float:
     return float(values @ expected / np.linalg.norm(values) / np.linalg.norm(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_prior_is_the_first_singular_vector(size: tuple[int, int, int], solver: str) -> None:
@@ -170,6 +171,7 @@ def test_implicit_gradient_is_that_of_the_singular_vector(solver: str) -> None:
         assert float(jnp.sum(slope * step)) == pytest.approx(difference, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_loss_gradient_is_that_of_the_share_of_variance() -> None:
     features = noise(1, 2, 3, 3, 5)
 

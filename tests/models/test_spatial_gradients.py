@@ -124,6 +124,7 @@ def test_implicit_gradient_stays_bounded_as_the_gap_closes() -> None:
     assert max(slopes) < bound / 12**0.5  # |u| <= |v| / (damping * lambda), |x's|^2 = lambda = 12
 
 
+@pytest.mark.slow
 def test_stop_gradient_is_the_default() -> None:
     features = scene()
     slope = jax.grad(lambda f: jnp.sum(spatial_modulator(f, SpatialOptions()).values ** 3))(

@@ -124,6 +124,7 @@ def test_one_set_of_parameters_serves_any_number_of_images(photos):
     assert_finite(prediction)
 
 
+@pytest.mark.slow
 def test_parameters_do_not_depend_on_the_group_or_its_size():
     shapes = []
     for maps in (maps_of(1, 1), maps_of(2, 7, size=96)):
@@ -132,6 +133,7 @@ def test_parameters_do_not_depend_on_the_group_or_its_size():
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [33, 50, 75])
 def test_sizes_that_32_does_not_divide(size):
     images = np.zeros((1, 2, size, size + 1, 3), np.uint8)
@@ -171,6 +173,7 @@ def test_without_the_spatial_modulator_S_is_zero():
     assert_close(prediction.mask_logits, expected)
 
 
+@pytest.mark.slow
 def test_without_the_semantic_modulator_gamma_is_one():
     network = dataclasses.replace(NETWORK, use_semantic=False)
     variables, maps = variables_of(NETWORK), maps_of(2, 3)

@@ -52,6 +52,7 @@ def test_equal_descriptors_give_finite_values():
     assert np.isfinite(resplit(0 * x, np.ones((2, SIDE, SIDE), np.float32))).all()
 
 
+@pytest.mark.slow
 def test_the_group_context_is_the_corrected_prior_and_no_category():
     x, masks = drawn_group(5)
     options = SpatialOptions(descriptors="centred", sign="border")

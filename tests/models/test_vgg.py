@@ -42,6 +42,7 @@ def test_maps_agree_with_pytorch_on_sides_that_are_not_multiples_of_32(variables
         np.testing.assert_allclose(values[..., ::8], golden[f"pool{pool}"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_statistics_are_shared_by_replicas(variables):
     """Two devices with one image each learn the running mean of one device with both."""
     pair = images(2, 32, 32, 3)

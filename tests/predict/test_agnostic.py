@@ -73,6 +73,7 @@ def test_a_folder_without_a_head(plain, tmp_path):
     assert agnostic_network(plain, tmp_path) is plain
 
 
+@pytest.mark.slow
 def test_the_second_head_is_believed_where_the_network_does_not_know(network, monkeypatch):
     found = with_presence(network, monkeypatch, 0.6)
     maps = network.segment(group()).probability_maps
@@ -193,6 +194,7 @@ def test_the_network_does_not_count_where_it_misses_what_is_shown(network, monke
     assert result.known == (0.9 if covers else 0)
 
 
+@pytest.mark.slow
 def test_a_large_group_is_compared_in_parts(network, monkeypatch):
     monkeypatch.setattr(agnostic, "MOST_TOGETHER", 2)
     least = np.random.default_rng(2).uniform(0, 0.5, (3, SIZE, SIZE)).astype(np.float32)

@@ -97,6 +97,7 @@ def test_further_iterations_are_those_of_the_network(pictures, result, chunk_siz
     assert seen[-1] == (7, 7)
 
 
+@pytest.mark.slow
 def test_a_session_is_segmented_with_several_prompts(predictor, pictures, result):
     session = predictor.encode(pictures)
     assert (len(session), session.names[:2]) == (7, ("1", "2"))

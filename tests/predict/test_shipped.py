@@ -14,6 +14,8 @@ import cosseg_jax
 from cosseg_jax.data.registry import load_source
 from cosseg_jax.predict.exported import SHIPPED_FOLDER
 
+pytestmark = pytest.mark.slow
+
 GOLDENS = Path(__file__).parents[1] / "goldens" / "shipped"
 MOST_BYTES = 60_000_000
 
@@ -30,7 +32,6 @@ def result():
     return cosseg_jax.load()(pictures())
 
 
-@pytest.mark.slow
 def test_it_finds_what_it_found_when_it_was_stored(result):
     for place, image in enumerate(result.images):
         stored = np.asarray(Image.open(GOLDENS / f"{place}.png"), np.float32) / 255
@@ -46,7 +47,6 @@ def test_the_stored_maps_are_not_all_alike():
     assert max(int(x.max()) - int(x.min()) for x in stored) > 100
 
 
-@pytest.mark.slow
 def test_it_knows_the_categories_of_voc(result):
     assert len(result.categories) == 20
     assert {"person", "dog", "diningtable"} <= result.categories.keys()

@@ -45,6 +45,7 @@ def iou(found: np.ndarray, truth: np.ndarray) -> float:
     return float((found & truth).sum() / (found | truth).sum())
 
 
+@pytest.mark.slow
 def test_what_the_images_share_is_found(toy):
     config, variables = untrained.load_untrained("toy", str(toy))
     config.model.spatial_stride, config.image_size = 8, 160
@@ -65,6 +66,7 @@ def test_a_prompt_says_which_part_is_meant(toy):
     assert iou(result.images[0].mask, ~masks[0]) > 0.5
 
 
+@pytest.mark.slow
 def test_load_takes_a_backbone_with_its_weights(toy):
     predictor = cosseg_jax.load(f"toy:{toy}")
     assert (predictor.options.image_size, predictor.options.refine) == (320, "guided")

@@ -13,6 +13,8 @@ from cosseg_jax.data.registry import load_source
 from cosseg_jax.evaluation.evaluator import GroupList, evaluate, truth_of
 from cosseg_jax.predict.predictor import load
 
+pytestmark = pytest.mark.slow
+
 EXPORT = Path(__file__).parents[1] / "goldens" / "quickstart"
 
 

@@ -21,6 +21,8 @@ from cosseg_jax.train.agnostic_pool import (
     object_pictures,
 )
 
+pytestmark = pytest.mark.slow
+
 CELLS, CHANNELS, EACH = 6, 12, 8  # of a coarse map, and images of a category
 KNOWN, CATEGORIES = 2, 5
 

@@ -53,6 +53,7 @@ def material():
     return Drawn(48, 6)
 
 
+@pytest.mark.slow
 def test_scorers_rank_categories_that_they_have_not_seen(material):
     scorers = fit(material.drawn([0, 1, 2, 3], 40, seed=0), epochs=40)
     groups = [material.group(category, range(category, 48, 6)) for category in (4, 5)]

@@ -20,6 +20,8 @@ from cosseg_jax.train.logging import METRICS_BEFORE, METRICS_FILE
 from cosseg_jax.train.run import start_run
 from cosseg_jax.train.step import Trainer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RUN_TINY = (
     f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]; import conftest\n"
@@ -72,7 +74,6 @@ def test_the_best_variables_are_those_of_the_best_validation(finished):
     jax.tree.map(np.testing.assert_array_equal, expected, result.best)
 
 
-@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(finished, tmp_path):
     """Bit for bit, optimizer and batch statistics included, and the same metrics noted once."""
     config = tiny_config()
@@ -84,7 +85,6 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(finished, tmp_path):
     assert entries(finished.workdir)[-1] == entries(tmp_path)[-1]
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(finished, tmp_path):
     """kill -9 after the first checkpoint, then the same command: the same state in the end."""
     process = start_tiny_run(tmp_path)
@@ -95,7 +95,6 @@ def test_a_run_that_was_killed_goes_on(finished, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, finished.result.state, resumed.state)
 
 
-@pytest.mark.slow
 def test_sigterm_saves_the_step_under_way(tmp_path):
     process = start_tiny_run(tmp_path)
     wait_for(tmp_path, process, METRICS_FILE)
@@ -107,7 +106,6 @@ def test_sigterm_saves_the_step_under_way(tmp_path):
     checkpoints.close()
 
 
-@pytest.mark.slow
 def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
     config = tiny_config()
     with (
@@ -124,7 +122,6 @@ def test_another_config_in_the_same_workdir_is_refused(finished):
         train.train_and_evaluate(config, finished.workdir)
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     tmp_path, monkeypatch
 ):
@@ -145,7 +142,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     jax.tree.map(np.testing.assert_array_equal, good.state, restored)
 
 
-@pytest.mark.slow
 def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path, monkeypatch):
     """The disk is full from step 4 on; the checkpoint of step 2 stays the latest."""
     save = Checkpoints.save
@@ -167,7 +163,6 @@ def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path, monkeypatch
     checkpoints.close()
 
 
-@pytest.mark.slow
 def test_lost_checkpoints_are_told_of_and_their_metrics_are_kept(finished, tmp_path, capsys):
     before = (finished.workdir / METRICS_FILE).read_text()
     (tmp_path / METRICS_FILE).write_text(before)
@@ -177,7 +172,6 @@ def test_lost_checkpoints_are_told_of_and_their_metrics_are_kept(finished, tmp_p
     assert (tmp_path / METRICS_BEFORE).read_text() == before
 
 
-@pytest.mark.slow
 def test_the_script_stops_with_one_line_and_goes_on_to_its_export(tmp_path):
     """Its own parsing, SIGTERM, the same command again, and once more when all is done."""
     overrides = ["log_every=1", "steps=4", "checkpoint_every=1", "eval_every=4", "workers=0"]

@@ -121,6 +121,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(client):
     assert client.add(png()).json["number"] == 0
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_its_zip_is_disconnected(client, impatient):
     """A session sends one zip file at a time, so the second request waits for that."""
     noise = np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), np.uint8)

@@ -153,6 +153,7 @@ def test_there_is_no_zip_before_there_are_masks(client):
     assert client.own("GET", "/archive/1").status == 409
 
 
+@pytest.mark.slow
 def test_an_example_is_a_group_of_built_in_images(client):
     photos = client.own("POST", "/examples/car").json["photos"]
     assert [photo["name"] for photo in photos] == [f"car {k}" for k in range(1, 6)]
