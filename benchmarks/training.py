@@ -39,11 +39,11 @@ class Recipe(NamedTuple):
 
 
 BFLOAT16 = {"model.dtype": "bfloat16"}
-TUNED = {"start_from": "", "model.pretrained": "", "model.frozen_stages": 0}
-LARGE = TUNED | BFLOAT16 | {"image_size": 320, "groups_per_step": 8, "model.num_iterations": 3}
+SHIPPED = {"start_from": "shipped"}
+LARGE = SHIPPED | BFLOAT16 | {"image_size": 320, "groups_per_step": 8, "model.num_iterations": 3}
 RECIPES = {
     "quickstart": Recipe(quickstart),
-    "resnet50": Recipe(resnet50_voc_tuned, TUNED | {"groups_per_step": 2}),
+    "resnet50": Recipe(resnet50_voc_tuned, SHIPPED | {"groups_per_step": 2}),
     "vgg16": Recipe(vgg16, gpu=True),
     "vgg16 bfloat16": Recipe(vgg16, BFLOAT16, gpu=True),
     "hrnet bfloat16": Recipe(hrnet, BFLOAT16, gpu=True),

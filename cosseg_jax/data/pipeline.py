@@ -10,6 +10,7 @@ import json
 import grain
 import jax
 import numpy as np
+from absl import flags
 
 from cosseg_jax.data.augment import AugmentOptions, check_options
 from cosseg_jax.data.groups import GroupSampler, SamplingOptions
@@ -80,6 +81,8 @@ class Batches:
             reading = grain.ReadOptions(self._threads, self._threads)
             batches = steps.to_iter_dataset(reading)
             if self._processes:
+                if not flags.FLAGS.is_parsed():  # Grain's workers read flags, in a notebook too
+                    flags.FLAGS.mark_as_parsed()
                 batches = batches.mp_prefetch(grain.MultiprocessingOptions(self._processes))
             self._iterator = iter(batches)
         return self._iterator

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from absl import flags
 from toys import ToySource
 
 from cosseg_jax.data.augment import AugmentOptions, View, flip_view, resize_view
@@ -74,6 +75,7 @@ def test_threads_do_not_change_the_stream(threads):
 
 @pytest.mark.slow
 def test_worker_processes_do_not_change_the_stream():
+    flags.FLAGS.unparse_flags()  # as in a notebook, where no program has read its command line
     inline = take(stream(threads=0, augment=ALL_ON), 4)
     assert_same(take(stream(threads=1, processes=2, augment=ALL_ON), 4), inline)
 
