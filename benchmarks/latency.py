@@ -51,9 +51,7 @@ def command_seconds(photos: Path, out: Path, compilations: Path, checkpoint: lis
     line = [str(Path(sys.executable).with_name("cosseg")), "segment", str(photos), *checkpoint]
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(compilations)}
     start = time.perf_counter()
-    subprocess.run(
-        [*line, "--out", str(out)], env=environment, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*line, "--out", str(out)], env=environment, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -74,7 +72,8 @@ def operations(config: Any, variables: Any) -> float:
     network = from_config(config.model, len(config.categories))
     side = config.prediction.image_size or config.image_size
     images = jnp.zeros((1, PHOTOS, side, side, 3), jnp.uint8)
-    return (jax.jit(network.apply).lower(variables, images).cost_analysis() or {})["flops"]
+    lowered = jax.jit(lambda v, x: network.apply(v, x, train=False)).lower(variables, images)
+    return (lowered.cost_analysis() or {})["flops"]
 
 
 def main() -> None:
