@@ -38,15 +38,16 @@ class Recipe(NamedTuple):
     gpu: bool = False
 
 
+FRESH = {"model.pretrained": ""}
 BFLOAT16 = {"model.dtype": "bfloat16"}
 SHIPPED = {"start_from": "shipped"}
 LARGE = SHIPPED | BFLOAT16 | {"image_size": 320, "groups_per_step": 8, "model.num_iterations": 3}
 RECIPES = {
     "quickstart": Recipe(quickstart),
     "resnet50": Recipe(resnet50_voc_tuned, SHIPPED | {"groups_per_step": 2}),
-    "vgg16": Recipe(vgg16, gpu=True),
-    "vgg16 bfloat16": Recipe(vgg16, BFLOAT16, gpu=True),
-    "hrnet bfloat16": Recipe(hrnet, BFLOAT16, gpu=True),
+    "vgg16": Recipe(vgg16, FRESH, gpu=True),
+    "vgg16 bfloat16": Recipe(vgg16, FRESH | BFLOAT16, gpu=True),
+    "hrnet bfloat16": Recipe(hrnet, FRESH | BFLOAT16, gpu=True),
     "resnet50 320 bfloat16": Recipe(resnet50_voc_tuned, LARGE, gpu=True),
 }
 

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from math import inf
 from pathlib import Path
 
-# Most of the tests' time is compiling, which the last two make less than half as long. XLA ends the
-# process for a flag that it does not know; jaxlib 0.10 knows them.
+# Most of the tests' time is compiling, which these make much shorter. XLA ends a process for a flag
+# that it does not know; jaxlib 0.10 knows both.
 QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join(
     (
