@@ -8,7 +8,9 @@ the others, at their own size, without a prompt and with each kind.
 
 With --negative the groups are images that hold two categories, one of which is meant: what is shown
 is a point on it, a point on the other one as a negative, or both. J is that of the category that is
-meant; "other" is the share of the other one's pixels that the masks cover.
+meant; "other" is the share of the other one's pixels that the masks cover, and "emptied" counts the
+prompted images in which more than half of them were covered without a prompt, and less than a tenth
+are with it.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from cosseg_jax.data.source import Source
 from cosseg_jax.evaluation.evaluator import truth_of
 from cosseg_jax.types import Example
 
+COVERED, EMPTIED = 50, 10  # percent of an object that a mask covers, at least and at most
 LEAST_AREA = 0.03  # of an image, for each of two categories
 FEWEST, MOST = 3, 5  # images in a group of two categories
 
@@ -144,7 +147,11 @@ def main() -> None:
                     found[kind][f"other {where}"].append(100 * float(mask[other].mean()))
     counts = {name: len(values) for name, values in found["none"].items()}
     print(f"{source.name} {split}: {counts}")
+    before = np.array(found["none"].get("other prompted", []))
     for kind, values in found.items():
+        if (covered := before > COVERED).any():
+            after = np.array(values["other prompted"])[covered]
+            print(f"{kind:8} emptied {(after < EMPTIED).sum()} of {covered.sum()}")
         print(f"{kind:8}", "  ".join(f"{name} {np.mean(v):.1f}" for name, v in values.items()))
 
 
