@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.drawn_photos import drawn_photo
 from benchmarks.ratio import Ratio, write_ratios
 from configs import resnet50_voc_tuned
 from cosseg_jax.data.augment import AugmentOptions
@@ -34,16 +35,11 @@ WANTED = 50 * GROUPS * GROUP_SIZE / 16  # images a second a core
 def draw_folder(root: Path) -> None:
     """Images with a disc each and their masks, in the layout `folder`."""
     rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for category in range(CATEGORIES):
         for kind in ("image", "groundtruth"):
             (root / kind / f"category_{category}").mkdir(parents=True)
         for number in range(PHOTOS):
-            small = rng.integers(0, 256, (12, 16, 3), np.uint8)
-            image = np.array(Image.fromarray(small).resize((WIDTH, HEIGHT)))
-            y, x, radius = rng.integers(90, 280), rng.integers(90, 400), rng.integers(40, 90)
-            disc = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-            image[disc] = 60 * category
+            image, disc = drawn_photo(rng, HEIGHT, WIDTH, (60 * category,) * 3)
             Image.fromarray(image).save(root / f"image/category_{category}/{number}.jpg")
             Image.fromarray(disc).save(root / f"groundtruth/category_{category}/{number}.png")
 

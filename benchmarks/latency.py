@@ -23,23 +23,19 @@ import numpy as np
 from PIL import Image
 
 import cosseg_jax
+from benchmarks.drawn_photos import drawn_photo
 from benchmarks.ratio import Ratio, write_ratios
 from benchmarks.timing import REPEATS, peak_tflops, shares_of_peak
-from cosseg_jax.models.ssnm import from_config
-from cosseg_jax.predict.exported import load_exported
+from cosseg_jax.predict.exported import described_network, load_exported
 
 PHOTOS, HEIGHT, WIDTH = 5, 1200, 1600
 
 
 def draw_photos(folder: Path) -> list[Path]:
-    """JPEG files as cameras make them: smooth colours, a disc, some noise."""
+    """JPEG files with some noise, as cameras make them."""
     rng, paths = np.random.default_rng(0), list[Path]()
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for number in range(PHOTOS):
-        small = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        image = np.array(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-        y, x = rng.integers(300, 900, 2)
-        image[(rows - y) ** 2 + (columns - x) ** 2 < 250**2] = (200, 60, 40)
+        image, _ = drawn_photo(rng, HEIGHT, WIDTH, (200, 60, 40))
         noisy = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
         paths.append(folder / f"{number}.jpg")
         Image.fromarray(noisy).save(paths[-1], quality=90)
@@ -69,7 +65,7 @@ def warm_seconds(predictor: cosseg_jax.Predictor, photos: list[Path], out: Path)
 
 def operations(config: Any, variables: Any) -> float:
     """Those of the network for the group."""
-    network = from_config(config.model, len(config.categories))
+    network = described_network(config)
     side = config.prediction.image_size or config.image_size
     images = jnp.zeros((1, PHOTOS, side, side, 3), jnp.uint8)
     lowered = jax.jit(lambda v, x: network.apply(v, x, train=False)).lower(variables, images)

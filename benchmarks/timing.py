@@ -6,17 +6,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 REPEATS = 5
 PRODUCT_SIDE = {"cpu": 2048, "gpu": 8192}  # of the matrices whose product sets the peak
 
 
-def times_ms(function: Callable[..., Any], *arguments: Any, repeats: int = REPEATS) -> list[float]:
-    """The times of so many calls, after one that compiles."""
+def times_ms(function: Callable[..., Any], *arguments: Any) -> list[float]:
+    """The times of REPEATS calls, after one that compiles."""
     jax.block_until_ready(function(*arguments))
     times = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         start = time.perf_counter()
         jax.block_until_ready(function(*arguments))
         times.append(1e3 * (time.perf_counter() - start))
@@ -33,4 +32,4 @@ def peak_tflops(dtype: str) -> float:
 
 def shares_of_peak(operations: float, times: list[float], peak: float) -> tuple[float, ...]:
     """What part of the peak calls reach that take so many milliseconds, 0..1."""
-    return tuple(float(operations / t / 1e9 / peak) for t in np.asarray(times))
+    return tuple(operations / each / 1e9 / peak for each in times)

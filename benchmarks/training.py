@@ -9,6 +9,7 @@ precision. Compare only within one run.
 """
 
 import argparse
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +21,11 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from benchmarks.ratio import Ratio, write_ratios
-from benchmarks.timing import REPEATS, peak_tflops, shares_of_peak
+from benchmarks.starting import Start, start_of
+from benchmarks.timing import peak_tflops, shares_of_peak, times_ms
 from configs import hrnet, quickstart, resnet50_voc_tuned, vgg16
 from cosseg_jax.train import setup
-from cosseg_jax.train.step import AXIS, Trainer, initial_state, make_optimizer, make_update
-from cosseg_jax.train.warm_start import starting_variables
+from cosseg_jax.train.step import AXIS, make_update
 from cosseg_jax.types import GroupBatch
 
 STEADY = 4  # steps that are waited for together
@@ -60,48 +61,36 @@ def config_of(recipe: Recipe) -> ConfigDict:
     return config
 
 
-def prepared(config: ConfigDict) -> tuple[Trainer, GroupBatch, float]:
-    """A trainer before its first step, a batch, and the operations of a step with it."""
-    setup.check_config(config)
-    source = setup.open_source(config, config.train_split)
-    config = setup.with_categories(config, source)
-    network = setup.training_network(config)
-    optimizer = make_optimizer(config)
-    averaged = config.optimizer.ema_decay > 0
-    state = initial_state(starting_variables(config, network), optimizer, averaged=averaged)
-    batches = setup.make_batches(config, source, None)
-    batch = next(batches)
-    batches.close()
-    update = jax.jit(jax.vmap(make_update(network, config, optimizer), axis_name=AXIS))
-    alone = jax.tree.map(lambda x: jnp.asarray(x)[None], (state, batch))  # as on one device
-    operations = (update.lower(*alone).cost_analysis() or {})["flops"]
-    return Trainer(network, config, optimizer, state), batch, operations
+def operations(start: Start, batch: GroupBatch) -> float:
+    """Those of a step."""
+    update = make_update(start.network, start.config, start.optimizer)
+    alone = jax.tree.map(lambda x: jnp.asarray(x)[None], (start.state, batch))  # as on one device
+    lowered = jax.jit(jax.vmap(update, axis_name=AXIS)).lower(*alone)
+    return (lowered.cost_analysis() or {})["flops"]
 
 
 def measured(name: str, recipe: Recipe) -> list[Ratio]:
     """Prints the recipe's times, and returns its share of the peak."""
-    config = config_of(recipe)
-    trainer, batch, operations = prepared(config)
-    start = time.perf_counter()
+    start = start_of(config_of(recipe))
+    config, trainer = start.config, start.trainer()
+    with contextlib.closing(setup.make_batches(config, start.source, None)) as batches:
+        batch = next(batches)
+    begin = time.perf_counter()
     jax.block_until_ready(trainer.step(batch))
-    compiling = time.perf_counter() - start
-    waited, steady = [], []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(trainer.step(batch))
-        waited.append(1e3 * (time.perf_counter() - start))
-        start = time.perf_counter()
-        for _ in range(STEADY):
-            metrics = trainer.step(batch)
-        jax.block_until_ready(metrics)
-        steady.append(1e3 * (time.perf_counter() - start) / STEADY)
+    compiling = time.perf_counter() - begin
+
+    def several() -> Any:
+        return [trainer.step(batch) for _ in range(STEADY)]
+
+    waited = times_ms(trainer.step, batch)
+    steady = [each / STEADY for each in times_ms(several)]
     images = config.groups_per_step * config.group_size
-    peak = peak_tflops(config.model.dtype)
-    shares = shares_of_peak(operations, steady, peak)
+    peak, count = peak_tflops(config.model.dtype), operations(start, batch)
+    shares = shares_of_peak(count, steady, peak)
     print(
         f"{name}: {images} images of {config.image_size} pixels, {config.model.dtype}: first step "
         f"{compiling:.1f} s, then {min(waited):.1f} ms waited for, {min(steady):.1f} ms steady, "
-        f"{1e3 * images / min(steady):.1f} images/s; {operations / 1e9:.1f} GFLOP a step, "
+        f"{1e3 * images / min(steady):.1f} images/s; {count / 1e9:.1f} GFLOP a step, "
         f"{max(shares):.0%} of {peak:.3g} TFLOP/s",
         flush=True,
     )

@@ -20,13 +20,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # configs
 
+from benchmarks.starting import start_of
 from configs import resnet50_voc
 from cosseg_jax.data.eval_groups import Grouping
 from cosseg_jax.evaluation.benchmark import Network, Settings, score
 from cosseg_jax.predict.predictor import Predictor
 from cosseg_jax.train import setup
-from cosseg_jax.train.step import Trainer, initial_state, make_optimizer
-from cosseg_jax.train.warm_start import starting_variables
 
 PAPERS_HSP = {
     "model.semantic.pooling": "second",
@@ -90,16 +89,9 @@ def config_of(name: str, options: argparse.Namespace, seed: int) -> ConfigDict:
 
 def trained(config: ConfigDict) -> tuple[ConfigDict, dict[str, Any]]:
     """The config with its categories, and the variables after its last step."""
-    setup.check_config(config)
-    source = setup.open_source(config, config.train_split)
-    config = setup.with_categories(config, source)
-    network = setup.training_network(config)
-    variables = starting_variables(config, network)
-    optimizer = make_optimizer(config)
-    averaged = config.optimizer.ema_decay > 0
-    state = initial_state(variables, optimizer, averaged=averaged)
-    trainer = Trainer(network, config, optimizer, state)
-    batches = setup.make_batches(config, source, setup.open_cache(config, source, variables))
+    start = start_of(config)
+    config, source, trainer = start.config, start.source, start.trainer()
+    batches = setup.make_batches(config, source, setup.open_cache(config, source, start.variables))
     for _ in tqdm(range(config.steps), unit="step"):
         trainer.step(next(batches))
     batches.close()

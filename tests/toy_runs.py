@@ -1,10 +1,18 @@
 """A run small enough for tests: the real code on images of 32 pixels."""
 
+import os
+
 from ml_collections import ConfigDict
 from toy_networks import ToyBackbone
 
 from configs import quickstart
 from cosseg_jax.models.backbones import BACKBONES
+
+
+def one_device() -> dict[str, str]:
+    """The environment of a process that is to have one device, not the two of the tests."""
+    flags = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
+    return {**os.environ, "XLA_FLAGS": flags}
 
 
 def add_toy_backbone() -> None:

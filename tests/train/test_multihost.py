@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import socket
@@ -13,12 +12,12 @@ from pathlib import Path
 
 import jax
 import pytest
+from toy_runs import one_device
 
 from cosseg_jax.train import multihost
 from cosseg_jax.train.logging import METRICS_FILE
 
 ROOT = Path(__file__).parents[2]
-ONE_DEVICE = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
 SCRIPT = f"""
 import sys, zlib; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
@@ -52,7 +51,7 @@ def start_two(workdir: Path, steps: int) -> list[subprocess.Popen]:
     return [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, address, str(index), str(workdir), str(steps)],
-            env={**os.environ, "XLA_FLAGS": ONE_DEVICE},
+            env=one_device(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from toy_runs import tiny_config
+from toy_runs import one_device, tiny_config
 
 import train
 from cosseg_jax.errors import NotFiniteError, UserError
@@ -178,8 +178,7 @@ def test_the_script_stops_with_one_line_and_goes_on_to_its_export(tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), "--workdir", str(tmp_path / "run")]
     command += ["--config", str(ROOT / "tests/toy_config.py"), "--export", str(tmp_path / "net")]
     command += [f"--config.{override}" for override in overrides]
-    flags = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
-    environment = {**os.environ, "XLA_FLAGS": flags}
+    environment = one_device()
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
