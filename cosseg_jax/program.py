@@ -25,7 +25,7 @@ from cosseg_jax.errors import UserError, is_user_error, message_of
 
 WRONG_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141  # exit codes
 CONFIG_FLAG = "config"  # the flag that names a config file, in programs that have one
-SHORTEST_KEPT_S = 0.5  # what compiles faster is not kept on disk
+SHORTEST_KEPT_S = 0.1  # what compiles faster is not kept on disk
 CHECKED = "checked"  # in the folder of compiled programs; its time is that of the last check
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 

@@ -31,6 +31,7 @@ from cosseg_jax.models.spatial import (
     spatial_modulator,
     unit_rows,
 )
+from cosseg_jax.models.traces import kept_shapes
 from cosseg_jax.types import Ndarray, flattened, in_groups
 
 SPATIAL = SpatialOptions(
@@ -173,8 +174,12 @@ def load_agnostic_head(path: Path, coarse: int, fine: int) -> Any:
     value that is NaN or infinite.
     """
     found = read_npz(path)
-    maps = jnp.zeros((1, 1, 2, 2, coarse)), jnp.zeros((1, 1, 4, 4, fine))
-    shapes: Any = jax.eval_shape(AgnosticHead().init, jax.random.key(0), *maps)
+
+    def initial() -> Any:
+        maps = jnp.zeros((1, 1, 2, 2, coarse)), jnp.zeros((1, 1, 4, 4, fine))
+        return AgnosticHead().init(jax.random.key(0), *maps)
+
+    shapes = kept_shapes(initial, f"class-agnostic head {coarse} {fine}")
     check_fit(str(path), "the class-agnostic head", found, flatten_dict(shapes, sep="/"))
     check_finite(str(path), found)
     return jax.tree.map(lambda x: x.astype(np.float32), unflatten_dict(found, sep="/"))

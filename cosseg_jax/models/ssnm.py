@@ -20,6 +20,7 @@ from cosseg_jax.models.fusion import Fusion, check_stride
 from cosseg_jax.models.head import SegmentationHead
 from cosseg_jax.models.semantic import SemanticModulator, SemanticOptions, mask_pooling_weights
 from cosseg_jax.models.spatial import SpatialOptions, spatial_modulator
+from cosseg_jax.models.traces import is_own, kept_shapes
 from cosseg_jax.types import (
     Count,
     FeatureMaps,
@@ -247,6 +248,21 @@ def initial_variables(network: SSNM, seed: int) -> dict[str, Any]:
     init = jax.jit(lambda key: network.init(key, images, train=False))
     variables = init(jax.random.key(seed))
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def initial_shapes(network: SSNM) -> dict[str, Any]:
+    """The shapes and types of the `initial_variables`, which are not computed."""
+    return kept_shapes(lambda: initial_variables(network, seed=0), description_of(network))
+
+
+def description_of(network: SSNM) -> str | None:
+    """All that tells a network's programs from those of others (`models.traces`).
+
+    None for a network with a part that this package does not have.
+    """
+    described = repr(network)
+    own = is_own(type(network), BACKBONES[network.backbone]) and " at 0x" not in described
+    return f"{type(network).__module__} {described}" if own else None
 
 
 def from_config(model: ConfigDict, categories: int, axis_name: str | None = None) -> SSNM:

@@ -22,6 +22,7 @@ from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.likeness import with_likeness
+from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.predict import prompting
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
@@ -115,7 +116,8 @@ class AgnosticNetwork:
                 _marks(prompted, images, each.shape[1:3]) for each in (found.coarse, found.stride16)
             )
             least = doubtful[images.start : images.stop]
-            parts.append(_probabilities(self._variables, found, marks, finer.shown, least))
+            shown = tuple(found), tuple(marks), finer.shown
+            parts.append(np.asarray(_probabilities(self._variables, *shown, least)))
         found = zip(group, np.concatenate(parts), strict=True)
         return np.stack([_with_edges(probability, image.load()) for image, probability in found])
 
@@ -168,17 +170,22 @@ def _marks(prompted: Sequence[PromptedImage], images: range, grid: tuple[int, in
     return Marks(weights[None, :, 0], weights[None, :, 1])
 
 
-@jax.jit
-def _probabilities(
-    variables: Any, maps: Any, marks: Marks, shown: Any, least: Float[jax.Array, "N S S"]
+def _head_probabilities(
+    variables: Any, maps: Any, marks: Any, shown: Any, least: Float[jax.Array, "N S S"]
 ) -> Float[jax.Array, "N S S"]:
     """The probabilities of one group; see `AgnosticNetwork._maps`.
 
+    maps: the three of `UnmodulatedMaps`.
+    marks: the two of `Marks`.
     shown: as in `models.likeness.with_likeness`.
     """
-    found: Any = AgnosticHead().apply(variables, maps.coarse[None], maps.fine[None], marks)
-    size, grid = least.shape[1:], maps.stride16.shape[1:3]
+    coarse, fine, stride16 = maps
+    found: Any = AgnosticHead().apply(variables, coarse[None], fine[None], Marks(*marks))
+    size, grid = least.shape[1:], stride16.shape[1:3]
     smaller = jnp.clip(resize(least[..., None], *grid)[..., 0], TINY, 1 - TINY)
     logits = jnp.maximum(found[-1], jax.scipy.special.logit(smaller)[None])
-    logits = with_likeness(logits, maps.stride16[None], shown)
+    logits = with_likeness(logits, stride16[None], shown)
     return jax.nn.sigmoid(resize(logits[0, ..., None], *size)[..., 0])
+
+
+_probabilities = TracedFunction(_head_probabilities, "the class-agnostic head with likeness")

@@ -15,16 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Float16
+from scipy.special import expit
 
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import prompted_prior
 from cosseg_jax.models.ssnm import SSNM
 from cosseg_jax.predict import learning, prompting
 from cosseg_jax.predict.concept import LearntClass, network_digest
-from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, KeptEncodings
+from cosseg_jax.predict.encodings import ENCODING_BYTES, EncodedImage, Encodings, KeptEncodings
 from cosseg_jax.predict.forking import check_not_forked, forks_so_far
 from cosseg_jax.predict.programs import mirror_mean, programs_of
 from cosseg_jax.predict.prompting import PromptedImage
@@ -120,19 +120,23 @@ class ChunkedNetwork:
 
     def coarse_maps(self, group: Sequence[EncodedImage]) -> Float[Ndarray, "N h w C"]:
         """The first of the `feature_maps` alone; raises as these do."""
-        return self._half_precision(group, lambda each: (each.coarsest,))[0]
+        return self._half_precision(group, lambda each: each.coarsest)
 
     def _half_precision(
-        self, group: Sequence[EncodedImage], maps_of: Callable[[ImageEncoding], tuple[Any, ...]]
-    ) -> list[Any]:
+        self, group: Sequence[EncodedImage], maps_of: Callable[[ImageEncoding], Any]
+    ) -> Any:
         if not self._programs.network.use_semantic:
             raise UserError("the network has no semantic modulator (model.use_semantic is False)")
 
-        def maps(part: int, encoding: ImageEncoding) -> Any:
-            return jax.tree.map(lambda x: np.asarray(x, np.float16), maps_of(encoding))
+        def halves(part: int, encodings: Encodings) -> Any:
+            halved = [
+                jax.tree.map(lambda x: np.asarray(x, np.float16), maps_of(each))
+                for each in encodings
+            ]
+            return jax.tree.map(lambda *arrays: np.stack(arrays), *halved)
 
-        found = self._each(self._chunks(group), group, maps, lambda count: None)
-        return [each[0] for each in found]
+        found = self._each(self._chunks(group), group, halves, lambda count: None)
+        return jax.tree.map(lambda x: x[0], found)
 
     @property
     def feature_channels(self) -> tuple[int, int]:
@@ -199,9 +203,9 @@ class ChunkedNetwork:
         weights = [learning.cell_weights(mask, *grid) for mask in masks]
         cells = [self._padded([weights[n].values for n in n_s]) for n_s in self._places(group)]
 
-        def pool(part: int, encoding: ImageEncoding) -> Any:
-            described = learning.describe(encoding, cells[part])
-            return programs.pool(variables, encoding, cells[part][:, 0]), described
+        def pool(part: int, encodings: Encodings) -> Any:
+            described = learning.describe(encodings, cells[part])
+            return programs.pool(variables, encodings, cells[part][:, 0])[1], described
 
         statistics, described = self._each(chunks, group, pool, lambda count: None)
         counted = np.flatnonzero([each.has_object for each in weights])
@@ -218,16 +222,16 @@ class ChunkedNetwork:
         """The probability maps, priors and presences of a class in images, each by itself."""
         programs, variables, chunks = self._programs, self._variables, self._chunks(images)
 
-        def segment(part: int, encoding: ImageEncoding) -> Any:
-            learning.check_sizes(encoding, learnt)
-            prior = learning.prior_of(encoding, learnt)
+        def segment(part: int, encodings: Encodings) -> Any:
+            learning.check_sizes(encodings[0], learnt)
+            prior = learning.prior_of(encodings, learnt)
             context = self._without_group(len(prior))
             context = GroupContext(
                 context.prior._replace(values=prior[None]),
                 context.semantics._replace(gamma=learnt.gamma[None]),
             )
-            maps = np.asarray(programs.probabilities(variables, encoding, context))
-            return learning.with_evidence(maps, encoding, learnt), prior
+            maps = np.asarray(programs.probabilities(variables, encodings, context))
+            return learning.with_evidence(maps, encodings, learnt), prior
 
         maps, priors = self._each(chunks, images, segment, lambda count: None)
         return maps[0], priors[0], np.asarray(programs.presence(maps[0]))
@@ -235,8 +239,8 @@ class ChunkedNetwork:
     def _without_group(self, images: int) -> GroupContext:
         """A context in which the group says nothing."""
         network = self._programs.network
-        gamma, classes = jnp.ones((1, network.features)), jnp.zeros((1, network.categories))
-        prior = SpatialPrior(jnp.zeros((1, images, 1, 1)), jnp.zeros(1))
+        gamma, classes = _filled(1.0, 1, network.features), _filled(0.0, 1, network.categories)
+        prior = SpatialPrior(_filled(0.0, 1, images, 1, 1), _filled(0.0, 1))
         return GroupContext(prior, Semantics(gamma, classes))
 
     def _segment(
@@ -250,20 +254,20 @@ class ChunkedNetwork:
         weights = [self._pooling_weights(prompted, images) for images in self._places(group)]
         regions = [self._region_weights(prompted, images) for images in self._places(group)]
 
-        def pool(part: int, encoding: ImageEncoding) -> Any:
-            means = prompting.region_means(encoding, regions[part])
-            return encoding.fused, programs.pool(variables, encoding, weights[part]), means
+        def pool(part: int, encodings: Encodings) -> Any:
+            means = prompting.region_means(encodings, regions[part])
+            return *programs.pool(variables, encodings, weights[part]), means
 
         fused, statistics, means = self._each(chunks, group, pool, report)
-        context = programs.aggregate(variables, fused, statistics, len(group))
+        context = programs.aggregate(variables, fused, statistics, np.arange(len(group)))
         context = self._prompted(context, fused, statistics, prompted)
         exclusion = prompting.exclusion_of(means, prompted)
         for _ in range(1, self.num_iterations):
             contexts = self._by_chunk(context, chunks)
 
-            def mask_pool(part: int, encoding: ImageEncoding, contexts: Any = contexts) -> Any:
-                kept = exclusion.narrowed(weights[part], encoding)
-                return programs.mask_pool(variables, encoding, contexts[part], kept)
+            def mask_pool(part: int, encodings: Encodings, contexts: Any = contexts) -> Any:
+                kept = exclusion.narrowed(weights[part], encodings)
+                return programs.mask_pool(variables, encodings, contexts[part], kept)
 
             statistics = self._each(chunks, group, mask_pool, report)
             context = self._reaggregated(context, statistics, prompted, first=False)
@@ -272,16 +276,16 @@ class ChunkedNetwork:
             context, chunks = _of_images(context, wanted), self._chunks(group)
         contexts = self._by_chunk(context, chunks)
 
-        def probabilities(part: int, encoding: ImageEncoding) -> Any:
-            maps = programs.probabilities(variables, encoding, contexts[part])
-            return exclusion.lowered(maps, encoding)
+        def probabilities(part: int, encodings: Encodings) -> Any:
+            maps = programs.probabilities(variables, encodings, contexts[part])
+            return exclusion.lowered(maps, encodings)
 
         maps = self._each(chunks, group, probabilities, report)[0]  # [N, S, S]
         return GroupPrediction(
             maps,
-            np.asarray(context.prior.values[0]),
+            np.asarray(context.prior.values)[0],
             np.zeros(len(maps), np.float32),
-            np.asarray(jax.nn.sigmoid(context.semantics.class_logits[0])),
+            expit(np.asarray(context.semantics.class_logits)[0]),
         )
 
     def _chunks(self, group: Sequence[EncodedImage]) -> list[Sequence[EncodedImage]]:
@@ -293,15 +297,15 @@ class ChunkedNetwork:
         self,
         chunks: Sequence[Sequence[EncodedImage]],
         group: Sequence[EncodedImage],
-        compute: Callable[[int, ImageEncoding], Any],
+        compute: Callable[[int, Encodings], Any],
         report: Reporter,
     ) -> Any:
         """Computes a tree of arrays [M, ...] of every chunk; joins them to [1, N, ...]."""
         parts = []
         for part, chunk in enumerate(chunks):
             used = len(chunk)
-            tree = compute(part, self._padded(self._encodings(chunk, group)))
-            parts.append(jax.tree.map(lambda x, used=used: np.asarray(x[:used]), tree))
+            tree = compute(part, tuple(self._repeated(self._encodings(chunk, group))))
+            parts.append(jax.tree.map(lambda x, used=used: np.asarray(x)[:used], tree))
             report(used)
         return jax.tree.map(lambda *x: np.concatenate(x)[None], *parts)
 
@@ -314,19 +318,20 @@ class ChunkedNetwork:
         if missing:
             inputs = self._padded([image.load() for image in missing])
             encoded = self._programs.encode(self._variables, inputs)
-            for place, image in enumerate(missing):
-                arrays = jax.tree.map(lambda x, place=place: x[place], encoded)
-                found[id(image)] = arrays
-                self._kept.offer(image, arrays, group)
+            for image, encoding in zip(missing, encoded, strict=False):  # the rest fills the chunk
+                found[id(image)] = encoding
+                self._kept.offer(image, encoding, group)
         self._kept.used(chunk)
         return [found[id(image)] for image in chunk]  # type: ignore[misc]
 
     def _padded(self, trees: Sequence[Any]) -> Any:
-        """Stacks trees to [M, ...], where M is the size of a chunk, or 1 for a single image."""
+        """Stacks trees of arrays of the host to [M, ...]; see `_repeated`."""
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *self._repeated(trees))
+
+    def _repeated(self, trees: Sequence[Any]) -> list[Any]:
+        """M trees, the last one repeated; M is the size of a chunk, or 1 for a single image."""
         size = 1 if len(trees) == 1 else self.chunk_size
-        filled = [*trees, *[trees[-1]] * (size - len(trees))]
-        stack = np.stack if isinstance(jax.tree.leaves(trees[0])[0], np.ndarray) else jnp.stack
-        return jax.tree.map(lambda *leaves: stack(leaves), *filled)
+        return [*trees, *[trees[-1]] * (size - len(trees))]
 
     def _by_chunk(
         self, context: GroupContext, chunks: Sequence[Sequence[EncodedImage]]
@@ -404,3 +409,7 @@ class ChunkedNetwork:
 def _of_images(context: GroupContext, places: Sequence[int]) -> GroupContext:
     values = np.asarray(context.prior.values)[:, list(places)]
     return context._replace(prior=context.prior._replace(values=values))
+
+
+def _filled(value: float, *shape: int) -> Any:
+    return np.full(shape, value, np.float32)

@@ -7,11 +7,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from cosseg_jax.models.proposal_features import Proposals
-from cosseg_jax.types import ImageEncoding
+from cosseg_jax.types import ImageEncoding, Ndarray
 
 ENCODING_BYTES = 2**30  # the default budget; it holds 120 images of the shipped network
+
+Encodings = tuple[ImageEncoding, ...]  # of the images that the network sees at once
 
 
 class EncodedImage:
@@ -77,3 +80,10 @@ class KeptEncodings:
 
 def _bytes_of(tree: Any) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def stacked_maps(maps: Sequence[Any]) -> Float[Ndarray, "M h w C"] | None:
+    """One kind of maps of M encodings, as float32 on the host; None where they are None."""
+    if maps[0] is None:
+        return None
+    return np.stack([np.asarray(each, np.float32) for each in maps])

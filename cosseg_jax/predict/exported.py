@@ -21,7 +21,7 @@ from cosseg_jax.errors import MissingFileError, UserError
 from cosseg_jax.models.networks import network_of
 from cosseg_jax.models.pretrained.archives import is_lfs_pointer
 from cosseg_jax.models.pretrained.fit import check_finite
-from cosseg_jax.models.ssnm import SSNM, initial_variables
+from cosseg_jax.models.ssnm import SSNM, initial_shapes
 from cosseg_jax.predict import single_file, untrained
 from cosseg_jax.predict.refinement import kind_of
 
@@ -117,7 +117,7 @@ def load_exported(folder: str | Path | None = None) -> tuple[ConfigDict, dict[st
         raise UserError(
             f"the config in {folder} describes no network of this version of cosseg_jax: {error}"
         ) from error
-    like = jax.eval_shape(lambda: initial_variables(network, seed=0))
+    like = initial_shapes(network)
     return config, load_variables(folder, like)
 
 

@@ -22,6 +22,7 @@ from cosseg_jax.errors import UserError
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.binary_masks import THRESHOLD, iou
 from cosseg_jax.predict.concept import LearntClass
+from cosseg_jax.predict.encodings import Encodings, stacked_maps
 from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.types import ImageEncoding, Ndarray
 
@@ -65,13 +66,13 @@ def cell_weights(mask: Bool[Ndarray, "H W"], height: int, width: int) -> CellWei
     return CellWeights(values, bool(mask.any()), not mask.all())
 
 
-def describe(encoding: ImageEncoding, weights: Float[Ndarray, "M 3 h w"]) -> Described:
+def describe(encodings: Encodings, weights: Float[Ndarray, "M 3 h w"]) -> Described:
     """What is learnt from images besides the semantic modulator's statistics."""
     coarse = fine = moments = None
-    if encoding.coarsest is not None:
-        coarse = _means(np.asarray(encoding.coarsest, np.float32), weights)
-    if encoding.fused is not None:
-        x = unit_length(np.asarray(encoding.fused, np.float32))
+    if (maps := stacked_maps([each.coarsest for each in encodings])) is not None:
+        coarse = _means(maps, weights)
+    if (maps := stacked_maps([each.fused for each in encodings])) is not None:
+        x = unit_length(maps)
         fine = _means(x, _resized(weights, (x.shape[1], x.shape[2])))
         rows = x.reshape(len(x), -1, x.shape[-1])  # [M, h*w, d]
         moments = np.swapaxes(rows, 1, 2) @ rows / rows.shape[1]
@@ -125,23 +126,27 @@ def check_sizes(encoding: ImageEncoding, learnt: LearntClass) -> None:
         )
 
 
-def prior_of(encoding: ImageEncoding, learnt: LearntClass) -> Float[Ndarray, "M h w"]:
+def prior_of(encodings: Encodings, learnt: LearntClass) -> Float[Ndarray, "M h w"]:
     """S of images, as far as a class is concerned; zero where the network has no such map."""
-    if encoding.fused is None:
-        return np.zeros((len(encoding.laterals.stride4), 1, 1), np.float32)
-    return unit_length(np.asarray(encoding.fused, np.float32)) @ learnt.direction + learnt.offset
+    maps = stacked_maps([each.fused for each in encodings])
+    if maps is None:
+        return np.zeros((len(encodings), 1, 1), np.float32)
+    return unit_length(maps) @ learnt.direction + learnt.offset
 
 
 def with_evidence(
-    maps: Float[Ndarray, "M S S"], encoding: ImageEncoding, learnt: LearntClass
+    maps: Float[Ndarray, "M S S"], encodings: Encodings, learnt: LearntClass
 ) -> Float[Ndarray, "M S S"]:
     """Probabilities, raised where cells resemble the object of one of the images from which the
     class was learnt more than anything around it, and lowered elsewhere; the less, the more the
     network is trusted.
     """
-    if encoding.coarsest is None or not len(learnt.background) or learnt.trust == 1:
+    if not len(learnt.background) or learnt.trust == 1:
         return maps
-    x = unit_length(np.asarray(encoding.coarsest, np.float32) - learnt.centre)
+    coarsest = stacked_maps([each.coarsest for each in encodings])
+    if coarsest is None:
+        return maps
+    x = unit_length(coarsest - learnt.centre)
     margin = (x @ learnt.foreground.T).max(-1) - (x @ learnt.background.T).max(-1)  # [M, h, w]
     weight = EVIDENCE * (1 - float(learnt.trust))
     evidence = [resized(weight * each, maps.shape[1:]) for each in margin]

@@ -1,47 +1,79 @@
 """The steps of a network as compiled programs, and all of them as one function for export."""
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cosseg_jax.models.ssnm import SSNM
+from cosseg_jax.models.ssnm import SSNM, description_of
+from cosseg_jax.models.traces import TracedFunction, kept_shapes
 from cosseg_jax.types import FeatureMaps, GroupPrediction, ImageEncoding, Ndarray
 
 PRESENCE_SHARE = 0.01  # of the pixels, the most probable ones, whose mean is the presence
 
 
 class Programs:
-    """The compiled steps of a network; networks that differ in their variables share them."""
+    """The compiled steps of a network; networks that differ in their variables share them.
+
+    Encodings are kept image by image. So `encode` gives, and the steps after it take, a tuple of
+    one encoding an image, which they stack themselves.
+    """
 
     def __init__(self, network: SSNM, image_size: int):
         self.network, self.size = network, (image_size, image_size)
-        self.encode = jax.jit(functools.partial(encoded, network))
-        self.pool = jax.jit(functools.partial(network.apply, method="pool"))
-        self.aggregate = jax.jit(self._aggregate, static_argnums=3)
-        self.mask_pool = jax.jit(self._mask_pool)
-        self.reaggregate = jax.jit(functools.partial(network.apply, method="reaggregate"))
-        self.probabilities = jax.jit(self._probabilities)
-        self.presence = jax.jit(presence_of)
+        self.encode = self._traced(self._encode)
+        self.pool = self._traced(self._pool)
+        self.aggregate = self._traced(self._aggregate)
+        self.mask_pool = self._traced(self._mask_pool)
+        self.reaggregate = self._traced(self._reaggregate)
+        self.probabilities = self._traced(self._probabilities)
+        self.presence = self._traced(presence_of)
 
     def coarsest(self, variables: Any) -> tuple[int, int, int]:
         """Height and width of the coarsest map, in cells, and its channels."""
-        images = jax.ShapeDtypeStruct((1, *self.size, 3), jnp.uint8)
-        encode = functools.partial(self.network.apply, train=False, method="encode")
-        maps: Any = jax.eval_shape(encode, variables, images)
-        return maps.stride32.shape[1:]
 
-    def _aggregate(self, variables: Any, fused: Any, statistics: Any, images: int) -> Any:
+        def maps() -> dict[str, Any]:
+            images = jnp.zeros((1, *self.size, 3), jnp.uint8)
+            found: Any = self.network.apply(variables, images, train=False, method="encode")
+            return {"coarsest": found.stride32}
+
+        return kept_shapes(maps, self._described("coarsest"))["coarsest"].shape[1:]
+
+    def _traced(self, step: Callable[..., Any]) -> TracedFunction:
+        return TracedFunction(step, self._described(step.__name__))
+
+    def _described(self, step: str) -> str | None:
+        network = description_of(self.network)
+        return network and f"{step} {self.size} {network}"
+
+    def _encode(self, variables: Any, inputs: Any) -> tuple[ImageEncoding, ...]:
+        found = encoded(self.network, variables, inputs)
+        count = len(jax.tree.leaves(found)[0])
+        return tuple(jax.tree.map(lambda x, place=place: x[place], found) for place in range(count))
+
+    def _pool(self, variables: Any, encodings: Any, weights: Any) -> Any:
+        """The fused maps, stacked, and the statistics."""
+        encoding = stacked(encodings)
+        return encoding.fused, self.network.apply(variables, encoding, weights, method="pool")
+
+    def _aggregate(self, variables: Any, fused: Any, statistics: Any, places: Any) -> Any:
+        """The context of a group; places: [N], the positions of its images, to count them."""
+        images = len(places)
         return self.network.apply(variables, fused, statistics, 1, images, method="aggregate")
 
-    def _mask_pool(self, variables: Any, encoding: Any, context: Any, weights: Any) -> Any:
+    def _mask_pool(self, variables: Any, encodings: Any, context: Any, weights: Any) -> Any:
+        encoding = stacked(encodings)
         logits = self._logits(variables, encoding, context)
         return self.network.apply(variables, encoding, logits, weights, method="mask_pool")
 
-    def _probabilities(self, variables: Any, encoding: Any, context: Any) -> Float[Array, "M S S"]:
-        return jax.nn.sigmoid(self._logits(variables, encoding, context)[0])
+    def _reaggregate(self, variables: Any, context: Any, statistics: Any) -> Any:
+        return self.network.apply(variables, context, statistics, method="reaggregate")
+
+    def _probabilities(self, variables: Any, encodings: Any, context: Any) -> Float[Array, "M S S"]:
+        return jax.nn.sigmoid(self._logits(variables, stacked(encodings), context)[0])
 
     def _logits(self, variables: Any, encoding: Any, context: Any) -> Any:
         return self.network.apply(variables, encoding, context, self.size, method="segment")
@@ -58,6 +90,11 @@ def encoded(network: SSNM, variables: Any, inputs: Any) -> ImageEncoding:
     if not isinstance(inputs, FeatureMaps):
         inputs = network.apply(variables, inputs, train=False, method="encode")
     return network.apply(variables, inputs, method="project")  # type: ignore[return-value]
+
+
+def stacked(encodings: Sequence[ImageEncoding]) -> ImageEncoding:
+    """The encodings of M images as one."""
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *encodings)
 
 
 def predict_group(network: SSNM, variables: Any, images: Any, *, mirror: bool) -> GroupPrediction:

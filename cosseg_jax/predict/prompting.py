@@ -24,7 +24,8 @@ from cosseg_jax.data.prompts import Marked, coverage
 from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.predict.binary_masks import THRESHOLD
-from cosseg_jax.types import ImageEncoding, Ndarray
+from cosseg_jax.predict.encodings import Encodings, stacked_maps
+from cosseg_jax.types import Ndarray
 
 EXCLUSION_SHARPNESS = 16.0  # of the step from the object to what was excluded, per unit of cosine
 EXCLUSION_MARGIN = (
@@ -64,34 +65,29 @@ class Exclusion(NamedTuple):
     difference: Float[Ndarray, " C"] | None = None
     margin: float = 0.0
 
-    def resemblance(self, encoding: ImageEncoding) -> Float[Ndarray, "M h w"]:
+    def resemblance(self, encodings: Encodings) -> Float[Ndarray, "M h w"]:
         """How much more each cell resembles what was shown than what was excluded."""
         assert self.centre is not None
         assert self.difference is not None
-        x = unit_length(np.asarray(_descriptors(encoding), np.float32) - self.centre)
+        x = unit_length(_descriptors(encodings) - self.centre)
         return x @ self.difference + self.margin  # [M, h, w]
 
     def narrowed(
-        self, weights: Float[Ndarray, "M h w"] | None, encoding: ImageEncoding
+        self, weights: Float[Ndarray, "M h w"] | None, encodings: Encodings
     ) -> Float[Ndarray, "M h w"] | None:
         """Pooling weights, with sum 1, that leave out cells like what was excluded."""
         if self.centre is None:
             return weights
-        kept = _kept_share(self.resemblance(encoding)) + SMALL
+        kept = _kept_share(self.resemblance(encodings)) + SMALL
         kept = kept if weights is None else kept * weights
         return kept / kept.sum(axis=(1, 2), keepdims=True)
 
-    def lowered(self, maps: Any, encoding: ImageEncoding) -> Any:
+    def lowered(self, maps: Any, encodings: Encodings) -> Any:
         """Probability maps [M, S, S], lowered where cells are like what was excluded."""
         if self.centre is None:
             return maps
-        size = maps.shape[1:]
-        return np.stack(
-            [
-                each * _kept_share(resized(likeness, size))
-                for each, likeness in zip(np.asarray(maps), self.resemblance(encoding), strict=True)
-            ]
-        )
+        shares = [_kept_share(resized(x, maps.shape[1:])) for x in self.resemblance(encodings)]
+        return np.asarray(maps) * np.stack(shares)
 
 
 def pooling_weights(
@@ -144,13 +140,13 @@ def counted_images(
 
 
 def region_means(
-    encoding: ImageEncoding, weights: Float[Ndarray, "M K h w"] | None
+    encodings: Encodings, weights: Float[Ndarray, "M K h w"] | None
 ) -> Float[Ndarray, "M K C"] | None:
     """The mean descriptors under weights, such as those of `region_weights`."""
-    found = _descriptors(encoding)
-    if found is None or weights is None:
+    if weights is None:
         return None
-    return np.einsum("mkhw,mhwc->mkc", weights, np.asarray(found, np.float32))
+    found = _descriptors(encodings)
+    return None if found is None else np.einsum("mkhw,mhwc->mkc", weights, found)
 
 
 def exclusion_of(
@@ -233,9 +229,11 @@ def _weights(found: Marked, even: Float[Ndarray, "h w"]) -> Float[Ndarray, "h w"
     return coverage(left, *even.shape) if left.any() else even
 
 
-def _descriptors(encoding: ImageEncoding) -> Any:
-    """The coarsest map; the fused one where the semantic modulator is off; None without both."""
-    return encoding.fused if encoding.coarsest is None else encoding.coarsest
+def _descriptors(encodings: Encodings) -> Any:
+    """The coarsest maps; the fused ones where the semantic modulator is off; None without both."""
+    return stacked_maps(
+        [each.fused if each.coarsest is None else each.coarsest for each in encodings]
+    )
 
 
 def _kept_share(likeness: Float[Ndarray, "*M h w"]) -> Float[Ndarray, "*M h w"]:

@@ -20,6 +20,7 @@ from cosseg_jax.models.sam.mask_decoder import MULTI
 from cosseg_jax.models.sam.prompts import NO_POINT, POSITIVE, Prompts
 from cosseg_jax.models.sam.sam import Sam, mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
+from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.types import Ndarray
 
 INPUT_SIDE = 4 * SIDE  # side of MobileSAM's input, whose masks have a quarter of it
@@ -47,8 +48,15 @@ class Proposer:
     def __init__(self, weights: str | Path | None = None):
         sam = mobile_sam(INPUT_SIDE)
         self._variables = jax.device_put(load_sam(sam_weights(weights), sam))
-        self._encode = jax.jit(lambda v, images: sam.apply(v, images, method="encode"))
-        self._decode = jax.jit(lambda v, x, points: _decoded(sam, v, x, points))
+
+        def encode(variables: Any, images: Any) -> Any:
+            return sam.apply(variables, images, method="encode")
+
+        def decode(variables: Any, embedding: Any, points: Any) -> tuple[Array, ...]:
+            return _decoded(sam, variables, embedding, points)
+
+        self._encode = TracedFunction(encode, f"SAM encode {sam}")
+        self._decode = TracedFunction(decode, f"SAM proposals {sam}")
 
     def __call__(self, image: UInt8[Ndarray, "S S 3"]) -> Proposals:
         """The proposals of an RGB image that was resized to a square, at most MOST_PROPOSALS."""

@@ -35,6 +35,7 @@ from cosseg_jax.models.sam.hub import sam_weights
 from cosseg_jax.models.sam.prompts import Points, PromptPoints, Prompts, prompt_of, stack
 from cosseg_jax.models.sam.sam import mobile_sam
 from cosseg_jax.models.sam.weights import load_sam
+from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.predict.binary_masks import iou as mask_iou
 from cosseg_jax.predict.sam_prompts import NUM_POINTS, Part, mask_logits, parts_of, prompt_for
 from cosseg_jax.types import Ndarray
@@ -178,7 +179,7 @@ class SamRefiner:
         frame = frame_of(image.shape[:2], self._size or (SMALL_SIDE if small else LARGE_SIDE))
         program = self._programs[max(frame.padded)]
         embedding = program.encode(self._variables, to_input(image, frame)[None])
-        return Embedded(np.asarray(embedding[0], np.float16), frame)
+        return Embedded(np.asarray(embedding, np.float16)[0], frame)
 
     def _decode(
         self,
@@ -209,8 +210,8 @@ class SamRefiner:
                 np.asarray([WAYS]),
             )
         program = self._programs[max(embedded.frame.padded)]
-        found = program.decode(self._variables, embedded.embedding[None], prompts)
-        return np.asarray(found.logits[0]), np.asarray(found.iou[0])
+        logits, iou = program.decode(self._variables, embedded.embedding[None], tuple(prompts))
+        return np.asarray(logits)[0], np.asarray(iou)[0]
 
 
 class _Programs:
@@ -218,8 +219,17 @@ class _Programs:
 
     def __init__(self, size: int):
         sam = mobile_sam(size)
-        self.encode = jax.jit(lambda v, images: sam.apply(v, images, method="encode"))
-        self.decode = jax.jit(lambda v, x, prompts: sam.apply(v, x, prompts, method="decode"))
+
+        def encode(variables: Any, images: Any) -> Any:
+            return sam.apply(variables, images, method="encode")
+
+        def decode(variables: Any, embedding: Any, prompts: Any) -> tuple[Any, Any]:
+            """The logits and the estimated IoU of masks; prompts: the fields of `Prompts`."""
+            found: Any = sam.apply(variables, embedding, Prompts(*prompts), method="decode")
+            return found.logits, found.iou
+
+        self.encode = TracedFunction(encode, f"SAM encode {sam}")
+        self.decode = TracedFunction(decode, f"SAM decode {sam}")
 
 
 def _overlapping(

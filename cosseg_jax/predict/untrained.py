@@ -11,14 +11,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from cosseg_jax.models.backbones import BACKBONES
 from cosseg_jax.models.networks import network_of
 from cosseg_jax.models.pretrained import load_pretrained
 from cosseg_jax.models.pretrained.hub import HUB
-from cosseg_jax.models.ssnm import initial_variables
+from cosseg_jax.models.ssnm import initial_shapes
 
 SCRATCH = "hrnet_tiny"  # has no weights
 NAMES = {name.replace("_", "-"): name for name in BACKBONES if name != SCRATCH}
@@ -40,7 +39,7 @@ def load_untrained(backbone: str, weights: str = HUB) -> tuple[ConfigDict, dict[
     """
     config = untrained_config(backbone, weights)
     network = network_of(config.model, categories=0)
-    shapes: Any = jax.eval_shape(lambda: initial_variables(network, seed=0))
+    shapes: Any = initial_shapes(network)
     wanted = {part: tree["backbone"] for part, tree in shapes.items() if tree}
     loaded = load_pretrained(weights, backbone, wanted)
     return config, {"batch_stats": {}} | {k: {"backbone": tree} for k, tree in loaded.items()}

@@ -77,11 +77,10 @@ def test_gamma_is_pooled_under_the_masks_alone(network):
 def test_prior_and_evidence_tell_the_object_from_the_rest():
     """Cells are of two kinds: the object is where the masks are, in images not seen as well."""
     kinds = np.eye(2, dtype=np.float32)[np.repeat([[0, 0, 1, 1]], 4, axis=0)] + 3  # [4, 4, 2]
-    maps = np.stack([kinds, kinds[:, ::-1]])
-    images = ImageEncoding(FeatureMaps(*[maps] * 4), maps, maps)
+    maps = (kinds, kinds[:, ::-1])
+    images = tuple(ImageEncoding(FeatureMaps(*[each] * 4), each, each) for each in maps)
     weights = [cell_weights(LEFT, 4, 4)]
-    seen = ImageEncoding(FeatureMaps(*[maps[:1]] * 4), maps[:1], maps[:1])
-    described = describe(seen, np.stack([each.values for each in weights]))
+    described = describe(images[:1], np.stack([each.values for each in weights]))
     learnt = learnt_class(np.ones(2, np.float32), described, weights)
     prior = prior_of(images, learnt)
     assert (prior[0, :, :2] > 0.9).all()

@@ -20,10 +20,10 @@ def marks(shown=None, excluded=None) -> Marked:
     return Marked(pixels[0], pixels[1], pixels[0])
 
 
-def encoding(*kinds: np.ndarray) -> ImageEncoding:
+def encodings(*kinds: np.ndarray) -> tuple[ImageEncoding, ...]:
     """Images whose cells have one of three descriptors each, by the kinds [4, 4] of the cells."""
     coarsest = 5 + np.eye(3, dtype=np.float32)[np.stack(kinds)]  # [M, 4, 4, 3]
-    return ImageEncoding(FeatureMaps(*[coarsest] * 4), coarsest, None)
+    return tuple(ImageEncoding(FeatureMaps(*[each] * 4), each, None) for each in coarsest)
 
 
 def halves(left: int, right: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_images_that_show_the_object_suffice_at_first_and_those_without_it_never
 def test_what_looks_like_the_excluded_region_is_lowered_in_every_image(shown):
     """In the first image kind 0 is shown, or nothing, and kind 1 excluded; the second has both."""
     prompted = [PromptedImage(0, marks(shown, RIGHT))]
-    images = encoding(halves(0, 1), halves(1, 0))
+    images = encodings(halves(0, 1), halves(1, 0))
     weights = prompting.region_weights(prompted, range(2), 4, 4)
     means = prompting.region_means(images, weights)[None]
     exclusion = prompting.exclusion_of(means, prompted)
@@ -65,7 +65,7 @@ def test_what_looks_like_the_excluded_region_is_lowered_in_every_image(shown):
 
 
 def test_without_an_excluded_region_nothing_is_lowered():
-    images = encoding(halves(0, 1))
+    images = encodings(halves(0, 1))
     exclusion = prompting.exclusion_of(None, [PromptedImage(0, marks(LEFT))])
     maps = np.full((1, 4, 4), 0.9, np.float32)
     assert exclusion.lowered(maps, images) is maps

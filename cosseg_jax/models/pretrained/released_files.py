@@ -7,7 +7,6 @@ holds another network.
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -18,7 +17,7 @@ from cosseg_jax.models.pretrained.fit import check_finite, check_fit
 from cosseg_jax.models.pretrained.names import SKIPPED_NAMES, TORCH_LEAVES, TORCH_MODULES
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 from cosseg_jax.models.released.network import BACKBONE, ReleasedSSNM
-from cosseg_jax.models.ssnm import initial_variables
+from cosseg_jax.models.ssnm import initial_shapes
 
 SHARED = "concat4."  # the shared decoder level, of which the names of COPIES are other names
 COPIES = ("concat3.", "concat2.")
@@ -55,7 +54,7 @@ def released_variables(path: Path) -> dict[str, Any]:
         NotFiniteError: if a weight is NaN or infinite.
     """
     arrays = _without_copies(path, read_state_dict(path))
-    shapes: Any = jax.eval_shape(lambda: initial_variables(ReleasedSSNM(), seed=0))
+    shapes: Any = initial_shapes(ReleasedSSNM())
     wanted: dict[str, Any] = flatten_dict(shapes, sep="/")
     names = {torch_name(name): name for name in wanted}
     found = {

@@ -26,6 +26,7 @@ from cosseg_jax.models.pretrained.fit import check_fit
 from cosseg_jax.models.pretrained.torch_files import read_state_dict
 from cosseg_jax.models.sam.prompts import Prompts
 from cosseg_jax.models.sam.sam import Sam
+from cosseg_jax.models.traces import kept_shapes
 
 Weights = dict[str, np.ndarray]
 
@@ -60,9 +61,12 @@ def load_sam(path: str | Path, sam: Sam) -> dict[str, Any]:
 
 def shapes_of(sam: Sam) -> dict[str, Any]:
     """The variables of `sam` as shapes, without computing any."""
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    prompts = Prompts(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 1), np.int32))
-    return jax.eval_shape(lambda x: sam.init(jax.random.key(0), x, prompts), images)
+
+    def initial() -> Any:
+        prompts = Prompts(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 1), np.int32))
+        return sam.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), prompts)
+
+    return kept_shapes(initial, f"SAM {sam}")
 
 
 def read_weights(path: Path) -> Weights:

@@ -9,7 +9,6 @@ import itertools
 import contourpy
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 
 from cosseg_jax.types import Ndarray
 
@@ -65,6 +64,8 @@ def _without_holes(rings: list) -> Ndarray:
 
 def _nearest(outline: Ndarray, hole: Ndarray) -> tuple[float, int, int]:
     """The least distance of two outlines' corners, and which ones have it."""
+    from scipy.spatial import cKDTree  # takes a while, and few masks have holes
+
     distances, places = cKDTree(outline).query(hole)
     place = int(np.argmin(distances))
     return float(distances[place]), int(places[place]), place
