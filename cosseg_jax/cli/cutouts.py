@@ -28,9 +28,8 @@ def cutout(
     has the photo's size.
     """
     if looks.background == "transparent":
-        drawn = np.zeros((*mask.shape, 4), np.uint8)
-        drawn[mask, :3] = image[mask]
-        drawn[mask, 3] = 255
+        inside = mask[..., None].astype(np.uint8)
+        drawn = np.concatenate([image * inside, 255 * inside], axis=2)
     else:
         drawn = _background(image, looks.background)
         drawn[mask] = image[mask]

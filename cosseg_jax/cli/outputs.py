@@ -22,7 +22,7 @@ from PIL import Image
 from cosseg_jax.cli.cutouts import cutout, with_looks
 from cosseg_jax.cli.looks import PLAIN, Looks
 from cosseg_jax.data.images import reopenable
-from cosseg_jax.files import save_mask, unique_names, write_whole
+from cosseg_jax.files import PNG_COMPRESSION, save_mask, unique_names, write_whole
 from cosseg_jax.predict.annotations.coco import write_coco
 from cosseg_jax.predict.annotations.formats import FORMATS
 from cosseg_jax.predict.annotations.images import FoundClass, Images, found_class
@@ -160,7 +160,8 @@ def overlay(image: UInt8[Ndarray, "H W 3"], mask: Bool[Ndarray, "H W"]) -> UInt8
 def encode_image(image: UInt8[Ndarray, "H W C"], file_format: str) -> bytes:
     """Encodes an image as the content of a file."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format=file_format, quality=JPEG_QUALITY)
+    options = {"quality": JPEG_QUALITY, "compress_level": PNG_COMPRESSION}  # of JPEG and WebP; PNG
+    Image.fromarray(image).save(buffer, format=file_format, **options)
     return buffer.getvalue()
 
 

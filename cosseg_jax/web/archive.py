@@ -10,13 +10,13 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from cosseg_jax.data.images import read_image
+from cosseg_jax.files import PNG_COMPRESSION
 from cosseg_jax.predict.result import GroupResult, ImageResult, rounded
 from cosseg_jax.types import Ndarray
 from cosseg_jax.web.prompts import prompts_as_json
 from cosseg_jax.web.uploads import Upload
 from cosseg_jax.web.work import GroupJob
 
-PNG_COMPRESSION = 3  # of 0..9: the largest files take a second instead of five
 PIECE_BYTES = 1_000_000  # that are handed to the connection at a time
 
 InThread = Callable[..., Awaitable[tuple[bytes, bytes]]]  # a function and its arguments
