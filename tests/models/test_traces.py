@@ -21,9 +21,12 @@ from cosseg_jax.types import SpatialPrior
 @pytest.fixture
 def folder(tmp_path):
     """Where traces are kept during a test."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    setting = "jax_compilation_cache_dir"
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, str(tmp_path))
+    compilation_cache.reset_cache()  # JAX looks for the folder only once
     yield tmp_path / traces.FOLDER
-    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update(setting, before)
     compilation_cache.reset_cache()
 
 
