@@ -128,6 +128,7 @@ def get_config() -> ConfigDict:
             clip_norm=0.0,  # 0: off
             backbone_lr_scale=1.0,  # scales the learning rate of the backbone
             ema_decay=0.0,  # predict with a moving average of the parameters; 0: off
+            frozen_parts=(),  # "module/part" each: parameters that keep the values they start with
         )
     )
 

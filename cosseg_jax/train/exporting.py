@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from cosseg_jax.errors import UserError
 from cosseg_jax.predict.exported import CONFIG_FILE, export, load_config, load_variables
 from cosseg_jax.train.run import differences
+from cosseg_jax.train.second_head import take_over
 
 
 def check_target(folder: Path, config: ConfigDict) -> None:
@@ -52,13 +53,14 @@ def export_run(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         export(unfinished, config, variables, half=half)
+        added = take_over(unfinished, config)
         if folder.exists():
             folder.rmdir()  # it is empty
         unfinished.rename(folder)
     except (OSError, ValueError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise UserError(f"cannot export to {folder}: {error}") from error
-    return f"exported to {folder}"
+    return f"exported to {folder}{added}"
 
 
 def _check_config(folder: Path, exported: ConfigDict, config: ConfigDict) -> None:

@@ -169,6 +169,7 @@ FIELDS: dict[str, Range] = {
     "optimizer.clip_norm": Number(0, 1e6),
     "optimizer.backbone_lr_scale": Number(0, 1e3),
     "optimizer.ema_decay": Number(0, ALMOST_1),
+    "optimizer.frozen_parts": Texts(),
     "steps": Whole(1, MOST_STEPS),
     "log_every": Whole(1, MOST_STEPS),
     "eval_every": Whole(1, MOST_STEPS),

@@ -66,7 +66,8 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         parts.append(_scale_backbone(options.backbone_lr_scale))
     parts.append(optax.scale_by_learning_rate(learning_rate(options)))
     adam = optax.chain(*parts)
-    if not (model.freeze_backbone or model.frozen_stages):
+    parts = tuple(options.frozen_parts)
+    if not (model.freeze_backbone or model.frozen_stages or parts):
         return adam
 
     def is_frozen(module: str) -> bool:
@@ -74,9 +75,28 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
     def labels(params: dict[str, Any]) -> dict[str, Any]:
         backbone = {name: "freeze" if is_frozen(name) else "train" for name in params["backbone"]}
-        return dict.fromkeys(params, "train") | {"backbone": backbone}
+        found = dict.fromkeys(params, "train") | {"backbone": backbone}
+        return _with_frozen_parts(found, params, parts)
 
     return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, labels)
+
+
+def _with_frozen_parts(
+    labels: dict[str, Any], params: dict[str, Any], parts: tuple[str, ...]
+) -> dict[str, Any]:
+    """The labels with "freeze" for parts, named as `optimizer.frozen_parts` says."""
+    for part in parts:
+        module, _, name = part.partition("/")
+        if name not in params.get(module, {}):
+            raise UserError(
+                f"optimizer.frozen_parts names {part!r}, which the network lacks; expected a "
+                "module and a part of it, for example head/lateral_16"
+            )
+        inside = labels[module]
+        if isinstance(inside, str):
+            inside = dict.fromkeys(params[module], inside)
+        labels = labels | {module: inside | {name: "freeze"}}
+    return labels
 
 
 def _scale_backbone(factor: float) -> optax.GradientTransformation:

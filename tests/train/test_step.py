@@ -8,6 +8,7 @@ from flax import jax_utils
 from toy_runs import tiny_config
 
 from cosseg_jax.data.builders.shapes import Shapes
+from cosseg_jax.errors import UserError
 from cosseg_jax.models.ssnm import from_config, initial_variables
 from cosseg_jax.train.setup import make_batches, with_categories
 from cosseg_jax.train.step import (
@@ -155,6 +156,34 @@ def test_frozen_stages_stay_as_they_are():
     moved = {name: bool(np.any(x["kernel"])) for name, x in updates["backbone"].items()}
     assert moved == {"conv1": False, "layer1_0": False, "layer2_0": True}
     assert np.any(updates["head"]["kernel"])
+
+
+def test_frozen_parts_stay_as_they_are():
+    config = tiny_config()
+    config.optimizer.frozen_parts = ("head/lateral_16", "backbone/conv1")
+    part = {"kernel": np.ones((2, 2), np.float32)}
+    params = {"backbone": {"conv1": part, "conv2": part}, "head": {"lateral_16": part, "x": part}}
+    optimizer = make_optimizer(config)
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    moved = {
+        (module, name): bool(np.any(x["kernel"]))
+        for module, parts in updates.items()
+        for name, x in parts.items()
+    }
+    assert [part for part, is_moved in moved.items() if not is_moved] == [
+        ("backbone", "conv1"),
+        ("head", "lateral_16"),
+    ]
+    assert sum(moved.values()) == 2
+
+
+@pytest.mark.parametrize("part", ["head", "head/lateral_3", "tail/lateral_16"])
+def test_a_frozen_part_that_is_not_there_is_named(part):
+    config = tiny_config()
+    config.optimizer.frozen_parts = (part,)
+    params = {"backbone": {}, "head": {"lateral_16": {"kernel": np.ones((2, 2), np.float32)}}}
+    with pytest.raises(UserError, match=f"optimizer.frozen_parts names '{part}'"):
+        make_optimizer(config).init(params)
 
 
 @pytest.mark.slow
