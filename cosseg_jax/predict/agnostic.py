@@ -15,20 +15,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import expit, logit
 
 from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.likeness import with_likeness
+from cosseg_jax.models.spatial import SMALL
 from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.predict import prompting
+from cosseg_jax.predict.agnostic_learning import (
+    check_middle,
+    head_alone,
+    presence_in,
+    prototype_of,
+)
 from cosseg_jax.predict.binary_masks import THRESHOLD
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
+from cosseg_jax.predict.concept import LearntClass
 from cosseg_jax.predict.encodings import EncodedImage
 from cosseg_jax.predict.familiarity import FAMILIARITY_FILE, KNOWN, Familiarity, group_presence
 from cosseg_jax.predict.guided_filter import refined
+from cosseg_jax.predict.learning import overlap
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import PromptedImage
 from cosseg_jax.types import FeatureMaps, GroupPrediction, Ndarray
@@ -47,7 +56,7 @@ NETWORK_PRESENCE, AGNOSTIC_PRESENCE = (0.55, 0.0), (0.42, -0.68)
 class AgnosticNetwork:
     """A network with both heads, which predicts groups as `ChunkedNetwork` does.
 
-    Everything but `segment` is that of the network.
+    Everything but `segment`, `learn` and `apply` is that of the network.
 
     variables: of the class-agnostic head.
     familiarity: what the network's categories look like.
@@ -56,6 +65,8 @@ class AgnosticNetwork:
     def __init__(self, network: ChunkedNetwork, variables: Any, familiarity: Familiarity):
         self._network, self._variables = network, jax.device_put(variables)
         self._familiarity = familiarity
+        size = network.image_size, network.image_size
+        self._alone = TracedFunction(head_alone(size), f"the class-agnostic head alone {size}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -97,6 +108,38 @@ class AgnosticNetwork:
             class_probabilities=categories * (known >= KNOWN),
             known=known,
         )
+
+    def learn(
+        self, group: Sequence[EncodedImage], masks: Sequence[Bool[Ndarray, "_ _"]]
+    ) -> LearntClass:
+        """Learns a class, for the head that finds it better; see `ChunkedNetwork.learn`."""
+        learnt = self._network.learn(group, masks)
+        centre, prototype = prototype_of(self._network.feature_maps(group).stride16, masks)
+        by_second_head = learnt._replace(middle=centre, prototype=prototype)
+        plain = self._network.apply(group, learnt._replace(trust=np.ones((), np.float32)))
+        second = self.apply(group, by_second_head)
+        better = overlap(second[0], masks) > overlap(plain[0], masks)
+        return by_second_head if better else learnt
+
+    def apply(
+        self, images: Sequence[EncodedImage], learnt: LearntClass
+    ) -> tuple[Float[Ndarray, "M S S"], Float[Ndarray, "M h w"], Float[Ndarray, " M"]]:
+        """Finds a class in images; see `ChunkedNetwork.apply`.
+
+        The prior of a class that the second head finds is its likeness, with mean square 1.
+        """
+        if not learnt.by_second_head:
+            return self._network.apply(images, learnt)
+        maps = self._network.feature_maps(images)
+        check_middle(maps.stride16, learnt)
+        found = []
+        for image, *each in zip(images, *maps, strict=True):
+            given = tuple(each), learnt.middle, learnt.prototype
+            probability, *rest = map(np.asarray, self._alone(self._variables, *given))
+            found.append((_with_edges(probability, image.load()), *rest))
+        probabilities, likeness, presence, cosine = map(np.stack, zip(*found, strict=True))
+        prior = likeness / np.sqrt(np.mean(likeness**2, axis=(1, 2), keepdims=True) + SMALL)
+        return probabilities, prior, presence_in(presence, cosine)
 
     def _maps(
         self,

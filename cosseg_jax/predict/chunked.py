@@ -219,7 +219,15 @@ class ChunkedNetwork:
     def apply(
         self, images: Sequence[EncodedImage], learnt: LearntClass
     ) -> tuple[Float[Ndarray, "M S S"], Float[Ndarray, "M h w"], Float[Ndarray, " M"]]:
-        """The probability maps, priors and presences of a class in images, each by itself."""
+        """The probability maps, priors and presences of a class in images, each by itself.
+
+        Raises UserError for a class that only a second head finds.
+        """
+        if learnt.by_second_head:
+            raise UserError(
+                "the concept was learnt with a head for unknown categories, which this network "
+                "lacks; learn it again with this network"
+            )
         programs, variables, chunks = self._programs, self._variables, self._chunks(images)
 
         def segment(part: int, encodings: Encodings) -> Any:

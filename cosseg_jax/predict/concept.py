@@ -29,11 +29,10 @@ from cosseg_jax.models.pretrained.safetensors_files import (
 )
 from cosseg_jax.types import Ndarray
 
-CONCEPT_FORMAT = "cosseg_jax concept 1"
+CONCEPT_FORMAT = "cosseg_jax concept 2"
 SUFFIX = ".concept"
 MOST_CLASSES = 254  # in a label map of 8 bits: 0 is none, 255 marks what counts as no class in VOC
 LARGEST = 1e6  # of the numbers in a concept, far above what networks make
-ARRAYS = ("gamma", "direction", "offset", "centre", "foreground", "background", "trust")
 
 
 class LearntClass(NamedTuple):
@@ -46,6 +45,9 @@ class LearntClass(NamedTuple):
         rest in each of those images.
     trust: how well the network finds the object in those images by gamma and S alone, 0..1; where
         it does not, the prototypes decide.
+    middle, prototype: of the backbone's map at stride 16, the mean descriptor of those images and
+        that of the object less the former, of length 1, by which the second head finds the class
+        (`predict.agnostic_learning`); both without elements where the network finds it better.
     """
 
     gamma: Float[Ndarray, " d"]
@@ -55,6 +57,16 @@ class LearntClass(NamedTuple):
     foreground: Float[Ndarray, "P C"]
     background: Float[Ndarray, "Q C"]
     trust: Float[Ndarray, ""]
+    middle: Float[Ndarray, " C2"]
+    prototype: Float[Ndarray, " C2"]
+
+    @property
+    def by_second_head(self) -> bool:
+        """Whether the second head finds it."""
+        return len(self.prototype) > 0
+
+
+ARRAYS = LearntClass._fields
 
 
 class Concept(NamedTuple):
@@ -199,9 +211,11 @@ def is_text(name: str) -> bool:
 def _check_shapes(path: str, learnt: LearntClass) -> None:
     d, channels = learnt.gamma.shape[:1], learnt.centre.shape[:1]
     images, others = learnt.foreground.shape[:1], learnt.background.shape[:1]
+    finer = learnt.prototype.shape[:1]
+    vectors = (d, channels, images, others, finer)
     found = [array.shape for array in learnt]
-    expected = [d, d, (), channels, (*images, *channels), (*others, *channels), ()]
-    if found != expected or not len(d) == len(channels) == len(images) == len(others) == 1:
+    expected = [d, d, (), channels, (*images, *channels), (*others, *channels), (), finer, finer]
+    if found != expected or any(len(shape) != 1 for shape in vectors):
         raise UserError(f"{path} is damaged: its arrays have the shapes {found}")
     if any(array.dtype != np.float32 for array in learnt):
         raise UserError(f"{path} is damaged: its arrays are no numbers of 32 bits")

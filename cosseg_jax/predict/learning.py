@@ -101,6 +101,7 @@ def learnt_class(
         unit_length(coarse[with_object, 0] - centre),
         unit_length(coarse[with_rest, 1] - centre),
         np.ones((), np.float32),
+        *(np.zeros(0, np.float32) for _ in range(2)),
     )
 
 
@@ -108,10 +109,14 @@ def trust_in(
     maps: Float[Ndarray, "N S S"], masks: Sequence[Bool[Ndarray, "_ _"]]
 ) -> Float[Ndarray, ""]:
     """How far the network's maps agree with the masks of the images that have the object, 0..1."""
-    shown = [(each > THRESHOLD, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()]
-    overlaps = [iou(found, resized_mask(mask, found.shape)) for found, mask in shown]
-    trust = (np.mean(overlaps) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
+    trust = (overlap(maps, masks) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
     return np.asarray(np.clip(trust, 0, 1), np.float32)
+
+
+def overlap(maps: Float[Ndarray, "N S S"], masks: Sequence[Bool[Ndarray, "_ _"]]) -> float:
+    """The mean IoU of maps with the masks of the images that have the object."""
+    shown = [(each > THRESHOLD, mask) for each, mask in zip(maps, masks, strict=True) if mask.any()]
+    return float(np.mean([iou(found, resized_mask(mask, found.shape)) for found, mask in shown]))
 
 
 def check_sizes(encoding: ImageEncoding, learnt: LearntClass) -> None:

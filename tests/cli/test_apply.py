@@ -15,7 +15,7 @@ from cosseg_jax.cli.main import main
 from cosseg_jax.data.registry import load_source
 from cosseg_jax.predict.concept import Concept, LearntClass
 
-SHAPES = [(4,), (4,), (), (3,), (1, 3), (1, 3), ()]  # of a small class
+SHAPES = [(4,), (4,), (), (3,), (1, 3), (1, 3), (), (0,), (0,)]  # of a small class
 
 pytestmark = pytest.mark.usefixtures("golden")
 

@@ -45,7 +45,8 @@ def made_up(seed: int = 0, images: int = 3, channels: int = 6) -> LearntClass:
     rng = np.random.default_rng(seed)
     shapes = [(8,), (8,), (), (channels,), (images, channels), (images, channels), ()]
     arrays = [np.asarray(rng.standard_normal(s), np.float32) for s in shapes]
-    return LearntClass(*arrays[:-1], np.float32(0.5))
+    finer = [rng.standard_normal(4).astype(np.float32) for _ in range(2)]
+    return LearntClass(*arrays[:-1], np.float32(0.5), *finer)
 
 
 def test_an_image_is_segmented_alike_whatever_comes_along(network):
@@ -147,7 +148,14 @@ def test_what_is_no_concept_is_named(tmp_path, arrays, metadata, message):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("gamma", np.nan), ("gamma", 2e6), ("offset", -np.inf), ("trust", 1.5), ("trust", -1.0)],
+    [
+        ("gamma", np.nan),
+        ("gamma", 2e6),
+        ("offset", -np.inf),
+        ("trust", 1.5),
+        ("trust", -1.0),
+        ("prototype", np.inf),
+    ],
 )
 def test_numbers_that_no_network_has_learnt_are_refused(tmp_path, field, value):
     """Finite ones too: of 3e38 the network would make maps of NaN."""
@@ -165,6 +173,14 @@ def test_vectors_that_do_not_fit_the_network_are_refused(network, fields):
     cut = {field: getattr(learnt, field)[..., :-1] for field in fields}
     with pytest.raises(UserError, match="the concept is damaged: its vectors have"):
         network.apply(encoded(IMAGES[:1]), learnt._replace(**cut))
+
+
+def test_a_class_of_a_second_head_is_refused_by_a_network_without_one(network):
+    learnt = network.learn(encoded(IMAGES[:1]), [LEFT])
+    assert not learnt.by_second_head
+    other = learnt._replace(middle=np.zeros(4, np.float32), prototype=np.ones(4, np.float32))
+    with pytest.raises(UserError, match="with a head for unknown categories, which this network"):
+        network.apply(encoded(IMAGES[:1]), other)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.int32, np.uint8])

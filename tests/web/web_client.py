@@ -140,7 +140,7 @@ class FakeSession(NamedTuple):
 
     def learn(self, name: str, *, prompt) -> Concept:
         self.predictor.calls.append(dict(names=self.names, prompts=prompt))
-        shapes = [(4,), (4,), (), (3,), (1, 3), (1, 3), ()]
+        shapes = [(4,), (4,), (), (3,), (1, 3), (1, 3), (), (0,), (0,)]
         return Concept({name: LearntClass(*(np.zeros(s, np.float32) for s in shapes))}, "fake")
 
     def _result(self, content: bytes, name: str) -> ImageResult:
