@@ -25,10 +25,10 @@ from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import unit_length
 from cosseg_jax.types import Ndarray
 
-WEIGHT, OFFSET = 24.0, -1.0  # logits per unit of cosine with the prototype, and at right angles
+WEIGHT, OFFSET = 32.0, -1.0  # logits per unit of cosine with the prototype, and at right angles
 # The log-odds that an image shows the object: factors of those of the head's presence and of the
 # cosine of all that is marked with the prototype, and a constant.
-PRESENCE_WEIGHT, COSINE_WEIGHT, BIAS = 0.15, 8.35, -1.96
+PRESENCE_WEIGHT, COSINE_WEIGHT, BIAS = 0.26, 6.6, -2.0
 TINY = 1e-4  # presence is clipped to this and 1 minus this before it becomes log-odds
 
 

@@ -74,7 +74,7 @@ def test_likeness_is_added_to_what_the_head_sees_alone(network):
 
 
 def test_presence_is_told_by_what_is_marked():
-    presence = presence_in(np.asarray([0.99, 0.99, 0.0]), np.asarray([0.9, -0.2, 0.0]))
+    presence = presence_in(np.asarray([0.99, 0.99, 0.0]), np.asarray([0.9, -0.3, 0.0]))
     assert presence.dtype == np.float32
     assert presence[0] > 0.9
     assert presence[1] < 0.1
