@@ -14,6 +14,7 @@ from cosseg_jax.data.pipeline import training_batches
 from cosseg_jax.models.ssnm import from_config, initial_variables
 from cosseg_jax.predict.exported import SHIPPED_FOLDER, load_config, stored_leaves
 from cosseg_jax.train import setup
+from cosseg_jax.train.second_head import SEEN
 from cosseg_jax.types import FeatureMaps
 
 RECIPES = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -87,3 +88,4 @@ def test_fine_tuning_has_the_network_that_it_starts_from():
     }
     stored = {name: leaf.shape for name, leaf in stored_leaves(SHIPPED_FOLDER).items()}
     assert wanted == {name: x for name, x in stored.items() if "params/category/" not in name}
+    assert tuple(config.optimizer.frozen_parts) == (SEEN,)

@@ -105,7 +105,7 @@ class AgnosticNetwork:
             probability_maps=maps,
             prior=np.asarray(found.prior)[kept],
             presence=prompting.mark_presence(presence[kept], prompted, kept),
-            class_probabilities=categories * (known >= KNOWN),
+            class_probabilities=categories * (self._familiarity.named and known >= KNOWN),
             known=known,
         )
 

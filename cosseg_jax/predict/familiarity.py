@@ -46,10 +46,13 @@ class Familiarity(NamedTuple):
     mean: the mean descriptor of the training images.
     prototypes: for each category, the mean over its images of the descriptors on its objects, less
         `mean`, of length 1.
+    named: whether these are the categories that the network's class head names. After fine-tuning
+        on others they are those of the network before.
     """
 
     mean: Float[Ndarray, " C"]
     prototypes: Float[Ndarray, "K C"]
+    named: bool = True
 
     @classmethod
     def load(cls, path: Path, channels: int) -> "Familiarity":
@@ -59,22 +62,25 @@ class Familiarity(NamedTuple):
         with a value that is NaN or infinite.
         """
         found = read_npz(path)
+        named = found.pop("named", np.ones(()))
         shapes = {name: array.shape for name, array in found.items()}
         prototypes = shapes.get("prototypes", ())
         expected = {"mean": (channels,), "prototypes": (*prototypes[:1], channels)}
-        if shapes != expected or not prototypes[0]:
+        if shapes != expected or not prototypes[0] or named.shape != () or named not in (0, 1):
             raise UserError(
                 f"{path} holds arrays of the shapes {shapes}; expected mean ({channels},) and "
                 f"prototypes (categories, {channels}); write it by "
                 "python -m cosseg_jax.train.known_categories"
             )
         check_finite(str(path), found)
-        return cls(*(found[name].astype(np.float32) for name in cls._fields))
+        vectors = (found[name].astype(np.float32) for name in ("mean", "prototypes"))
+        return cls(*vectors, named=bool(named))
 
     def save(self, path: Path) -> None:
         """Writes one .npz file, in half precision."""
         content = io.BytesIO()
-        np.savez(content, **{name: x.astype(np.float16) for name, x in self._asdict().items()})
+        vectors = {name: getattr(self, name).astype(np.float16) for name in ("mean", "prototypes")}
+        np.savez(content, **vectors, named=np.float16(self.named))
         write_whole(path, content.getvalue())
 
     def of(

@@ -54,15 +54,15 @@ def plain_network(checkpoint: str | Path | None) -> ChunkedNetwork:
     return Predictor(*load_exported(checkpoint)).network
 
 
-def known_pictures(source: Source, most: int = MOST_PER_CATEGORY) -> Pictures:
-    """The images of a source with masks, until each category has `most` of them."""
+def known_pictures(source: Source) -> Pictures:
+    """The images of a source with masks, at most so many of each category that more add little."""
     taken, chosen = np.zeros(len(source.categories), int), []
     categories_of: dict[int, list[int]] = {}
     for category, members in enumerate(source.members):
         for index in members:
             categories_of.setdefault(int(index), []).append(category)
     for index, categories in sorted(categories_of.items(), key=lambda item: -len(item[1])):
-        if (taken[categories] < most).any():
+        if (taken[categories] < MOST_PER_CATEGORY).any():
             taken[categories] += 1
             chosen.append(index)
 
@@ -120,27 +120,21 @@ def composite_pictures(
 def encoded(pictures: Pictures, network: ChunkedNetwork, folder: Path) -> Pool:
     """The pool of pictures, read from `folder` if an earlier call has finished it there."""
     if not folder.is_dir():
-        pool = pool_of(pictures, network, folder.name)
+        parts: list[Pool] = []
+        for batch in tqdm(_batches(pictures(), network.chunk_size), desc=folder.name, unit="batch"):
+            small = [resize_image(each.image, network.image_size) for each in batch]
+            images = [EncodedImage(lambda image=image: image) for image in small]
+            labels = [each.resized(SIDE, SIDE).labels for each in batch]
+            maps = network.feature_maps(images)
+            parts.append(Pool(maps.coarse, maps.fine, np.stack(labels)))
+        if not parts:
+            raise UserError(f"{folder.name}: no image is fit for training; give others")
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         unfinished.mkdir(parents=True, exist_ok=True)
-        for name, array in zip(NAMES, pool, strict=True):
+        for name, array in zip(NAMES, parts[0].joined(*parts[1:]), strict=True):
             np.save(unfinished / f"{name}.npy", array)
         unfinished.replace(folder)
     return Pool(*(open_memmap(folder / f"{name}.npy", mode="r") for name in NAMES))
-
-
-def pool_of(pictures: Pictures, network: ChunkedNetwork, title: str) -> Pool:
-    """The pool of pictures, with a progress bar; raises UserError if there are none."""
-    parts: list[Pool] = []
-    for batch in tqdm(_batches(pictures(), network.chunk_size), desc=title, unit="batch"):
-        small = [resize_image(each.image, network.image_size) for each in batch]
-        images = [EncodedImage(lambda image=image: image) for image in small]
-        labels = [each.resized(SIDE, SIDE).labels for each in batch]
-        maps = network.feature_maps(images)
-        parts.append(Pool(maps.coarse, maps.fine, np.stack(labels)))
-    if not parts:
-        raise UserError(f"{title}: no image is fit for training; give others")
-    return parts[0].joined(*parts[1:])
 
 
 def cache_folder(parent: Path, kind: str, *depends_on: object) -> Path:

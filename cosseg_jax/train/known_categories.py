@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from cosseg_jax import program
 from cosseg_jax.data.registry import SOURCES, load_source
@@ -25,18 +24,14 @@ from cosseg_jax.train.agnostic_pool import (
     known_pictures,
     plain_network,
 )
-from cosseg_jax.types import Ndarray
 
 
-def familiarity_of(
-    pool: Pool, names: list[str], mean: Float[Ndarray, " C"] | None = None
-) -> Familiarity:
+def familiarity_of(pool: Pool, names: list[str]) -> Familiarity:
     """The means over a pool in which each named category is the label of its place, from 1.
 
-    mean: the mean descriptor of many images; by default that of the pool.
     Raises UserError for a category that no image shows.
     """
-    centre = pool.coarse.mean(axis=(0, 1, 2), dtype=np.float32) if mean is None else mean
+    mean = pool.coarse.mean(axis=(0, 1, 2), dtype=np.float32)
     prototypes = []
     for number, name in enumerate(names, start=1):
         shown = np.flatnonzero((pool.labels == number).any(axis=(1, 2)))
@@ -44,8 +39,8 @@ def familiarity_of(
         found = marked_descriptors(pool.coarse[shown], masks) if len(shown) else np.zeros((0, 0))
         if not len(found):
             raise UserError(f"no training image shows a {name} large enough to be described")
-        prototypes.append(unit_length((found - centre).mean(axis=0)))
-    return Familiarity(centre, np.stack(prototypes))
+        prototypes.append(unit_length((found - mean).mean(axis=0)))
+    return Familiarity(mean, np.stack(prototypes))
 
 
 def main() -> None:

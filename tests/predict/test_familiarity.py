@@ -106,6 +106,14 @@ def test_it_is_saved_and_read_again(tmp_path):
     found = Familiarity.load(tmp_path / "known.npz", CHANNELS)
     for one, other in zip(found, FAMILIAR, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+    FAMILIAR._replace(named=False).save(tmp_path / "known.npz")
+    assert not Familiarity.load(tmp_path / "known.npz", CHANNELS).named
+
+
+def test_a_file_that_does_not_say_so_has_the_names(tmp_path):
+    vectors = {name: getattr(FAMILIAR, name) for name in ("mean", "prototypes")}
+    np.savez(tmp_path / "known.npz", **vectors)
+    assert Familiarity.load(tmp_path / "known.npz", CHANNELS).named
 
 
 @pytest.mark.parametrize(
@@ -115,11 +123,13 @@ def test_it_is_saved_and_read_again(tmp_path):
         ({"prototypes": np.zeros((0, CHANNELS))}, UserError, "expected mean"),
         ({"prototypes": np.zeros(())}, UserError, "expected mean"),
         ({"more": np.zeros(1)}, UserError, "train.known_categories"),
+        ({"named": np.zeros(2)}, UserError, "train.known_categories"),
+        ({"named": np.full((), np.nan)}, UserError, "train.known_categories"),
         ({"mean": np.full(CHANNELS, np.nan)}, NotFiniteError, "NaN or infinite"),
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path, changed, error, message):
     path = tmp_path / "known.npz"
-    np.savez(path, allow_pickle=False, **(FAMILIAR._asdict() | changed))
+    np.savez(path, allow_pickle=False, **(FAMILIAR._asdict() | {"named": 1.0} | changed))
     with pytest.raises(error, match=rf"known\.npz(.|\n)*{message}"):
         Familiarity.load(path, CHANNELS)
