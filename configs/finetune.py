@@ -29,13 +29,13 @@ def get_config() -> ConfigDict:
     config.augment.copy_paste = 0.0
     config.augment.background_swap = 0.0
 
-    config.groups_per_step = 2  # 4 take 5.5 GB instead of 3.9
+    config.groups_per_step = 2  # 4 take 5.5 GB instead of 4
     config.optimizer.learning_rate = 2e-4
-    config.optimizer.halve_every = 50
+    config.optimizer.halve_every = 40
     config.optimizer.warmup_steps = 20
     config.optimizer.frozen_parts = ("head/lateral_16",)  # which the second head sees
 
-    config.steps = 150
-    config.eval_every = 75
-    config.checkpoint_every = 75
+    config.steps = 120
+    config.eval_every = 60
+    config.checkpoint_every = 60
     return config
