@@ -83,7 +83,7 @@ class TracedFunction:
         if path is None or not _on_one_default_device(leaves):
             return directly
         exported = _read(path, ExportedProgram.parsed)
-        if exported is None:
+        if exported is None or not exported.takes(leaves):
             try:
                 exported = _exported(directly, leaves)
                 _keep(path, exported.content)
@@ -106,6 +106,13 @@ class ExportedProgram(NamedTuple):
     def parsed(cls, content: bytes) -> "ExportedProgram":
         used, _, program = content.partition(b"\n")
         return cls(json.loads(used), jax.export.deserialize(bytearray(program)))
+
+    def takes(self, leaves: list[Any]) -> bool:
+        """Whether the arguments that it uses are there, with the shapes and types that it needs."""
+        if not all(0 <= place < len(leaves) for place in self.used):
+            return False
+        given = [(leaves[place].shape, leaves[place].dtype) for place in self.used]
+        return given == [(x.shape, x.dtype) for x in self.program.in_avals]
 
     @property
     def content(self) -> bytes:

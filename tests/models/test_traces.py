@@ -93,6 +93,15 @@ def test_a_damaged_file_is_made_again(folder, damaged):
     assert len(path.read_bytes()) == len(whole)
 
 
+@pytest.mark.parametrize("used", [[0], [1, 0], [0, 9], [0, 2]])
+def test_a_file_of_other_arguments_is_made_again(folder, used):
+    TracedFunction(Counted(), "double")(GIVEN, jnp.zeros(1))
+    (path,) = files(folder)
+    program = path.read_bytes().partition(b"\n")[2]
+    path.write_bytes(json.dumps(used).encode() + b"\n" + program)
+    check(TracedFunction(Counted(), "double")(GIVEN, jnp.zeros(1)))
+
+
 def test_what_cannot_be_written_is_computed(folder):
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file in the place of the folder")
