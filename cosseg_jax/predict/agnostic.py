@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import expit, logit
 
 from cosseg_jax.data.resizing import resized
 from cosseg_jax.models.agnostic_head import AgnosticHead, Marks, load_agnostic_head
@@ -32,6 +31,7 @@ from cosseg_jax.predict.agnostic_learning import (
     prototype_of,
 )
 from cosseg_jax.predict.binary_masks import THRESHOLD
+from cosseg_jax.predict.calibration import TINY, calibrated
 from cosseg_jax.predict.chunked import ChunkedNetwork, Reporter
 from cosseg_jax.predict.concept import LearntClass
 from cosseg_jax.predict.encodings import EncodedImage
@@ -47,7 +47,6 @@ MOST_TOGETHER = 40  # images that the head compares; larger groups are split
 SURE_PRESENCE = 0.9  # of a group, from which on images that the network leaves empty stay so
 DOUBT = 0.5  # by which the network's probabilities are multiplied where it is not sure
 COVERED_SHARE = 0.4  # of what prompts show, which the network marks if it means the same
-TINY = 1e-4  # a probability that says nothing
 # Slope and constant from the log-odds of a head's presence to those that an image shows the object,
 # fitted to groups without strangers and with two (docs/experiments.md, section 14).
 NETWORK_PRESENCE, AGNOSTIC_PRESENCE = (0.55, 0.0), (0.42, -0.68)
@@ -113,12 +112,11 @@ class AgnosticNetwork:
         self, group: Sequence[EncodedImage], masks: Sequence[Bool[Ndarray, "_ _"]]
     ) -> LearntClass:
         """Learns a class, for the head that finds it better; see `ChunkedNetwork.learn`."""
-        learnt = self._network.learn(group, masks)
+        learnt, plain = self._network.learn_and_find(group, masks)
         centre, prototype = prototype_of(self._network.feature_maps(group).stride16, masks)
         by_second_head = learnt._replace(middle=centre, prototype=prototype)
-        plain = self._network.apply(group, learnt._replace(trust=np.ones((), np.float32)))
-        second = self.apply(group, by_second_head)
-        better = overlap(second[0], masks) > overlap(plain[0], masks)
+        second = self.apply(group, by_second_head)[0]
+        better = overlap(second, masks) > overlap(plain, masks)
         return by_second_head if better else learnt
 
     def apply(
@@ -176,14 +174,6 @@ def agnostic_network(network: ChunkedNetwork, folder: Path) -> ChunkedNetwork | 
     channels = network.feature_channels
     familiarity = Familiarity.load(folder / FAMILIARITY_FILE, channels[0])
     return AgnosticNetwork(network, load_agnostic_head(path, *channels), familiarity)
-
-
-def calibrated(
-    presence: Float[Ndarray, " N"], slope: float, constant: float
-) -> Float[Ndarray, " N"]:
-    """The probability that images show the object, from how surely a head marks anything there."""
-    odds = logit(np.clip(presence, TINY, 1 - TINY))
-    return expit(slope * odds + constant).astype(np.float32)
 
 
 def covers_shown(maps: Float[Ndarray, "N S S"], prompted: Sequence[PromptedImage]) -> bool:

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.special import expit, logit
 
 from cosseg_jax.data.prompts import coverage
 from cosseg_jax.errors import UserError
 from cosseg_jax.models.agnostic_head import AgnosticHead
 from cosseg_jax.models.layers import resize
 from cosseg_jax.models.spatial import SMALL, unit_rows
+from cosseg_jax.predict.calibration import calibrated
 from cosseg_jax.predict.concept import LearntClass
 from cosseg_jax.predict.programs import presence_of
 from cosseg_jax.predict.prompting import unit_length
@@ -29,7 +29,6 @@ WEIGHT, OFFSET = 32.0, -1.0  # logits per unit of cosine with the prototype, and
 # The log-odds that an image shows the object: factors of those of the head's presence and of the
 # cosine of all that is marked with the prototype, and a constant.
 PRESENCE_WEIGHT, COSINE_WEIGHT, BIAS = 0.26, 6.6, -2.0
-TINY = 1e-4  # presence is clipped to this and 1 minus this before it becomes log-odds
 
 
 def prototype_of(
@@ -72,8 +71,7 @@ def presence_in(
     presence: Float[Ndarray, " M"], cosine: Float[Ndarray, " M"]
 ) -> Float[Ndarray, " M"]:
     """The probability that images show the object, from the last two of what `head_alone` gives."""
-    odds = logit(np.clip(presence, TINY, 1 - TINY))
-    return expit(PRESENCE_WEIGHT * odds + COSINE_WEIGHT * cosine + BIAS).astype(np.float32)
+    return calibrated(presence, PRESENCE_WEIGHT, COSINE_WEIGHT * cosine + BIAS)
 
 
 def check_middle(maps: Float[Ndarray, "M h w C"], learnt: LearntClass) -> None:

@@ -198,6 +198,12 @@ class ChunkedNetwork:
 
         An image with an empty mask shows what is not the object. One mask at least is not empty.
         """
+        return self.learn_and_find(group, masks)[0]
+
+    def learn_and_find(
+        self, group: Sequence[EncodedImage], masks: Sequence[Bool[Ndarray, "_ _"]]
+    ) -> tuple[LearntClass, Float[Ndarray, "N S S"]]:
+        """What `learn` learns, and the probability maps of it by gamma and S alone."""
         programs, variables, chunks = self._programs, self._variables, self._chunks(group)
         grid = programs.coarsest(variables)[:2]
         weights = [learning.cell_weights(mask, *grid) for mask in masks]
@@ -214,7 +220,7 @@ class ChunkedNetwork:
         described = jax.tree.map(lambda x: x[0], described)
         learnt = learning.learnt_class(np.asarray(semantics.gamma[0]), described, weights)
         maps = self.apply(group, learnt)[0]
-        return learnt._replace(trust=learning.trust_in(maps, masks))
+        return learnt._replace(trust=learning.trust_in(maps, masks)), maps
 
     def apply(
         self, images: Sequence[EncodedImage], learnt: LearntClass

@@ -18,7 +18,7 @@ from cosseg_jax.models.sam.frame import Frame, frame_of, to_input
 from cosseg_jax.models.sam.hub import sam_weights
 from cosseg_jax.models.sam.mask_decoder import MULTI
 from cosseg_jax.models.sam.prompts import NO_POINT, POSITIVE, Prompts
-from cosseg_jax.models.sam.sam import Sam, mobile_sam
+from cosseg_jax.models.sam.sam import Sam, mobile_sam, traced_encoder
 from cosseg_jax.models.sam.weights import load_sam
 from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.types import Ndarray
@@ -49,13 +49,10 @@ class Proposer:
         sam = mobile_sam(INPUT_SIDE)
         self._variables = jax.device_put(load_sam(sam_weights(weights), sam))
 
-        def encode(variables: Any, images: Any) -> Any:
-            return sam.apply(variables, images, method="encode")
-
         def decode(variables: Any, embedding: Any, points: Any) -> tuple[Array, ...]:
             return _decoded(sam, variables, embedding, points)
 
-        self._encode = TracedFunction(encode, f"SAM encode {sam}")
+        self._encode = traced_encoder(sam)
         self._decode = TracedFunction(decode, f"SAM proposals {sam}")
 
     def __call__(self, image: UInt8[Ndarray, "S S 3"]) -> Proposals:

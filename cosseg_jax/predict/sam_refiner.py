@@ -33,7 +33,7 @@ from cosseg_jax.models.sam.frame import (
 )
 from cosseg_jax.models.sam.hub import sam_weights
 from cosseg_jax.models.sam.prompts import Points, PromptPoints, Prompts, prompt_of, stack
-from cosseg_jax.models.sam.sam import mobile_sam
+from cosseg_jax.models.sam.sam import mobile_sam, traced_encoder
 from cosseg_jax.models.sam.weights import load_sam
 from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.predict.binary_masks import iou as mask_iou
@@ -220,15 +220,12 @@ class _Programs:
     def __init__(self, size: int):
         sam = mobile_sam(size)
 
-        def encode(variables: Any, images: Any) -> Any:
-            return sam.apply(variables, images, method="encode")
-
         def decode(variables: Any, embedding: Any, prompts: Any) -> tuple[Any, Any]:
             """The logits and the estimated IoU of masks; prompts: the fields of `Prompts`."""
             found: Any = sam.apply(variables, embedding, Prompts(*prompts), method="decode")
             return found.logits, found.iou
 
-        self.encode = TracedFunction(encode, f"SAM encode {sam}")
+        self.encode = traced_encoder(sam)
         self.decode = TracedFunction(decode, f"SAM decode {sam}")
 
 

@@ -53,7 +53,7 @@ def export_run(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         export(unfinished, config, variables, half=half)
-        added = take_over(unfinished, config)
+        added = take_over(unfinished, config, variables)
         if folder.exists():
             folder.rmdir()  # it is empty
         unfinished.rename(folder)

@@ -25,14 +25,15 @@ from cosseg_jax.train.warm_start import SHIPPED
 SEEN = "head/lateral_16"  # besides the backbone, what the second head's maps depend on
 
 
-def take_over(folder: Path, config: ConfigDict) -> str:
+def take_over(folder: Path, config: ConfigDict, variables: Mapping[str, Any]) -> str:
     """Adds the second head to an export, if the network that its run started from has one.
 
     It is left out if what the head sees was trained.
 
     Args:
-        folder: of the export, of which the variables are written.
+        folder: of the export.
         config: the run's, whose `start_from` names the other network.
+        variables: those that are exported.
 
     Returns: what is to be said about it.
     """
@@ -40,12 +41,12 @@ def take_over(folder: Path, config: ConfigDict) -> str:
     before = SHIPPED_FOLDER if start_from == SHIPPED else Path(start_from).expanduser()
     if not start_from or not (before / HEAD_FILE).is_file():
         return ""
-    (old, variables), (new, tuned) = load_exported(before), load_exported(folder)
-    if not jax.tree.all(jax.tree.map(np.array_equal, _seen(variables), _seen(tuned))):
+    old, start = load_exported(before)
+    if not jax.tree.all(jax.tree.map(np.array_equal, _seen(start), _seen(variables))):
         return ", without the head for unknown categories: its maps were trained as well"
-    channels, _ = Predictor(new, tuned).network.feature_channels
+    channels, _ = Predictor(config, variables).network.feature_channels
     known = Familiarity.load(before / FAMILIARITY_FILE, channels)
-    same = list(old.categories) == list(new.categories)
+    same = list(old.categories) == list(config.categories)
     known._replace(named=known.named and same).save(folder / FAMILIARITY_FILE)
     shutil.copyfile(before / HEAD_FILE, folder / HEAD_FILE)
     return ", with the head for unknown categories"

@@ -66,8 +66,8 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         parts.append(_scale_backbone(options.backbone_lr_scale))
     parts.append(optax.scale_by_learning_rate(learning_rate(options)))
     adam = optax.chain(*parts)
-    parts = tuple(options.frozen_parts)
-    if not (model.freeze_backbone or model.frozen_stages or parts):
+    frozen_parts = tuple(options.frozen_parts)
+    if not (model.freeze_backbone or model.frozen_stages or frozen_parts):
         return adam
 
     def is_frozen(module: str) -> bool:
@@ -76,7 +76,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     def labels(params: dict[str, Any]) -> dict[str, Any]:
         backbone = {name: "freeze" if is_frozen(name) else "train" for name in params["backbone"]}
         found = dict.fromkeys(params, "train") | {"backbone": backbone}
-        return _with_frozen_parts(found, params, parts)
+        return _with_frozen_parts(found, params, frozen_parts)
 
     return optax.multi_transform({"train": adam, "freeze": optax.set_to_zero()}, labels)
 

@@ -22,6 +22,7 @@ from cosseg_jax.models.sam.prompt_encoder import PromptEncoder
 from cosseg_jax.models.sam.prompts import Prompts
 from cosseg_jax.models.sam.tiny_vit import TinyViT
 from cosseg_jax.models.sam.transformer import TwoWayTransformer
+from cosseg_jax.models.traces import TracedFunction
 from cosseg_jax.types import Ndarray
 
 IMAGE_SIZE = 1024  # pixels of the long side, in training and by default
@@ -62,6 +63,15 @@ class Sam(nn.Module):
         """
         grid = embedding.shape[1], embedding.shape[2]
         return self.mask_decoder(embedding, self.prompt_encoder(prompts, grid))
+
+
+def traced_encoder(sam: Sam) -> TracedFunction:
+    """The compiled encoder, called with variables and images [B, H, W, 3]."""
+
+    def encode(variables: Any, images: Any) -> Any:
+        return sam.apply(variables, images, method="encode")
+
+    return TracedFunction(encode, f"SAM encode {sam}")
 
 
 def mobile_sam(image_size: int = IMAGE_SIZE, dtype: Any = jnp.float32) -> Sam:
